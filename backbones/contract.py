@@ -1,0 +1,150 @@
+"""The contract of a feature extractor. Everything that a head, a cache or a checkpoint may rely on stands here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from backbones.lora import attach_lora
+from registry import UserError
+
+Tuning = Literal["frozen", "lora", "full"]
+BatchNormMode = Literal["frozen", "train"]
+Taps = Literal["stages", "blocks"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """Images in, features out; the trunk below knows nothing of pairs, labels or heads.
+
+    A subclass builds its network, hands it to this constructor and implements `_stages` and `_embed` (and `_blocks`,
+    where it has residual blocks). Images are RGB float32 in [0, 1], (B, 3, H, W): normalisation by the trunk's own mean
+    and std happens here, so that a caller cannot get it wrong.
+
+    Tuning:
+        ``frozen``: no weight wants a gradient (so none is tracked, but for images that want theirs), eval mode that survives ``.train()`` (BatchNorm keeps its statistics), left out of
+        checkpoints. ``lora``: low-rank adapters on linear and convolution layers through peft; the rest is frozen and
+        left out of checkpoints. ``full``: all weights train.
+
+    Attributes:
+        channels: C_l of each stage, shallow to deep, stem first.
+        strides: input pixels per feature position of each stage.
+        block_channels: C_l of each residual block; empty where `features(..., "blocks")` is not available.
+        embed_dim: D of `embed`.
+        identity: name and weights hash; equal identities give equal features.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        *,
+        name: str,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        embed_dim: int,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        block_channels: Sequence[int] = (),
+        tuning: Tuning = "frozen",
+        lora_rank: int = 32,
+        batch_norm: BatchNormMode = "frozen",
+    ) -> None:
+        super().__init__()
+        self.channels, self.strides, self.embed_dim = tuple(channels), tuple(strides), embed_dim
+        self.block_channels = tuple(block_channels)
+        self.tuning: Tuning = tuning
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        # float32 convolutions on channels-last memory are 1.3-1.6 times faster on CPUs, and faster in bf16 on GPUs
+        self.trunk = trunk.to(memory_format=torch.channels_last)
+        self.identity = f"{name}-{weights_hash(trunk)}"
+        self._quiet_batch_norm = tuning != "full" or batch_norm == "frozen"
+        if tuning != "full":
+            self.trunk.requires_grad_(False)
+        if tuning == "lora":
+            attach_lora(self.trunk, lora_rank)
+        self._register_frozen_keys()
+        self.train(True)
+
+    def features(self, images: Tensor, taps: Taps = "stages") -> list[Tensor]:
+        """Feature maps, shallow to deep: one (B, C_l, H_l, W_l) per stage, or per residual block.
+
+        Raises:
+            UserError: the trunk has no residual blocks to tap, or does not take images of this size.
+        """
+        if taps == "blocks" and not self.block_channels:
+            raise UserError(f"{self.identity} has no residual blocks to tap; use a head on stages (lpips_linear)")
+        return self._stages(self._normalise(images)) if taps == "stages" else self._blocks(self._normalise(images))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """One vector per image, (B, D)."""
+        return self._embed(self._normalise(images))
+
+    def features_and_embedding(self, images: Tensor, taps: Taps = "stages") -> tuple[list[Tensor], Tensor]:
+        """Both; subclasses that can share one pass override it."""
+        return self.features(images, taps), self.embed(images)
+
+    def forward(self, images: Tensor, taps: Taps = "stages") -> list[Tensor]:
+        """The same as `features`."""
+        return self.features(images, taps)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Training mode as far as `tuning` lets it: a frozen trunk stays in eval mode, BatchNorm too where frozen."""
+        super().train(mode)
+        if self.tuning == "frozen":
+            self.trunk.eval()
+        elif self._quiet_batch_norm:
+            for module in self.trunk.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        raise NotImplementedError(f"{type(self).__name__} must implement _stages")
+
+    def _blocks(self, images: Tensor) -> list[Tensor]:
+        raise NotImplementedError(f"{type(self).__name__} declares block_channels but has no _blocks")
+
+    def _embed(self, images: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must implement _embed")
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def _register_frozen_keys(self) -> None:
+        """Keep what never trains out of state dicts, and fill it in on loading, so that `strict` stays on."""
+        if self.tuning == "full":
+            return
+        trained = {name for name, parameter in self.trunk.named_parameters() if parameter.requires_grad}
+        self._frozen_keys = tuple(key for key in self.trunk.state_dict() if key not in trained)
+        self.register_state_dict_post_hook(_drop_frozen_keys)
+        self.register_load_state_dict_pre_hook(_fill_frozen_keys)
+
+
+def _drop_frozen_keys(module: Any, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    for key in module._frozen_keys:
+        state.pop(f"{prefix}trunk.{key}", None)
+
+
+def _fill_frozen_keys(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    own = module.trunk.state_dict()
+    for key in module._frozen_keys:
+        state.setdefault(f"{prefix}trunk.{key}", own[key])
+
+
+def weights_hash(module: nn.Module) -> str:
+    """First 16 hex digits of sha256 over names, shapes and bytes of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()[:16]

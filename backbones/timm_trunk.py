@@ -1,0 +1,166 @@
+"""Any timm model as a trunk, convolutional or transformer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.contract import Backbone, BatchNormMode, Tuning
+from backbones.weights import load_weights
+from registry import BACKBONES, UserError, did_you_mean
+
+# where timm's families keep their residual blocks: ResNet, ByobNet / RegNet, ConvNeXt
+_BLOCK = re.compile(r"^(layer\d+\.\d+|stages\.\d+\.(blocks\.)?\d+)$")
+
+
+class TimmBackbone(Backbone):
+    """A timm model's own stages (`forward_intermediates`); a ViT's "stages" are the token maps of its blocks."""
+
+    def __init__(
+        self,
+        model: str,
+        pretrained: str = "hub",
+        tuning: Tuning = "frozen",
+        lora_rank: int = 32,
+        batch_norm: BatchNormMode = "frozen",
+        init_seed: int = 0,
+    ) -> None:
+        net = _create(model, pretrained, init_seed)
+        cfg = net.pretrained_cfg
+        info = [(entry["num_chs"], entry["reduction"]) for entry in net.feature_info]
+        blocks = [module for name, module in net.named_modules() if _BLOCK.match(name)]
+        super().__init__(
+            net,
+            name=f"timm.{model}",
+            channels=[channels for channels, _ in info],
+            strides=[stride for _, stride in info],
+            embed_dim=net.num_classes or net.head_hidden_size,
+            mean=cfg["mean"],
+            std=cfg["std"],
+            block_channels=_block_channels(blocks),
+            tuning=tuning,
+            lora_rank=lora_rank,
+            batch_norm=batch_norm,
+        )
+        self._block_names = [name for name, _ in net.named_modules() if _BLOCK.match(name)]
+        self._model_name = model
+
+    def _stages(self, images: Tensor) -> list[Tensor]:
+        return self._intermediates(images)[1]
+
+    def _embed(self, images: Tensor) -> Tensor:
+        return self._pool(self._intermediates(images)[0])
+
+    def features_and_embedding(self, images: Tensor, taps: str = "stages") -> tuple[list[Tensor], Tensor]:
+        if taps != "stages":
+            return self.features(images, "blocks"), self.embed(images)
+        final, stages = self._intermediates(self._normalise(images))
+        return stages, self._pool(final)
+
+    def _intermediates(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        expected = getattr(getattr(self.trunk, "patch_embed", None), "img_size", None)
+        if expected is not None and tuple(images.shape[-2:]) != tuple(expected):
+            raise UserError(
+                f"{self._model_name} takes {expected[0]}x{expected[1]} images, not {images.shape[-2]}x{images.shape[-1]}; "
+                f"set data.image_size={expected[0]}"
+            )
+        final, stages = self.trunk.forward_intermediates(images)  # stages: (B, C_l, H_l, W_l)
+        return final, stages
+
+    def _pool(self, final: Tensor) -> Tensor:
+        return self.trunk.forward_head(final, pre_logits=self.trunk.num_classes == 0)  # (B, D)
+
+    def _blocks(self, images: Tensor) -> list[Tensor]:
+        taken: list[Tensor] = []
+        modules = dict(self.trunk.named_modules())
+        hooks = [modules[name].register_forward_hook(lambda _m, _i, out: taken.append(out)) for name in self._block_names]
+        try:
+            self.trunk.forward_features(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return taken
+
+
+def _create(model: str, pretrained: str, init_seed: int) -> Any:
+    import timm  # not needed to list what is registered
+
+    architecture = model.split(".")[0]
+    if not timm.is_model(architecture):
+        raise UserError(
+            f"backbone: timm has no model '{architecture}'{did_you_mean(architecture, timm.list_models())} "
+            "(timm.list_models() names them all)"
+        )
+    # a CLIP tower's projection is its embedding; any other model's classifier is dropped
+    keywords = {} if "clip" in architecture else {"num_classes": 0}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(init_seed)  # random weights belong to `init_seed`, not to the run's seed
+        try:
+            net = timm.create_model(model, pretrained=pretrained == "hub", **keywords)
+        except (OSError, RuntimeError) as error:
+            if pretrained != "hub":
+                raise
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"backbone: cannot get the weights of '{model}' from the hub ({reason}); connect, or set HF_HUB_CACHE to a "
+                "filled cache, or give pretrained: path/to/weights (pretrained: none trains from random weights)"
+            ) from error
+    if not hasattr(net, "forward_intermediates") or not isinstance(net.feature_info, list):
+        raise UserError(f"backbone: timm's '{model}' gives no intermediate features; choose another model")
+    if pretrained not in ("hub", "none"):
+        load_weights(net, Path(pretrained), head_prefixes=("fc.", "head.", "classifier."))
+    return net
+
+
+def _block_channels(blocks: list[nn.Module]) -> list[int]:
+    """Output channels of residual blocks, read off their last weight layer; empty where that cannot be told."""
+    widths = []
+    for block in blocks:
+        convolutions = [
+            module
+            for name, module in block.named_modules()
+            if isinstance(module, nn.Conv2d) and not re.search(r"shortcut|downsample|se\.|attn", name)
+        ]
+        if not convolutions:
+            return []
+        widths.append(convolutions[-1].out_channels)
+    return widths
+
+
+BACKBONES.register("timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models")(
+    TimmBackbone
+)
+
+
+@BACKBONES.register(
+    "resnet50_imagenet", summary="ResNet-50 trained on ImageNet classes", source="timm resnet50.a1_in1k, arXiv 2110.00476"
+)
+def resnet50_imagenet(
+    pretrained: str = "hub",
+    tag: str = "a1_in1k",
+    tuning: Tuning = "frozen",
+    lora_rank: int = 32,
+    batch_norm: BatchNormMode = "frozen",
+    init_seed: int = 0,
+) -> TimmBackbone:
+    """ResNet-50; `tag` is any of timm's (a1_in1k, tv_in1k, ...). Strides 2 to 32, channels 64 to 2048."""
+    return TimmBackbone(f"resnet50.{tag}", pretrained, tuning, lora_rank, batch_norm, init_seed)
+
+
+@BACKBONES.register(
+    "resnet50_clip", summary="CLIP's ResNet-50 image tower", source="timm resnet50_clip.openai, arXiv 2103.00020"
+)
+def resnet50_clip(
+    pretrained: str = "hub",
+    tag: str = "openai",
+    tuning: Tuning = "frozen",
+    lora_rank: int = 32,
+    batch_norm: BatchNormMode = "frozen",
+    init_seed: int = 0,
+) -> TimmBackbone:
+    """CLIP's modified ResNet-50; `embed` is the CLIP image embedding (attention pooling, 1024)."""
+    return TimmBackbone(f"resnet50_clip.{tag}", pretrained, tuning, lora_rank, batch_norm, init_seed)

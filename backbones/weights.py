@@ -1,0 +1,55 @@
+"""Trunk weights from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from registry import UserError
+
+
+def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, ...]) -> None:
+    """Load a ``.safetensors`` or ``.pt`` / ``.pth`` state dict into a trunk; half precision becomes float32.
+
+    Args:
+        head_prefixes: the classifier's keys, which may be missing or of another size on either side.
+
+    Raises:
+        UserError: no such file, not a state dict, or keys and shapes that are not this architecture's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"pretrained: no file {path}; write hub, none, or the path of a weights file")
+    state = _read(path)
+    own = trunk.state_dict()
+    body = {key: value for key, value in state.items() if not key.startswith(head_prefixes)}
+    missing = [key for key in own if key not in body and not key.startswith(head_prefixes)]
+    extra = [key for key in body if key not in own]
+    misfit = [key for key in body if key in own and body[key].shape != own[key].shape]
+    for fault, keys in (("lacks", missing), ("has unknown", extra), ("has another shape for", misfit)):
+        if keys:
+            raise UserError(f"pretrained: {path} {fault} {keys[0]} ({len(keys)} keys); it is of another architecture")
+    head = {k: v for k, v in state.items() if k.startswith(head_prefixes) and k in own and v.shape == own[k].shape}
+    trunk.load_state_dict({**own, **body, **head})
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu")
+    except SafetensorError as error:
+        raise UserError(f"pretrained: {path} is not a safetensors file: {error}") from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise UserError(f"pretrained: {path} cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise UserError(f"pretrained: {path} holds more than tensors, or is damaged; save a plain state dict") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"pretrained: {path} is not a state dict (names to tensors)")
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}

@@ -1,0 +1,134 @@
+"""Which pairs train, which select, which are tested: one split, or k folds with pooled predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pairs import SPLITS, Grouping, PairTable, assign_folds, assign_splits, read_pairs
+from registry import UserError, did_you_mean
+
+KEYS = ("by", "folds", "val", "test", "seed", "file")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One training: rows (int64 indices into the table) to train on, to select on (may be empty), to predict."""
+
+    index: int
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """The YAML's ``data.split``.
+
+    Attributes:
+        by: ``source`` keeps all pairs of a photo on one side. ``row`` does not, and marks the run LEAKY.
+        folds: None for one split; k for k folds, each tested once and predictions pooled; -1 leaves one source out.
+        val: share of the sources to select epochs on (with folds: of those left for training). 0: none.
+        test: share of the sources to test on (without folds).
+        seed: of the split; apart from the run's seed, so that all seeds of a variant see the same split.
+        file: a pair table, or CSV with pair_id and split or fold, to take the split from.
+    """
+
+    by: Grouping = "source"
+    folds: int | None = None
+    val: float = 0.1
+    test: float = 0.2
+    seed: int = 0
+    file: str | None = None
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any] | None) -> SplitConfig:
+        """Read the mapping of a YAML.
+
+        Raises:
+            UserError: an unknown key or a value of the wrong type.
+        """
+        value = value or {}
+        for key, item in value.items():
+            if key not in KEYS:
+                raise UserError(f"data.split has no key '{key}'{did_you_mean(str(key), KEYS)} (it takes: {', '.join(KEYS)})")
+            number = isinstance(item, (int, float)) and not isinstance(item, bool)
+            fits = {
+                "by": item in ("source", "row"),
+                "folds": item is None or (isinstance(item, int) and not isinstance(item, bool)),
+                "val": number and 0 <= item < 1,
+                "test": number and 0 < item < 1,
+                "seed": isinstance(item, int) and not isinstance(item, bool) and item >= 0,
+                "file": item is None or isinstance(item, str),
+            }[key]
+            if not fits:
+                wanted = {
+                    "by": "source or row",
+                    "folds": "a whole number >= 2, or -1",
+                    "val": "a share in [0, 1)",
+                    "test": "a share in (0, 1)",
+                    "seed": "a whole number >= 0",
+                    "file": "a path",
+                }[key]
+                raise UserError(f"data.split.{key} is {item!r}; it must be {wanted}")
+        return cls(**value)
+
+
+def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[Part]]:
+    """Apply a split; the table that comes back has the column split or fold.
+
+    A table that brings a column `split` (or `fold`) keeps it, unless the YAML asks for folds of its own.
+    """
+    columns = table.frame.columns
+    if config.file is not None:
+        table = _from_file(table, Path(config.file))
+        columns = table.frame.columns
+    elif config.folds is not None and "fold" not in columns:
+        table = assign_folds(table, config.folds, config.seed, config.by)
+    elif config.folds is None and "split" not in columns and "fold" not in columns:
+        table = assign_splits(table, config.val, config.test, config.seed, config.by)
+    if "fold" in table.frame.columns and (config.folds is not None or "split" not in table.frame.columns):
+        return table, _fold_parts(table, config)
+    side = table.frame["split"].to_numpy()
+    train, val, test = (np.flatnonzero(side == name) for name in SPLITS)
+    if len(train) == 0:
+        raise UserError(f"{table.name}: no pair has split 'train'")
+    return table, [Part(0, train, val, test)]
+
+
+def _fold_parts(table: PairTable, config: SplitConfig) -> list[Part]:
+    fold = table.frame["fold"].to_numpy()
+    groups = table.frame["source_id" if config.by == "source" else "pair_id"].to_numpy()
+    parts = []
+    for index, value in enumerate(sorted(set(fold.tolist()))):
+        rest = np.flatnonzero(fold != value)
+        names = np.array(sorted(set(groups[rest])))
+        order = names[np.random.default_rng([config.seed, index]).permutation(len(names))]
+        count = max(1, round(config.val * len(order))) if config.val > 0 else 0
+        if count >= len(order):
+            raise UserError(f"{table.name}: data.split.val={config.val:g} leaves no source to train on; set val: 0")
+        held = np.isin(groups[rest], order[:count])
+        parts.append(Part(index, rest[~held], rest[held], np.flatnonzero(fold == value)))
+    return parts
+
+
+def _from_file(table: PairTable, path: Path) -> PairTable:
+    import pandas as pd
+
+    if not path.is_file():
+        raise UserError(f"data.split.file: no file {path}")
+    given = read_pairs(path).frame if path.suffix == ".parquet" else pd.read_csv(path, dtype={"pair_id": str})
+    column = "fold" if "fold" in given.columns else "split"
+    if not {"pair_id", column} <= set(given.columns):
+        raise UserError(f"data.split.file: {path} needs the columns pair_id and split (or fold)")
+    sides = dict(zip(given["pair_id"], given[column], strict=True))
+    missing = [pair for pair in table.frame["pair_id"] if pair not in sides]
+    if missing:
+        raise UserError(f"data.split.file: {path} has no row for pair {missing[0]!r} ({len(missing)} pairs)")
+    frame = table.frame.drop(columns=["split", "fold"], errors="ignore")
+    return table.with_frame(frame.assign(**{column: [sides[pair] for pair in frame["pair_id"]]}))

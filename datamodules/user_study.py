@@ -1,0 +1,181 @@
+"""Human judgements: this project's own export, and the source project's two CSV formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
+from images import Resize
+from pairs import PairTable, check_pairs, read_pairs
+from registry import DATAMODULES, UserError
+
+ANSWERS = ("User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp")
+SCORES = ("img_names", "userStudyScores")
+
+
+@DATAMODULES.register("user_study", summary="human yes/no judgements (pair table with votes, or the source project's CSVs)")
+class UserStudyData(PairDataModule):
+    """Pairs with human labels.
+
+    Args:
+        answers: one of three files, told apart by their columns:
+
+            * this project's pair table with yes_votes and votes (paths relative to it; `references` and `candidates`
+              are not used);
+            * the study platform's answers, ``User Code, Ground Truth Image, Super Resolution Image, Answer, Timestamp``:
+              one row per answer, counted to votes (a person's later answer to the same pair replaces the earlier);
+            * scores per pair, ``img_names, userStudyScores``.
+        references: folder of the ground-truth photos.
+        candidates: folder of the super-resolved images, searched with its subfolders.
+        exclude_users: user codes whose answers do not count.
+        min_votes: pairs with fewer answers are left out.
+
+    The ground truth of ``<anything>_<photo>.png`` is ``<photo>``. File endings in the CSV need not be those on the disk.
+    """
+
+    def __init__(
+        self,
+        answers: str,
+        references: str | None = None,
+        candidates: str | None = None,
+        exclude_users: list[str] | None = None,
+        min_votes: int = 1,
+        split: dict[str, Any] | None = None,
+        image_size: int = 224,
+        resize: Resize = "squash",
+        batch_size: int = 32,
+        workers: int = 0,
+        weights: Weights = "none",
+        in_memory: bool = False,
+    ) -> None:
+        super().__init__(LoaderConfig(split, image_size, resize, batch_size, workers, weights, in_memory))
+        self.answers, self.references, self.candidates = answers, references, candidates
+        self.exclude_users, self.min_votes = [str(user) for user in exclude_users or []], min_votes
+
+    def load_table(self) -> PairTable:
+        path = existing(self.answers, "data.answers")
+        columns = _columns(path)
+        if "pair_id" in columns:
+            table = read_pairs(path)
+            if "votes" not in table.frame.columns:
+                raise UserError(f"data.answers: {path} has no votes; use the datamodule 'pairs' for labels without votes")
+            return table.with_frame(_enough(table.frame, self.min_votes, path))
+        if {"Super Resolution Image", "Answer"} <= columns:
+            frame = count_answers(path, self.exclude_users)
+        elif set(SCORES) <= columns:
+            frame = read_scores(path)
+        else:
+            raise UserError(
+                f"data.answers: {path} has the columns {', '.join(sorted(columns))}; expected a pair table (pair_id, ...), "
+                f"answers ({', '.join(ANSWERS)}) or scores ({', '.join(SCORES)})"
+            )
+        if self.references is None or self.candidates is None:
+            raise UserError(f"data: {path} names images only; give the folders data.references and data.candidates")
+        frame = _enough(frame, self.min_votes, path) if "votes" in frame.columns else frame
+        return check_pairs(_locate(frame, path, existing(self.references, "data.references"), existing(self.candidates, "data.candidates")))
+
+
+def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
+    """Answers to votes, one row per super-resolved image: columns candidate, photo, yes_votes, votes.
+
+    Raises:
+        UserError: no rows, or an answer that is neither yes nor no.
+    """
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if len(rows) == 0:
+        raise UserError(f"data.answers: {path} has no rows")
+    answer = rows["Answer"].str.strip().str.lower()
+    unknown = ~answer.isin(["yes", "no"])
+    if unknown.any():
+        row = int(unknown.to_numpy().argmax())
+        raise UserError(f"data.answers: {path}, row {row + 2}: Answer is {rows['Answer'].iloc[row]!r}; only Yes and No count")
+    rows = rows.assign(yes=(answer == "yes").astype(int), candidate=rows["Super Resolution Image"].str.strip())
+    if "User Code" in rows.columns:
+        rows = rows[~rows["User Code"].isin(exclude_users)]
+        if "Timestamp" in rows.columns:
+            rows = rows.sort_values("Timestamp", kind="stable")
+        rows = rows.drop_duplicates(["User Code", "candidate"], keep="last")
+    votes = rows.groupby("candidate", sort=True)["yes"].agg(yes_votes="sum", votes="count").reset_index()
+    if len(votes) == 0:
+        raise UserError(f"data.answers: {path} has no answer left after data.exclude_users")
+    return votes.assign(photo=votes["candidate"].map(photo_of))
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Scores per pair: columns candidate, photo, difference.
+
+    Raises:
+        UserError: an image twice, or a score that is no number.
+    """
+    rows = pd.read_csv(path, dtype={"img_names": str})
+    rows = rows.assign(candidate=rows["img_names"].str.strip(), difference=pd.to_numeric(rows["userStudyScores"], errors="coerce"))
+    broken = rows["difference"].isna()
+    if broken.any():
+        raise UserError(f"data.answers: {path}: the score of {rows['img_names'][broken].iloc[0]!r} is not a number")
+    rows = rows[["candidate", "difference"]]
+    return rows.assign(photo=rows["candidate"].map(photo_of))
+
+
+def photo_of(candidate: str) -> str:
+    """Stem of the ground truth: what follows the last ``_`` of the super-resolved image's name."""
+    return Path(candidate).stem.rsplit("_", 1)[-1]
+
+
+def origin_of(candidate: str) -> str:
+    """What stands before the last ``_``: the model that made the image."""
+    head, separator, _ = Path(candidate).stem.rpartition("_")
+    return head if separator else "unknown"
+
+
+def _enough(frame: pd.DataFrame, min_votes: int, path: Path) -> pd.DataFrame:
+    kept = frame[frame["votes"] >= min_votes]
+    if len(kept) == 0:
+        raise UserError(f"data.min_votes: no pair of {path} has {min_votes} votes (the most is {int(frame['votes'].max())})")
+    return kept
+
+
+def _locate(frame: pd.DataFrame, path: Path, references: Path, candidates: Path) -> PairTable:
+    """Find the files, whatever their endings and subfolders, and give the rows this project's columns."""
+    photos, outputs = _files_by_stem(references), _files_by_stem(candidates)
+    found: dict[str, list[str]] = {"reference": [], "candidate": []}
+    for photo, candidate in zip(frame["photo"], frame["candidate"], strict=True):
+        for column, files, stem, folder in (
+            ("reference", photos, photo, references),
+            ("candidate", outputs, Path(candidate).stem, candidates),
+        ):
+            matches = files.get(stem, [])
+            exact = [match for match in matches if match.name == Path(candidate).name] if column == "candidate" else []
+            chosen = exact or matches
+            if not chosen:
+                raise UserError(f"{path}: {candidate!r} needs an image '{stem}.*' in {folder}, and there is none")
+            if len(chosen) > 1:
+                raise UserError(f"{path}: {candidate!r} fits both {chosen[0]} and {chosen[1]}; remove or rename one of them")
+            found[column].append(str(chosen[0].resolve()))
+    columns = [column for column in ("yes_votes", "votes", "difference") if column in frame.columns]
+    rows = frame[columns].reset_index(drop=True).assign(
+        pair_id=[Path(candidate).stem for candidate in frame["candidate"]],
+        source_id=list(frame["photo"]),
+        origin=[origin_of(candidate) for candidate in frame["candidate"]],
+        **found,
+    )
+    return PairTable(rows, Path("/"), str(path))
+
+
+def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith("."):
+            files.setdefault(file.stem, []).append(file)
+    return files
+
+
+def _columns(path: Path) -> set[str]:
+    if path.suffix == ".parquet":
+        return set(read_pairs(path).frame.columns)
+    try:
+        return set(pd.read_csv(path, nrows=0).columns)
+    except (ValueError, OSError) as error:
+        raise UserError(f"data.answers: {path} cannot be read as CSV: {str(error).splitlines()[0]}") from error

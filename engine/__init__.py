@@ -1,0 +1,1 @@
+"""Configuration, experiment and ablation runner, statistics cache, results."""

@@ -1,0 +1,178 @@
+"""All variants of an experiment: validate everything, run what is missing, compare."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pandas as pd
+import torch
+
+from engine.baselines import baseline_variant, run_baseline
+from engine.check import check_config, make_trainer
+from engine.config import Variant, expand, load_experiment
+from engine.progress import progress, say
+from engine.results import Finished, Results, compare_variants, write_results
+from engine.run import Workbench, run_variant
+from engine.run_folder import RunFolder
+from registry import UserError, load_plugins
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """An experiment, read and validated.
+
+    Attributes:
+        file: the YAML.
+        overrides: as given on the command line.
+        config: resolved, with its sweep.
+        variants: all of them, checked.
+    """
+
+    file: Path
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    variants: list[Variant]
+
+
+def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
+    """Read an experiment and check every variant: names, keywords, types, devices.
+
+    Raises:
+        UserError: one line with the file, the key and the fix.
+    """
+    config = load_experiment(file, overrides)
+    load_plugins(config["plugins"])
+    variants = expand(config, str(file))
+    for number, variant in enumerate(variants, start=1):
+        try:
+            check_config(variant.config)
+        except UserError as error:
+            which = f" (variant {number}: {variant.label})" if len(variants) > 1 else ""
+            raise UserError(f"{file}: {error}{which}") from error
+    return Sweep(Path(file), tuple(overrides), config, variants)
+
+
+def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
+    """Read the tables of all variants; with `images`, decode every image too.
+
+    Raises:
+        UserError: the first fault.
+    """
+    seen = set()
+    for variant in sweep.variants:
+        data = bench.data(variant.config)
+        if not images or id(data) in seen:
+            continue
+        seen.add(id(data))
+        with progress("checking images") as advance:
+            data.check_images(advance)
+        folds = f", {len(data.parts)} folds" if len(data.parts) > 1 else ""
+        say(f"{data.table.name}: {len(data.table)} pairs of {data.table.frame['source_id'].nunique()} sources{folds}: fine")
+
+
+def ablate(sweep: Sweep, jobs: int = 1) -> tuple[list[Results], list[str]]:
+    """Run every variant and baseline that is not done and compare all that are.
+
+    Variants run one after another in this process, or `jobs` at a time (one GPU each) in processes of their own, as does
+    every variant that itself spans several processes.
+
+    Returns:
+        the tables, and a line per failed variant.
+    """
+    bench = Workbench()
+    check_data(sweep, bench, images=False)
+    for variant in sweep.variants:
+        bench.data_hash(variant.config)  # a missing image is named before anything is trained
+    baselines: dict[str, Variant] = {}
+    for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
+        for metric in sweep.config["baselines"]:
+            baseline = baseline_variant(variant.config, metric)
+            baselines.setdefault(str(RunFolder.of(baseline, bench.data_hash(variant.config)).path), baseline)
+    failures: list[str] = []
+    finished: list[Finished] = []
+    for baseline in baselines.values():
+        folder = run_baseline(baseline, bench)
+        finished.append(_finished(folder, str(baseline.choices["metric"]), 0, bench.data(baseline.config).leaky, learned=False))
+    in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
+    if in_processes:
+        failures += _run_processes(sweep, bench, jobs)
+    else:
+        failures += _run_here(sweep, bench)
+    for variant in sweep.variants:
+        folder = RunFolder.of(variant, bench.data_hash(variant.config))
+        if folder.state == "done":
+            leaky = bench.data(variant.config).leaky
+            finished.append(_finished(folder, variant.label, variant.seed, leaky, learned=True))
+    results = compare_variants(finished, sweep.config["evaluation"]) if finished else []
+    if results:
+        write_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
+    return results, failures
+
+
+def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
+    failures = []
+    # variants of one trunk follow each other, so that it is built once
+    order = sorted(enumerate(sweep.variants), key=lambda item: (repr(item[1].config["model"]["backbone"]), item[0]))
+    for number, (_, variant) in enumerate(order, start=1):
+        title = f"[{number}/{len(order)}] {variant.label} seed={variant.seed}"
+        try:
+            run_variant(variant, bench, title)
+        except UserError as error:
+            failures.append(f"{variant.label} seed={variant.seed}: {error}")
+        except Exception as error:  # noqa: BLE001 - a fault in one variant must not take its neighbours with it
+            folder = RunFolder.of(variant, bench.data_hash(variant.config))
+            (folder.path / "error.txt").write_text(traceback.format_exc())
+            failures.append(f"{variant.label} seed={variant.seed}: {type(error).__name__}: {error} (see {folder.path}/error.txt)")
+        if failures and failures[-1].startswith(f"{variant.label} seed={variant.seed}: "):
+            say(f"{title}: FAILED, {failures[-1].split(': ', 1)[1]}")
+    return failures
+
+
+def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
+    """Each variant as ``semfid run FILE --variant I`` in a process of its own."""
+    gpus = [str(index) for index in range(torch.cuda.device_count())]
+    waiting: Queue[tuple[int, Variant]] = Queue()
+    for number, variant in enumerate(sweep.variants, start=1):
+        if RunFolder.of(variant, bench.data_hash(variant.config)).state != "done":
+            waiting.put((number, variant))
+    failures: list[str] = []
+
+    def work(slot: int) -> None:
+        while not waiting.empty():
+            number, variant = waiting.get()
+            command = [sys.executable, "-m", "semfid", "run", str(sweep.file), *sweep.overrides, "--variant", str(number)]
+            environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+            if gpus and jobs > 1:
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+            say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: started")
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            folder = RunFolder.of(variant, bench.data_hash(variant.config))
+            if done.returncode != 0:
+                last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+                if folder.path.is_dir():
+                    (folder.path / "error.txt").write_text(done.stderr)
+                failures.append(f"{variant.label} seed={variant.seed}: {last}")
+                say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: FAILED, {last}")
+            else:
+                say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: done")
+
+    slots = [threading.Thread(target=work, args=(slot,)) for slot in range(jobs)]
+    for slot in slots:
+        slot.start()
+    for slot in slots:
+        slot.join()
+    return failures
+
+
+def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bool) -> Finished:
+    text = {"pair_id": str, "source_id": str, "origin": str}
+    return Finished(label, seed, pd.read_csv(folder.path / "predictions.csv", dtype=text, keep_default_na=False), leaky, learned, folder.path)

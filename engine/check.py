@@ -1,0 +1,113 @@
+"""Everything that can be wrong with an experiment, found before the first run starts."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+import warnings
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from lightning_modules.global_regressor import named
+from lightning_modules.optimizers import check_optimizer
+from registry import BACKBONES, DATAMODULES, HEADS, LIGHTNING_MODULES, LOSSES, METRICS, UserError, did_you_mean
+
+OURS = ("logger", "callbacks", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "num_sanity_val_steps")
+MONITORS = ("val_mse", "val_srcc", "last")
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Names, keywords and types of a resolved variant, and the devices it asks for. Opens no image, loads no weights.
+
+    Raises:
+        UserError: the first mistake, with its key.
+    """
+    _check_data(config["data"])
+    model_name, model = named(config["model"], "model")
+    if "backbone" not in model:
+        raise UserError("model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`")
+    backbone_name, backbone = named(model.pop("backbone"), "model.backbone")
+    _under("model.backbone", BACKBONES, backbone_name, backbone)
+    _under("model", LIGHTNING_MODULES, model_name, model)
+    if "head" in model:
+        _under("model.head", HEADS, *named(model["head"], "model.head"))
+    if "loss" in model:
+        _under("model.loss", LOSSES, *named(model["loss"], "model.loss"))
+    if model.get("optimizer") is not None:
+        check_optimizer(model["optimizer"])
+    for metric in config["baselines"]:
+        _under("baselines", METRICS, *named(metric, "baselines"))
+    selection = config["selection"]
+    if selection["monitor"] not in MONITORS:
+        raise UserError(
+            f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], MONITORS)} "
+            f"(there are: {', '.join(MONITORS)})"
+        )
+    if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
+        raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
+    make_trainer(config)
+
+
+def _check_data(data: dict[str, Any]) -> None:
+    name, keywords = named(data, "data")
+    _under("data", DATAMODULES, name, keywords)
+
+
+def _under(where: str, registry: Any, name: str, keywords: dict[str, Any]) -> None:
+    try:
+        registry.check(name, keywords)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
+    """`lightning.Trainer` from the section ``trainer``, with what the engine adds.
+
+    Raises:
+        UserError: an unknown key, a value that Lightning refuses, a device that is not there.
+    """
+    keywords = dict(config["trainer"])
+    known = list(inspect.signature(L.Trainer).parameters)
+    for key in keywords:
+        if key in OURS:
+            raise UserError(f"trainer.{key} is set by the engine; remove it")
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=3)
+            raise UserError(f"trainer: lightning.Trainer has no keyword '{key}'" + (f"; did you mean {close}?" if close else ""))
+    if keywords.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"trainer.accelerator is {keywords['accelerator']!r} but torch sees no GPU; set trainer.accelerator=auto, or install "
+            "a driver and a CUDA build of torch"
+        )
+    if keywords.get("sync_batchnorm") and not torch.cuda.is_available():
+        keywords["sync_batchnorm"] = False  # it exists on GPUs only; one YAML should serve a laptop and a cluster
+    quiet_lightning()
+    defaults = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "enable_progress_bar": False}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return L.Trainer(**{**defaults, **keywords, **ours}, use_distributed_sampler=False, num_sanity_val_steps=0)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def quiet_lightning() -> None:
+    """Keep Lightning's banners off the screen; its warnings that matter here are errors of ours."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*in eval mode at the start of training.*",
+        ".*Found .* module.* in eval mode.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists.*",
+        ".*LeafSpec.*",
+        ".*tensorboardX.*",
+        ".*srun.*",
+        ".*barrier.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,284 @@
+"""The experiment file: a typed schema, inheritance, overrides, and the sweep that it spells out.
+
+Unknown keys and wrong types are errors that name the file and the key. The sections `data`, `model` and `trainer` are
+checked against the signatures of what they configure (`engine.check`).
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from registry import UserError, did_you_mean
+
+OVERRIDE_ONLY_HINT = "write key=value, such as seed=1 or model.optimizer.lr=1e-3"
+
+
+@dataclass
+class SelectionConfig:
+    """Which epoch of a training is kept. Looks at the validation part only.
+
+    Attributes:
+        monitor: ``val_mse``, ``val_srcc``, or ``last`` (no selection).
+        patience: stop after so many epochs without improvement; null: never.
+    """
+
+    monitor: str = "val_mse"
+    patience: int | None = None
+
+
+@dataclass
+class EvaluationConfig:
+    """How figures are reported.
+
+    Attributes:
+        bootstraps: resamples of the sources.
+        level: of the intervals.
+        alpha: of the paired comparisons, after Holm's correction.
+        by_origin: also give figures per origin.
+    """
+
+    bootstraps: int = 1000
+    level: float = 0.95
+    alpha: float = 0.05
+    by_origin: bool = True
+
+
+@dataclass
+class CacheConfig:
+    """Statistics of frozen trunks on disk.
+
+    Attributes:
+        enabled: off: every variant computes its own.
+        folder: relative to the working directory.
+        max_gb: the least recently used statistics are removed beyond this size.
+    """
+
+    enabled: bool = True
+    folder: str = ".cache/statistics"
+    max_gb: float = 20.0
+
+
+@dataclass
+class Experiment:
+    """One experiment file.
+
+    Attributes:
+        name: folder of the runs.
+        seed: of initial weights, order and dropout.
+        data: ``{name: <datamodule>, keywords}``.
+        model: ``{name: <lightning module>, backbone: {...}, keywords}``.
+        compile: torch.compile the trunk.
+        baselines: training-free metrics to stand beside the learned variants: names or ``{name: ..., keywords}``.
+        trainer: goes to `lightning.Trainer` as it stands.
+        sweep: key -> list of values; every combination is a variant. Seeds are averaged.
+        sweep_mode: ``grid``, or ``one_factor`` (each key varied alone around the file's own values).
+        plugins: modules or files to import.
+        output: folder of all runs.
+    """
+
+    name: str = MISSING
+    seed: int = 0
+    data: dict[str, Any] = MISSING
+    model: dict[str, Any] = MISSING
+    compile: bool = False
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    baselines: list[Any] = field(default_factory=list)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    sweep: dict[str, Any] = field(default_factory=dict)
+    sweep_mode: str = "grid"
+    plugins: list[str] = field(default_factory=list)
+    output: str = "runs"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a sweep.
+
+    Attributes:
+        config: the resolved experiment, without `sweep`.
+        choices: what the sweep set, in its order.
+    """
+
+    config: dict[str, Any]
+    choices: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What the table calls it: the choices without the seed."""
+        words = [f"{_short(key)}={_word(value)}" for key, value in self.choices.items() if key != "seed"]
+        return " ".join(words) or str(self.config["name"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+
+def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML with everything it extends, apply ``key=value`` overrides, check the schema, resolve.
+
+    Raises:
+        UserError: one line with file, key and fix.
+    """
+    path = Path(path)
+    layers = [_own_keys(OmegaConf.create(layer), where) for layer, where in _read_layers(path, ())]
+    try:
+        schema = OmegaConf.structured(Experiment)
+        config = OmegaConf.merge(schema, *layers)
+        for override in overrides:
+            key, value = _parse_override(override, config)
+            OmegaConf.update(config, key, value, merge=not isinstance(value, (dict, list)), force_add=_inside_free_section(key))
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UserError(f"{path}: {missing[0]} is missing; the experiment needs name, data and model")
+        resolved = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
+        raise UserError(f"{path}: {key + ': ' if key else ''}{reason}") from error
+    if not isinstance(resolved, dict):
+        raise UserError(f"{path}: the file must hold a mapping")
+    return {str(key): value for key, value in resolved.items()}
+
+
+def expand(config: dict[str, Any], where: str) -> list[Variant]:
+    """All variants of an experiment, in the order of its sweep; one where it has none.
+
+    Raises:
+        UserError: a sweep key that leads nowhere, an empty list, repeated values.
+    """
+    sweep: dict[str, Any] = config["sweep"]
+    for key, values in sweep.items():
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{where}: sweep.{key} must be a list of values, such as [1, 2]; it is {values!r}")
+        if len({json.dumps(value, sort_keys=True) for value in values}) != len(values):
+            raise UserError(f"{where}: sweep.{key} names a value twice")
+    base = {key: value for key, value in config.items() if key not in ("sweep", "sweep_mode")}
+    if config["sweep_mode"] not in ("grid", "one_factor"):
+        raise UserError(f"{where}: sweep_mode is {config['sweep_mode']!r}; choose grid or one_factor")
+    combinations: list[dict[str, Any]]
+    if config["sweep_mode"] == "grid":
+        combinations = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
+    else:
+        combinations = _one_factor(base, sweep, where)
+    variants = []
+    for choices in combinations:
+        resolved = copy.deepcopy(base)
+        for key, value in choices.items():
+            set_key(resolved, key, value, where)
+        variants.append(Variant(resolved, choices))
+    return variants
+
+
+def _one_factor(base: dict[str, Any], sweep: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    seeds = sweep.get("seed", [base["seed"]])
+    factors = {key: values for key, values in sweep.items() if key != "seed"}
+    start = {key: get_key(base, key) for key in factors}
+    rows = [start]
+    for key, values in factors.items():
+        if start[key] is None:
+            raise UserError(f"{where}: sweep_mode one_factor needs a value for {key} outside the sweep to start from")
+        rows += [{**start, key: value} for value in values if value != start[key]]
+    return [{**row, "seed": seed} for row in rows for seed in seeds]
+
+
+def get_key(config: Mapping[str, Any], key: str) -> Any:
+    """The value at a dotted key, or None."""
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node
+
+
+def set_key(config: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a dotted key; the sections on the way must exist, and a key outside the free sections must be known."""
+    *path, last = key.split(".")
+    node = config
+    for part in path:
+        if not isinstance(node.get(part), dict):
+            raise UserError(f"{where}: sweep.{key}: there is no section '{part}'{did_you_mean(part, node)}")
+        node = node[part]
+    if last not in node and not _inside_free_section(key):
+        raise UserError(f"{where}: sweep.{key}: no such key{did_you_mean(last, node)}")
+    node[last] = copy.deepcopy(value)
+
+
+def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[dict[str, Any], Path]]:
+    """The file's mapping after those it extends, each with the file that it came from."""
+    if path.resolve() in seen:
+        raise UserError(f"{path}: extends itself, through {' -> '.join(p.name for p in seen)}")
+    try:
+        with open(path, encoding="utf-8") as file:
+            own = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    except FileNotFoundError as error:
+        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
+        raise UserError(f"no experiment file {path}{near}") from error
+    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(own, dict):
+        raise UserError(f"{path}: the file must hold a mapping of keys; it holds {type(own).__name__}")
+    mapping = {str(key): value for key, value in own.items()}
+    parents = mapping.pop("extends", [])
+    layers: list[tuple[dict[str, Any], Path]] = []
+    for parent in [parents] if isinstance(parents, str) else parents:
+        layers += _read_layers(path.parent / parent, (*seen, path.resolve()))
+    if isinstance(mapping.get("plugins"), list):
+        mapping["plugins"] = [str((path.parent / p).resolve()) if str(p).endswith(".py") else p for p in mapping["plugins"]]
+    return [*layers, (mapping, path)]
+
+
+def _own_keys(layer: DictConfig, where: Path) -> DictConfig:
+    known = list(Experiment.__dataclass_fields__)
+    for key in layer:
+        if key not in known:
+            raise UserError(f"{where}: unknown key '{key}'{did_you_mean(str(key), known)} (there are: {', '.join(known)})")
+    return layer
+
+
+def _parse_override(text: str, config: DictConfig) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key or value == "":
+        raise UserError(f"override '{text}' is not key=value; {OVERRIDE_ONLY_HINT}")
+    known = list(Experiment.__dataclass_fields__)
+    if key.split(".")[0] not in known:
+        raise UserError(f"override '{text}': unknown key '{key}'{did_you_mean(key.split('.')[0], known)}")
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"override '{text}': the value is not YAML: {str(error).splitlines()[0]}") from error
+    return _sweep_key(key), parsed["value"]  # type: ignore[index,call-overload]
+
+
+def _sweep_key(key: str) -> str:
+    """``sweep.model.head.depth`` names one key of the mapping `sweep`, dots and all."""
+    return f"sweep[{key[len('sweep.'):]}]" if key.startswith("sweep.") else key
+
+
+def _inside_free_section(key: str) -> bool:
+    return key.split(".")[0] in ("data", "model", "trainer") or key.startswith("sweep")
+
+
+def _short(key: str) -> str:
+    parts = key.split(".")
+    return parts[-2] if parts[-1] == "name" and len(parts) > 1 else parts[-1]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        name = value.get("name")
+        rest = [f"{key}:{_word(item)}" for key, item in value.items() if key != "name"]
+        return "/".join(([str(name)] if name else []) + rest)
+    return Path(value).stem if isinstance(value, str) and "/" in value else str(value)

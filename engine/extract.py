@@ -1,0 +1,354 @@
+"""From image files to statistics of a frozen trunk: every distinct image goes through the trunk once.
+
+Pairs are visited sorted by reference. A chunk is a run of pairs with at most `batch_size` images that are not at hand;
+features of images that the next chunk needs again are carried over. Under several processes each takes whole chunks and
+writes what it computed into the cache, where rank 0 finds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from backbones import Backbone
+from datamodules.base import PairDataModule
+from engine.cache import CacheKey, StatisticsCache
+from engine.progress import Advance
+from heads import Head
+from heads.contract import Consumes, Normalize, Taps
+from heads.statistics import pool, squared_differences
+from registry import UserError
+
+FLUSH_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One kind of fixed-size statistic that heads consume."""
+
+    consumes: Consumes
+    taps: Taps
+    normalize: Normalize
+
+    @classmethod
+    def of(cls, head: Head) -> Statistic:
+        """What `head` is fed; equal for heads that can share."""
+        if head.consumes == "embeddings":
+            return cls("embeddings", "stages", "none")
+        return cls(head.consumes, head.taps, head.normalize if head.consumes == "pooled_squared_differences" else "none")
+
+    @property
+    def per_image(self) -> bool:
+        return self.consumes != "pooled_squared_differences"
+
+    def __str__(self) -> str:
+        return f"{self.consumes}-{self.taps}-{self.normalize}"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A run of pairs: the images to decode and push through the trunk, and which to carry to the next chunk."""
+
+    new: tuple[str, ...]
+    pairs: tuple[tuple[int, str, str], ...]
+    carry: frozenset[str]
+
+
+def plan_chunks(pairs: Sequence[tuple[int, str, str]], batch_size: int) -> list[Chunk]:
+    """Cut (row, reference, candidate) into chunks.
+
+    Args:
+        pairs: images named by content, so that equal files count as one.
+        batch_size: new images per chunk, at least 2.
+    """
+    batch_size = max(2, batch_size)
+    ordered = sorted(pairs, key=lambda pair: (pair[1], pair[2], pair[0]))
+    remaining = Counter(image for _, x, y in ordered for image in {x, y})
+    chunks: list[Chunk] = []
+    held: set[str] = set()
+    at = 0
+    while at < len(ordered):
+        new: dict[str, None] = {}
+        taken: list[tuple[int, str, str]] = []
+        while at < len(ordered):
+            fresh = [image for image in dict.fromkeys(ordered[at][1:]) if image not in held and image not in new]
+            if taken and len(new) + len(fresh) > batch_size:
+                break
+            new.update(dict.fromkeys(fresh))
+            taken.append(ordered[at])
+            remaining.subtract(set(ordered[at][1:]))
+            at += 1
+        # images still needed: the reference of the coming pairs, and candidates that are compared with each other;
+        # a bounded number is carried, the rest is computed again
+        wanted = [image for image in (*new, *held) if remaining[image] > 0]
+        held = set(wanted[-batch_size:])
+        if at < len(ordered) and ordered[at][1] in wanted:
+            held.add(ordered[at][1])
+        chunks.append(Chunk(tuple(new), tuple(taken), frozenset(held)))
+    return chunks
+
+
+class _Images(Dataset[Tensor]):
+    """Decodes by content name."""
+
+    def __init__(self, data: PairDataModule, path_of: dict[str, str]) -> None:
+        self.dataset, self.path_of = data.dataset, path_of
+
+    def __getitem__(self, content: str) -> Tensor:
+        return self.dataset.image(self.path_of[content])
+
+    def __len__(self) -> int:
+        return len(self.path_of)
+
+
+def _as_list(images: list[Tensor]) -> list[Tensor]:
+    return images
+
+
+class _Chunks(torch.utils.data.Sampler[list[str]]):
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self.chunks = chunks
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return (list(chunk.new) for chunk in self.chunks)
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+
+class StatisticsExtractor(L.LightningModule):
+    """Runs chunks through a trunk under a Lightning Trainer, so that devices and precision are the YAML's."""
+
+    def __init__(
+        self,
+        trunk: Backbone,
+        chunks: Sequence[Chunk],
+        images: _Images,
+        statistics: Sequence[Statistic],
+        sink: _Sink,
+        workers: int,
+        advance: Advance,
+    ) -> None:
+        super().__init__()
+        self.trunk, self.statistics, self.sink = trunk, tuple(statistics), sink
+        self.chunks, self.images, self.workers, self.advance = chunks, images, workers, advance
+        self.images_seen = 0
+        self._held: dict[str, dict[str, Any]] = {}
+        self._mine: Sequence[Chunk] = ()
+
+    def predict_dataloader(self) -> DataLoader[Tensor]:
+        self._mine = _share(self.chunks, self.trainer.global_rank, self.trainer.world_size)
+        return DataLoader(
+            self.images,
+            batch_sampler=_Chunks(self._mine),  # type: ignore[arg-type]
+            num_workers=self.workers,
+            collate_fn=_as_list,
+        )
+
+    def predict_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        chunk = self._mine[batch_idx]
+        for content, described in zip(chunk.new, self._describe(batch), strict=True):
+            self._held[content] = described
+        self._emit_pairs(chunk)
+        # copies: a slice would keep its whole batch alive
+        self._held = {
+            content: described if content not in chunk.new else _copied(described)
+            for content, described in self._held.items()
+            if content in chunk.carry
+        }
+        self.advance(batch_idx + 1, len(self._mine))
+
+    def on_predict_end(self) -> None:
+        self.sink.flush()
+
+    def _describe(self, images: list[Tensor]) -> list[dict[str, Any]]:
+        """Features per tap kind and embedding of each image; images of equal size share a pass."""
+        out: list[dict[str, Any]] = [{} for _ in images]
+        by_shape: dict[torch.Size, list[int]] = {}
+        for index, image in enumerate(images):
+            by_shape.setdefault(image.shape, []).append(index)
+        for indices in by_shape.values():
+            batch = torch.stack([images[i] for i in indices]).to(self.device).float() / 255.0  # (b, 3, H, W)
+            self.images_seen += len(indices)
+            for name, value in self._pass(batch).items():
+                for place, index in enumerate(indices):
+                    out[index][name] = [tap[place : place + 1] for tap in value] if isinstance(value, list) else value[place]
+        return out
+
+    def _pass(self, batch: Tensor) -> dict[str, Any]:
+        kinds = {(s.consumes == "embeddings", s.taps) for s in self.statistics}
+        embeds = any(embedding for embedding, _ in kinds)
+        result: dict[str, Any] = {}
+        for taps in sorted({taps for embedding, taps in kinds if not embedding}):
+            if embeds and "embedding" not in result:
+                result[taps], result["embedding"] = self.trunk.features_and_embedding(batch, taps)
+            else:
+                result[taps] = self.trunk.features(batch, taps)
+        if embeds and "embedding" not in result:
+            result["embedding"] = self.trunk.embed(batch)
+        return result
+
+    def _emit_pairs(self, chunk: Chunk) -> None:
+        for statistic in self.statistics:
+            if statistic.per_image:
+                for content in chunk.new:
+                    described = self._held[content]
+                    value = described["embedding"] if statistic.consumes == "embeddings" else pool(described[statistic.taps])[0]
+                    self.sink.put(statistic, bytes.fromhex(content), value)
+                continue
+            # reference by reference: its features are expanded, not copied, against the stack of its candidates
+            start = 0
+            while start < len(chunk.pairs):
+                end = start
+                while end < len(chunk.pairs) and chunk.pairs[end][1] == chunk.pairs[start][1]:
+                    end += 1
+                self._emit_group(statistic, chunk.pairs[start:end])
+                start = end
+
+    def _emit_group(self, statistic: Statistic, pairs: Sequence[tuple[int, str, str]]) -> None:
+        x = self._held[pairs[0][1]][statistic.taps]
+        sizes: dict[torch.Size, list[tuple[int, str, str]]] = {}
+        for pair in pairs:
+            sizes.setdefault(self._held[pair[2]][statistic.taps][0].shape, []).append(pair)
+        for shape, group in sizes.items():
+            if shape != x[0].shape:
+                raise UserError("a pair's images have different sizes; set data.resize to squash, letterbox or center_crop")
+            y = [torch.cat(taps) for taps in zip(*(self._held[p[2]][statistic.taps] for p in group), strict=True)]
+            pooled = pool(squared_differences(x, y, statistic.normalize))  # (b, sum C_l)
+            for pair, value in zip(group, pooled, strict=True):
+                self.sink.put(statistic, pair_entry(pair[1], pair[2]), value)
+
+
+def _copied(described: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: [tap.clone() for tap in value] if isinstance(value, list) else value.clone() for name, value in described.items()
+    }
+
+
+class _Sink:
+    """Collects entries and hands them to the cache, or keeps them where there is none."""
+
+    def __init__(self, cache: StatisticsCache | None, keys: dict[Statistic, CacheKey]) -> None:
+        self.cache, self.keys = cache, keys
+        self.kept: dict[tuple[Statistic, bytes], Tensor] = {}
+        self._bytes = 0
+
+    def put(self, statistic: Statistic, entry: bytes, value: Tensor) -> None:
+        value = value.detach().float().cpu().clone()
+        self.kept[statistic, entry] = value
+        self._bytes += value.numel() * 4
+        if self.cache is not None and self._bytes > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.cache is None:
+            return
+        for statistic, key in self.keys.items():
+            entries = [entry for kind, entry in self.kept if kind == statistic]
+            if entries:
+                self.cache.add(key, entries, torch.stack([self.kept[statistic, entry] for entry in entries]))
+        self.kept, self._bytes = {}, 0
+
+
+def pair_entry(reference: str, candidate: str) -> bytes:
+    """Key of a pair from the content names (hex) of its images."""
+    return hashlib.blake2b(f"{reference}{candidate}".encode(), digest_size=16).digest()
+
+
+def extract(
+    trunk: Backbone,
+    data: PairDataModule,
+    statistics: Sequence[Statistic],
+    trainer: L.Trainer,
+    cache: StatisticsCache | None,
+    advance: Advance,
+) -> dict[Statistic, Tensor]:
+    """Statistics of all pairs of a datamodule, in the order of its table.
+
+    Returns:
+        per statistic (N, D), or (N, 2, D) for per-image statistics; on every process.
+
+    Raises:
+        UserError: a bad image, images of different sizes under ``resize: none``, several processes without a cache.
+    """
+    content = {path: digest.hex() for path, digest in data.image_hashes().items()}
+    x = [content[path] for path in data.dataset.reference]
+    y = [content[path] for path in data.dataset.candidate]
+    entries: dict[Statistic, list[bytes]] = {}
+    keys: dict[Statistic, CacheKey] = {}
+    for statistic in statistics:
+        keys[statistic] = CacheKey(trunk.identity, data.preprocessing, str(trainer.precision), str(statistic))
+        entries[statistic] = (
+            [bytes.fromhex(name) for name in (*x, *y)] if statistic.per_image else [pair_entry(a, b) for a, b in zip(x, y, strict=True)]
+        )
+    if trainer.world_size > 1 and cache is None:
+        raise UserError("cache.enabled: false needs a single device; several processes meet in the cache")
+    found = {statistic: _lookup(cache, keys[statistic], entries[statistic]) for statistic in statistics}
+    missing_rows: set[int] = set()
+    for statistic, (hit, _) in found.items():
+        rows = (~hit).nonzero()[0]
+        missing_rows.update((rows % len(x)).tolist() if statistic.per_image else rows.tolist())
+    if missing_rows:
+        wanted = [statistic for statistic in statistics if not found[statistic][0].all()]
+        path_of = {name: path for path, name in content.items()}
+        distinct: dict[tuple[str, str], int] = {}
+        for row in sorted(missing_rows):
+            distinct.setdefault((x[row], y[row]), row)
+        chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], data.loader.batch_size)
+        sink = _Sink(cache, {statistic: keys[statistic] for statistic in wanted})
+        images = _Images(data, path_of)
+        extractor = StatisticsExtractor(trunk, chunks, images, wanted, sink, data.loader.workers, advance)
+        trainer.predict(extractor, return_predictions=False)
+        if trainer.world_size > 1:
+            trainer.strategy.barrier("statistics")
+        trunk.to("cpu")
+        for statistic in wanted:
+            hit, values = found[statistic] if cache is None else _lookup(cache, keys[statistic], entries[statistic])
+            found[statistic] = _fill(statistic, hit, values, entries[statistic], sink)
+    return {statistic: _shape(statistic, values, len(x)) for statistic, (_, values) in found.items()}
+
+
+def _lookup(cache: StatisticsCache | None, key: CacheKey, entries: Sequence[bytes]) -> tuple[Any, Tensor | None]:
+    import numpy as np
+
+    return (np.zeros(len(entries), dtype=bool), None) if cache is None else cache.lookup(key, entries)
+
+
+def _fill(statistic: Statistic, hit: Any, values: Tensor | None, entries: Sequence[bytes], sink: _Sink) -> tuple[Any, Tensor]:
+    """Rows that the cache does not hold (there is none, or they were evicted meanwhile) come from the sink."""
+    for row, entry in enumerate(entries):
+        if hit[row]:
+            continue
+        value = sink.kept.get((statistic, entry))
+        if value is None:
+            raise UserError("cache.max_gb is too small for the statistics of this experiment; raise it")
+        if values is None:
+            values = torch.empty((len(entries), *value.shape))
+        values[row] = value
+        hit[row] = True
+    assert values is not None
+    return hit, values
+
+
+def _shape(statistic: Statistic, values: Tensor | None, count: int) -> Tensor:
+    assert values is not None
+    return torch.stack([values[:count], values[count:]], dim=1) if statistic.per_image else values
+
+
+def _share(chunks: Sequence[Chunk], rank: int, world: int) -> Sequence[Chunk]:
+    """Whole stretches of chunks per process; the first chunk of a stretch computes what its predecessor would carry."""
+    size = -(-len(chunks) // world)
+    mine = list(chunks[rank * size : (rank + 1) * size])
+    if rank and mine:
+        carried = chunks[rank * size - 1].carry
+        needed = [image for image in carried if any(image in pair[1:] for chunk in mine for pair in chunk.pairs)]
+        mine[0] = Chunk((*sorted(needed), *mine[0].new), mine[0].pairs, mine[0].carry)
+    return mine

@@ -1,0 +1,257 @@
+"""From predictions to the table: figures with intervals, who beats whom, the noise ceiling, rows per origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluation import (
+    Ceiling,
+    Cell,
+    Column,
+    Resamples,
+    VariantSummary,
+    bootstrap_figures,
+    by_group,
+    figures,
+    fold_spread,
+    interval,
+    noise_ceiling,
+    not_distinguishable_from_best,
+    summarise,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from evaluation.tables import Row
+from pairs import write_atomically
+from registry import UserError
+
+WITH_INTERVAL = ("srcc", "krcc", "plcc", "plcc_logistic", "rmse", "mse", "mae")
+
+COLUMNS = (
+    Column("variant", "variant"),
+    Column("n", "pairs"),
+    Column("sources", "sources"),
+    Column("seeds", "seeds"),
+    Column("srcc", "SRCC", better="higher"),
+    Column("srcc_seed_std", "± seeds"),
+    Column("srcc_fold_std", "± folds"),
+    Column("p_holm", "p (Holm)"),
+    Column("krcc", "KRCC", better="higher"),
+    Column("plcc", "PLCC", better="higher"),
+    Column("plcc_logistic", "PLCC logistic", better="higher"),
+    Column("mse", "MSE", digits=4, better="lower"),
+    Column("mae", "MAE", better="lower"),
+    Column("rmse", "RMSE", better="lower"),
+    Column("rmse_logistic", "RMSE logistic", better="lower"),
+    Column("note", "note"),
+)
+SCREEN = ("variant", "seeds", "srcc", "srcc_seed_std", "p_holm", "krcc", "plcc", "mse", "note")
+
+
+def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that ``metrics.json`` holds for one run.
+
+    Raises:
+        UserError: a prediction that is not finite; names the pair.
+    """
+    label, score, source, pair = _columns(predictions)
+    pooled = figures(label, score, source, pair)
+    resamples = Resamples.draw(source, int(evaluation["bootstraps"]), 0)
+    samples = bootstrap_figures(label, score, resamples)
+    content: dict[str, Any] = {
+        "pooled": pooled.as_dict(),
+        "interval": {name: interval(samples[name], evaluation["level"]) for name in WITH_INTERVAL if name in samples},
+        "level": evaluation["level"],
+        "bootstraps": evaluation["bootstraps"],
+    }
+    folds = predictions["fold"].to_numpy()
+    if len(set(folds.tolist())) > 1:
+        content["folds"] = {str(fold): values for fold, values in fold_spread(label, score, folds).items()}
+    if evaluation["by_origin"] and "origin" in predictions.columns:
+        groups = by_group(label, score, source, pair, predictions["origin"].astype(str).to_numpy())
+        content["origin"] = {name: found.as_dict() for name, found in groups.items()}
+    return content
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run, as the table needs it."""
+
+    label: str
+    seed: int
+    predictions: pd.DataFrame
+    leaky: bool
+    learned: bool
+    path: Path
+
+
+@dataclass(frozen=True)
+class Results:
+    """One table: every variant on the same pairs.
+
+    Attributes:
+        rows: one per variant, learned ones first, best SRCC first.
+        origins: one per variant and origin.
+        ceiling: None where the data has no votes.
+        screen: what the terminal shows.
+    """
+
+    rows: list[Row]
+    origins: list[Row]
+    ceiling: Ceiling | None
+    screen: str
+
+
+def compare_variants(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> list[Results]:
+    """Tables of variants that were tested on the same pairs; several where the sweep changes the data."""
+    groups: dict[tuple[Any, ...], list[Finished]] = {}
+    for run in finished:
+        key = tuple(zip(run.predictions["pair_id"], run.predictions["difference"].round(9), strict=True))
+        groups.setdefault(tuple(sorted(key)), []).append(run)
+    return [_table(runs, evaluation) for runs in groups.values()]
+
+
+def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Results:
+    by_label: dict[str, list[Finished]] = {}
+    for run in finished:
+        by_label.setdefault(run.label, []).append(run)
+    ordered = {run.label: run.predictions.sort_values("pair_id").reset_index(drop=True) for run in finished}
+    first = next(iter(ordered.values()))
+    label, _, source, pair = _columns(first)
+    resamples = Resamples.draw(source, int(evaluation["bootstraps"]), 0)
+    summaries: dict[str, VariantSummary] = {}
+    for name, runs in by_label.items():
+        scores = np.stack([_aligned(run, pair) for run in sorted(runs, key=lambda run: run.seed)])
+        summaries[name] = summarise(label, scores, source, pair, resamples)
+    names = list(summaries)
+    observed = np.array([summaries[name].mean["srcc"] for name in names])
+    same, p_values = not_distinguishable_from_best(
+        observed, np.stack([summaries[name].samples["srcc"] for name in names]), alpha=evaluation["alpha"]
+    )
+    rows: dict[str, Row] = {}
+    for index, name in enumerate(names):
+        rows[name] = _row(name, by_label[name], summaries[name], bool(same[index]), float(p_values[index]), evaluation, len(names))
+    ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["srcc"], nan=-2.0))
+    ceiling = noise_ceiling(first["yes_votes"].to_numpy(), first["votes"].to_numpy()) if "votes" in first.columns else None
+    table = [rows[name] for name in ranking]
+    return Results(table, _origin_rows(by_label, ranking, evaluation), ceiling, _screen(table, ceiling, evaluation, finished))
+
+
+def _row(
+    name: str, runs: Sequence[Finished], summary: VariantSummary, same: bool, p_value: float, evaluation: Mapping[str, Any], count: int
+) -> Row:
+    row: dict[str, Any] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
+    for figure in ("srcc", "krcc", "plcc", "plcc_logistic", "mse", "mae", "rmse", "rmse_logistic"):
+        low, high = interval(summary.samples[figure], evaluation["level"]) if figure in summary.samples else (None, None)
+        mark = "*" if figure == "srcc" and same and count > 1 else ""
+        row[figure] = Cell(summary.mean[figure], low, high, mark, "constant" if summary.constant else "")
+    row["srcc_seed_std"] = Cell(summary.seed_std["srcc"], note="-")
+    spreads = []
+    for run in runs:
+        folds = run.predictions["fold"].to_numpy()
+        if len(set(folds.tolist())) > 1:
+            label, score, _, _ = _columns(run.predictions)
+            spreads.append(np.std([fold["srcc"] for fold in fold_spread(label, score, folds).values()], ddof=1))
+    row["srcc_fold_std"] = Cell(float(np.mean(spreads)) if spreads else float("nan"), note="-")
+    row["p_holm"] = Cell(p_value, note="-")
+    notes = ["LEAKY"] if any(run.leaky for run in runs) else []
+    notes += [] if runs[0].learned else ["training-free, uncalibrated"]
+    row["note"] = ", ".join(notes)
+    return row
+
+
+def _origin_rows(by_label: Mapping[str, Sequence[Finished]], ranking: Sequence[str], evaluation: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = []
+    for name in ranking:
+        runs = by_label[name]
+        if not evaluation["by_origin"] or "origin" not in runs[0].predictions.columns:
+            continue
+        found = [by_group(*_columns(run.predictions), run.predictions["origin"].astype(str).to_numpy()) for run in runs]
+        for origin in found[0]:
+            seeds = [groups[origin] for groups in found]
+            constant = any(figure.constant for figure in seeds)
+            row: dict[str, Any] = {"variant": name, "origin": origin, "n": seeds[0].n, "sources": seeds[0].sources}
+            row["difference"] = float(runs[0].predictions.groupby("origin")["difference"].mean()[origin])
+            for figure in ("srcc", "mse"):
+                row[figure] = Cell(float(np.mean([getattr(s, figure) for s in seeds])), note="constant" if constant else "")
+            rows.append(row)
+    return rows
+
+
+ORIGIN_COLUMNS = (
+    Column("variant", "variant"),
+    Column("origin", "origin"),
+    Column("n", "pairs"),
+    Column("sources", "sources"),
+    Column("difference", "mean difference"),
+    Column("srcc", "SRCC"),
+    Column("mse", "MSE", digits=4),
+)
+
+
+def _screen(
+    rows: Sequence[Row], ceiling: Ceiling | None, evaluation: Mapping[str, Any], finished: Sequence[Finished]
+) -> str:
+    shown = [column for column in COLUMNS if column.name in SCREEN]
+    bare = [{**row, "krcc": _bare(row["krcc"]), "plcc": _bare(row["plcc"])} for row in rows]
+    lines = [to_markdown(bare, shown)]
+    lines.append(
+        f"[low, high]: {evaluation['level']:.0%} interval over {rows[0]['sources']} sources ({evaluation['bootstraps']} "
+        f"resamples). *: not distinguishable from the best SRCC (paired by source, Holm, alpha {evaluation['alpha']:g})."
+    )
+    if ceiling is not None:
+        low, high = ceiling.srcc_interval
+        lines.append(
+            f"noise ceiling of these labels ({ceiling.votes_median:g} votes a pair): SRCC {ceiling.srcc:.3f} "
+            f"[{low:.2f}, {high:.2f}], MSE floor {ceiling.mse_floor:.4f}; split halves {ceiling.split_half_srcc:.3f}."
+        )
+    if any(run.leaky for run in finished):
+        lines.append("LEAKY: the split ignores sources (data.split.by: row); pairs of one photo stand on both sides.")
+    return "\n".join(lines)
+
+
+def _bare(cell: Any) -> Any:
+    return Cell(cell.value, note=cell.note) if isinstance(cell, Cell) else cell
+
+
+def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
+    """``results.csv``, ``.md`` and ``.tex``, and ``results_by_origin.csv`` and ``.md``; numbered where there are several."""
+    written = []
+    for number, result in enumerate(results):
+        suffix = f"_{number + 1}" if len(results) > 1 else ""
+        notes = result.screen.split("\n\n", 1)[-1] if "\n\n" in result.screen else result.screen.rsplit("|\n", 1)[-1]
+        files = {
+            f"results{suffix}.csv": to_csv(result.rows, COLUMNS),
+            f"results{suffix}.md": f"{to_markdown(result.rows, COLUMNS)}\n{notes.strip()}\n",
+            f"results{suffix}.tex": to_latex(result.rows, COLUMNS),
+        }
+        if result.origins:
+            files[f"results_by_origin{suffix}.csv"] = to_csv(result.origins, ORIGIN_COLUMNS)
+            files[f"results_by_origin{suffix}.md"] = to_markdown(result.origins, ORIGIN_COLUMNS)
+        for name, text in files.items():
+            write_atomically(folder / name, text.encode())
+            written.append(folder / name)
+    return written
+
+
+def _columns(predictions: pd.DataFrame) -> tuple[Any, Any, Any, Any]:
+    return (
+        predictions["difference"].to_numpy(dtype=float),
+        predictions["predicted"].to_numpy(dtype=float),
+        predictions["source_id"].astype(str).to_numpy(),
+        predictions["pair_id"].astype(str).to_numpy(),
+    )
+
+
+def _aligned(run: Finished, pair: Any) -> Any:
+    table = run.predictions.sort_values("pair_id")
+    if table["pair_id"].astype(str).tolist() != list(pair):
+        raise UserError(f"{run.path}: its predictions are of other pairs; remove the folder and run again")
+    return table["predicted"].to_numpy(dtype=float)

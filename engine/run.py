@@ -1,0 +1,269 @@
+"""One variant: train, evaluate, save."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from backbones import Backbone, build_backbone
+from datamodules.base import PairDataModule
+from engine.cache import StatisticsCache
+from engine.check import make_trainer
+from engine.config import Variant
+from engine.extract import Statistic, extract
+from engine.fit_cached import FitSettings, FoldResult, fit_heads, predict_heads
+from engine.fit_lightning import fit_part
+from engine.progress import is_rank_zero, progress, say
+from engine.provenance import provenance
+from engine.results import run_figures
+from engine.run_folder import RunFolder
+from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, named
+from pairs import write_atomically
+from registry import DATAMODULES, LIGHTNING_MODULES, UserError
+
+# what the fit on cached statistics honours; anything else in `trainer` sends a variant through images
+CACHED_TRAINER_KEYS = {
+    "accelerator", "devices", "strategy", "num_nodes", "precision", "max_epochs", "enable_progress_bar",
+    "enable_model_summary", "log_every_n_steps", "deterministic", "benchmark",
+}  # fmt: skip
+
+
+class Workbench:
+    """What the variants of one process share: the trunk and the data built last."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, PairDataModule] = {}
+        self._trunk: tuple[str, Backbone] | None = None
+
+    def data(self, config: dict[str, Any]) -> PairDataModule:
+        """The prepared datamodule of a variant."""
+        key = repr(config["data"])
+        if key not in self._data:
+            name, keywords = named(config["data"], "data")
+            data = DATAMODULES.build(name, **keywords)
+            if not isinstance(data, PairDataModule):
+                raise UserError(f"data: datamodule '{name}' is not a datamodules.PairDataModule")
+            data.prepare()
+            self._data[key] = data
+        return self._data[key]
+
+    def data_hash(self, config: dict[str, Any]) -> str:
+        """Hash of the table's rows and of every image's bytes."""
+        import hashlib
+
+        data = self.data(config)
+        with progress("hashing images") as advance:
+            hashes = data.image_hashes(advance)
+        digest = hashlib.sha256(data.table.content_hash().encode())
+        digest.update(str([part.test.tolist() for part in data.parts]).encode())
+        for path in data.dataset_paths():
+            digest.update(hashes[path])
+        return digest.hexdigest()[:16]
+
+    def trunk(self, config: dict[str, Any]) -> Backbone:
+        """The trunk of a variant; a frozen one is shared, one that trains is built anew each time."""
+        name, keywords = named(config["model"]["backbone"], "model.backbone")
+        key = repr((name, sorted(keywords.items())))
+        if self._trunk is not None and self._trunk[0] == key:
+            return self._trunk[1]
+        trunk = build_backbone(name, keywords)
+        if trunk.tuning == "frozen":
+            self._trunk = key, trunk
+        return trunk
+
+
+def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolder:
+    """Train and evaluate one variant unless it is done; every process of a DDP run calls it.
+
+    Raises:
+        UserError: whatever is wrong; the run's state is then ``failed``.
+    """
+    config = variant.config
+    folder = RunFolder.of(variant, bench.data_hash(config))
+    if folder.state == "done":
+        return folder
+    if not is_rank_zero():
+        _train(variant, bench, folder, title)
+        return folder
+    with folder.held():
+        folder.set_state("running")
+        folder.write_yaml("config.yaml", {**config, "choices": variant.choices})
+        start = time.monotonic()
+        try:
+            predictions, facts = _train(variant, bench, folder, title)
+            finish_run(variant, bench, folder, predictions, {**facts, "wall_s": round(time.monotonic() - start, 3)})
+        except UserError as error:
+            folder.set_state("failed", str(error))
+            raise
+        except torch.OutOfMemoryError as error:
+            folder.set_state("failed", "out of GPU memory")
+            raise UserError(f"{title or variant.label}: out of GPU memory; lower data.batch_size or data.image_size") from error
+        except Exception as error:
+            folder.set_state("failed", f"{type(error).__name__}: {error}")
+            raise
+    return folder
+
+
+def _make_module(config: dict[str, Any], trunk: Backbone) -> GlobalRegressor:
+    name, keywords = named(config["model"], "model")
+    module = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
+    if not isinstance(module, GlobalRegressor):
+        raise UserError(f"model: lightning module '{name}' is not a global regressor; the runner cannot train it yet")
+    return module
+
+
+def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    config, data = variant.config, bench.data(variant.config)
+    torch.manual_seed(variant.seed)
+    trunk = bench.trunk(config)
+    module = _make_module(config, trunk)
+    cached = (
+        trunk.tuning == "frozen"
+        and module.head.consumes in GLOBAL_STATISTICS
+        and set(config["trainer"]) <= CACHED_TRAINER_KEYS
+        and isinstance(config["trainer"].get("max_epochs"), int)
+        and config["trainer"]["max_epochs"] > 0
+    )
+    columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
+    facts: dict[str, Any] = {
+        "trunk_identity": trunk.identity,
+        "fit": "cached statistics" if cached else "images",
+        "trainable_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
+    }
+    if cached:
+        facts["selected_epochs"] = _train_cached(variant, bench, folder, module, columns, title)
+    else:
+        facts["selected_epochs"] = _train_images(variant, bench, folder, columns, title)
+    return prediction_table(data, columns), facts
+
+
+def _train_cached(
+    variant: Variant, bench: Workbench, folder: RunFolder, module: GlobalRegressor, columns: dict[str, Any], title: str
+) -> list[int]:
+    config, data, trunk = variant.config, bench.data(variant.config), module.trunk
+    trainer = make_trainer(config)
+    cache = None
+    if config["cache"]["enabled"]:
+        cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
+    statistic = Statistic.of(module.head)
+    with progress(f"{title} features") as advance:
+        values = extract(trunk, data, [statistic], trainer, cache, advance)[statistic]
+    if not is_rank_zero():
+        return []
+    settings = FitSettings(
+        optimizer=module.optimizer_config,
+        epochs=config["trainer"]["max_epochs"],
+        batch_size=data.loader.batch_size,
+        seed=variant.seed,
+        monitor=config["selection"]["monitor"],
+        patience=config["selection"]["patience"],
+    )
+    results = fit_heads(
+        lambda: _make_module(config, trunk).head, module.loss, values, data.difference, data.weight, data.parts, settings
+    )
+    for result, predicted in zip(results, predict_heads(results, values), strict=True):
+        columns["fold"][result.part.test] = result.part.index
+        columns["predicted"][result.part.test] = predicted.numpy()
+        state = {f"head.{name}": tensor for name, tensor in result.head.state_dict().items()}
+        _save_state(folder, result.part.index, {"state_dict": state, "trunk_identity": trunk.identity})
+    _write_history(folder, results)
+    return [result.epoch for result in results]
+
+
+def _train_images(variant: Variant, bench: Workbench, folder: RunFolder, columns: dict[str, Any], title: str) -> list[int]:
+    config, data = variant.config, bench.data(variant.config)
+    epochs = []
+    for part in data.parts:
+        finished = folder.path / "parts" / f"part-{part.index}.csv"
+        if finished.exists():  # done before the run was cut off
+            rows = pd.read_csv(finished)
+            columns["fold"][rows["row"]], columns["predicted"][rows["row"]] = part.index, rows["predicted"]
+            epochs.append(int(rows["epoch"].iloc[0]))
+            continue
+
+        def make() -> GlobalRegressor:
+            return _make_module(config, bench.trunk(config))
+
+        name = f"{title} part {part.index + 1}/{len(data.parts)}" if len(data.parts) > 1 else title
+        found, predicted, state, epoch = fit_part(make, data, part, config, folder.path, name)
+        columns["fold"][found.numpy()], columns["predicted"][found.numpy()] = part.index, predicted.numpy()
+        epochs.append(epoch)
+        if is_rank_zero():
+            _save_state(folder, part.index, state)
+            table = pd.DataFrame({"row": found.numpy(), "predicted": predicted.numpy(), "epoch": epoch})
+            write_atomically(finished, table.to_csv(index=False).encode())
+    return epochs
+
+
+def prediction_table(data: PairDataModule, columns: dict[str, Any]) -> pd.DataFrame:
+    frame = data.table.frame
+    keep = [name for name in ("pair_id", "source_id", "origin", "difference", "yes_votes", "votes") if name in frame.columns]
+    table = frame[keep].assign(fold=columns["fold"], split="test", predicted=columns["predicted"])
+    return table[table["fold"] >= 0].reset_index(drop=True)
+
+
+def _save_state(folder: RunFolder, part: int, state: dict[str, Any]) -> None:
+    """What scoring needs of a trained part: head (and what trained of the trunk), and the trunk's identity."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(folder.path / f"part-{part}.ckpt", buffer.getvalue())
+
+
+def _write_history(folder: RunFolder, results: list[FoldResult]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    for result in results:
+        with SummaryWriter(str(folder.path / "events" / f"part-{result.part.index}")) as writer:
+            for epoch, figures in enumerate(result.history):
+                for name, value in figures.items():
+                    writer.add_scalar(name.replace("train_", "train/"), value, epoch)
+
+
+def finish_run(variant: Variant, bench: Workbench, folder: RunFolder, predictions: pd.DataFrame, facts: dict[str, Any]) -> None:
+    """Predictions, figures, provenance; the state ``done`` comes last."""
+    config, data = variant.config, bench.data(variant.config)
+    figures = run_figures(predictions, config["evaluation"])
+    write_atomically(folder.path / "predictions.csv", predictions.to_csv(index=False).encode())
+    split = data.table.frame[[c for c in ("pair_id", "source_id", "split", "fold") if c in data.table.frame.columns]]
+    write_atomically(folder.path / "split.csv", split.to_csv(index=False).encode())
+    folder.write_json(
+        "provenance.json",
+        {
+            **provenance(),
+            "seed": variant.seed,
+            "table": data.table.name,
+            "table_hash": data.table.content_hash(),
+            "data_hash": bench.data_hash(config),
+            "leaky": data.leaky,
+            **facts,
+        },
+    )
+    folder.write_json("metrics.json", figures)
+    _write_hparams(variant, folder, figures)
+    folder.set_state("done")
+    pooled = figures["pooled"]
+    say(f"{folder.path.name}: SRCC {_digits(pooled['srcc'])} MSE {_digits(pooled['mse'])} ({facts['wall_s']:.1f} s)")
+
+
+def _digits(value: float | None) -> str:
+    return "constant" if value is None or value != value else f"{value:.3f}"
+
+
+def _write_hparams(variant: Variant, folder: RunFolder, figures: dict[str, Any]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
+
+    choices = {**variant.choices, "seed": variant.seed}
+    values = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in choices.items()}
+    scores = {f"test/{k}": v for k, v in figures["pooled"].items() if isinstance(v, float) and v == v}
+    with SummaryWriter(str(folder.path / "events" / "final")) as writer:
+        for summary in hparams(values, dict.fromkeys(scores, 0.0)):
+            writer.file_writer.add_summary(summary)
+        for key, value in scores.items():
+            writer.add_scalar(key, value)

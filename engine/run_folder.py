@@ -1,0 +1,106 @@
+"""The folder of one run: what it is named by, what state it is in, who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.config import Variant
+from pairs import write_atomically
+from registry import UserError
+
+# where a run takes place and how it is watched, not what comes out
+TRAINER_PLACE = (
+    "accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar", "enable_model_summary", "log_every_n_steps",
+    "profiler", "detect_anomaly", "benchmark", "barebones", "inference_mode",
+)  # fmt: skip
+DATA_PLACE = ("workers", "in_memory", "folder")
+VERSION = 1  # raised when the meaning of a configuration changes
+
+
+def run_hash(config: dict[str, Any], data_hash: str) -> str:
+    """8 hex digits over everything that determines a run's result."""
+    content = copy.deepcopy({key: config[key] for key in ("seed", "data", "model", "selection", "trainer")})
+    for section, keys in (("trainer", TRAINER_PLACE), ("data", DATA_PLACE)):
+        for key in keys:
+            content[section].pop(key, None)
+    content["table"] = data_hash
+    content["version"] = VERSION
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``runs/<experiment>/<variant>-<hash>/``.
+
+    States: ``running`` (or cut off), ``done``, ``failed``; ``new`` where there is nothing.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, variant: Variant, data_hash: str) -> RunFolder:
+        words = f"{variant.label} seed={variant.seed}" if variant.choices else f"seed={variant.seed}"
+        slug = re.sub(r"[^A-Za-z0-9._=-]+", "_", words)[:120]
+        name = f"{slug}-{run_hash(variant.config, data_hash)}"
+        return cls(Path(str(variant.config["output"])) / str(variant.config["name"]) / name)
+
+    @property
+    def state(self) -> str:
+        return str(self.status().get("state", "new"))
+
+    def status(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / "status.json").read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+
+    def set_state(self, state: str, error: str = "") -> None:
+        self.write_json("status.json", {"state": state, **({"error": error} if error else {})})
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """A JSON file, whole or not at all; NaN becomes null."""
+        write_atomically(self.path / name, (json.dumps(_without_nan(content), indent=2) + "\n").encode())
+
+    def write_yaml(self, name: str, content: dict[str, Any]) -> None:
+        write_atomically(self.path / name, yaml.safe_dump(content, sort_keys=False).encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.path / name).read_text()))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out of this run; the hold ends with the process, however it ends.
+
+        Raises:
+            UserError: another process works on this run.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held for the life of the context
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; free some space or set output=") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"another process is working on {self.path}; wait for it, or stop it") from error
+            yield
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

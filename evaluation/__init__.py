@@ -1,0 +1,57 @@
+"""Statistics of the comparison: figures, intervals, significance, noise ceiling, tables.
+
+Numpy and scipy only: no torch, no pandas, no files. Everything is a difference in [0, 1], 1 = the meaning changed.
+
+| file | idea |
+|---|---|
+| correlation | SRCC, KRCC, PLCC |
+| logistic | the mapping before PLCC and RMSE |
+| figures | every figure of one set of predictions, pooled and per group |
+| resamples, bootstrap | cluster bootstrap over sources; weighted_spearman and weighted_kendall make it fast |
+| significance | paired comparison, Holm, who cannot be told from the best |
+| votes, ceiling | Wilson intervals and what a perfect metric would reach |
+| seeds | a variant over its seeds and folds |
+| tables | CSV, Markdown, LaTeX |
+"""
+
+from __future__ import annotations
+
+from evaluation.bootstrap import bootstrap_figures, interval
+from evaluation.ceiling import Ceiling, noise_ceiling
+from evaluation.correlation import krcc, plcc, srcc
+from evaluation.figures import Figures, by_group, figures
+from evaluation.logistic import Logistic, fit_logistic
+from evaluation.resamples import Resamples
+from evaluation.seeds import VariantSummary, fold_spread, summarise
+from evaluation.significance import compare, holm, not_distinguishable_from_best, resamples_needed
+from evaluation.tables import Cell, Column, to_csv, to_latex, to_markdown
+from evaluation.votes import wilson
+
+__all__ = [
+    "Ceiling",
+    "Cell",
+    "Column",
+    "Figures",
+    "Logistic",
+    "Resamples",
+    "VariantSummary",
+    "bootstrap_figures",
+    "by_group",
+    "compare",
+    "figures",
+    "fit_logistic",
+    "fold_spread",
+    "holm",
+    "interval",
+    "krcc",
+    "noise_ceiling",
+    "not_distinguishable_from_best",
+    "plcc",
+    "resamples_needed",
+    "srcc",
+    "summarise",
+    "to_csv",
+    "to_latex",
+    "to_markdown",
+    "wilson",
+]

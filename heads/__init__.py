@@ -1,0 +1,22 @@
+"""Aggregators over feature differences. A file dropped into this folder that registers a `Head` is available by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heads.contract import Head as Head
+from heads.contract import MapHead as MapHead
+from heads.contract import TrunkShape
+from registry import HEADS, RegistryError
+
+
+def build_head(name: str, trunk: TrunkShape, keywords: dict[str, Any]) -> Head:
+    """Build a registered head for a trunk and hold it to its contract.
+
+    Raises:
+        RegistryError: unknown name or keyword, or a factory that returns something else.
+    """
+    head = HEADS.build(name, trunk, **keywords)
+    if not isinstance(head, Head):
+        raise RegistryError(f"head '{name}' builds a {type(head).__name__}; it must be a heads.Head")
+    return head

@@ -1,0 +1,70 @@
+"""The contract of a head, and what heads are fed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Protocol
+
+from torch import Tensor, nn
+
+Consumes = Literal["pooled_squared_differences", "pooled_features", "embeddings", "squared_difference_maps"]
+Normalize = Literal["none", "unit"]
+Taps = Literal["stages", "blocks"]
+
+
+class TrunkShape(Protocol):
+    """What a head may know of its trunk; every `backbones.Backbone` has it."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    block_channels: tuple[int, ...]
+    embed_dim: int
+
+
+class Head(nn.Module):
+    """From what two images look like inside a trunk to one difference per pair.
+
+    Attributes:
+        consumes: what `forward` takes.
+
+            * ``pooled_squared_differences``: (B, sum of C_l), spatial means of (f_l(x) - f_l(y))^2, taps side by side
+              from shallow to deep.
+            * ``pooled_features``: (B, 2, sum of C_l), spatial means of reference's and candidate's features.
+            * ``embeddings``: (B, 2, D).
+            * ``squared_difference_maps``: list of (B, C_l, H_l, W_l).
+
+            The first three have a fixed size: with a frozen trunk they are computed once and cached.
+        taps: stages or residual blocks.
+        normalize: ``unit`` scales each position's channel vector to length 1 before differences are taken.
+        symmetric: whether exchanging reference and candidate leaves the score as it is.
+        zero_at_identity: whether identical images score exactly 0.
+        nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
+    """
+
+    consumes: ClassVar[Consumes]
+    taps: ClassVar[Taps] = "stages"
+    symmetric: ClassVar[bool] = True
+    normalize: Normalize = "none"
+    zero_at_identity: bool = True
+    nonnegative: tuple[str, ...] = ()
+
+    def forward(self, statistic: Tensor) -> Tensor:
+        """Predicted difference, (B,)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def project(self) -> None:
+        """Put the parameters of `nonnegative` back where they belong."""
+        for name in self.nonnegative:
+            self.get_parameter(name).data.clamp_(min=0.0)
+
+
+class MapHead(Head):
+    """A head that can also say where: its score is the spatial mean of per-position scores."""
+
+    def difference_maps(self, squared_differences: Sequence[Tensor]) -> list[Tensor]:
+        """Per-position scores, one (B, 1, H_l, W_l) per used tap, before the output function.
+
+        Args:
+            squared_differences: (B, C_l, H_l, W_l) for every tap of the trunk, shallow to deep.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement difference_maps")

@@ -1,0 +1,25 @@
+"""The baseline that every learned head must beat."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heads.contract import Head, TrunkShape
+from heads.statistics import EPS
+from registry import HEADS
+
+
+@HEADS.register("cosine", summary="1 - cosine of the two embeddings; nothing to train", source="CLIP score, arXiv 2104.08718")
+class Cosine(Head):
+    """1 - cos(e_x, e_y), clipped to [0, 1]."""
+
+    consumes = "embeddings"
+
+    def __init__(self, trunk: TrunkShape) -> None:
+        super().__init__()
+
+    def forward(self, statistic: Tensor) -> Tensor:
+        unit = statistic * torch.rsqrt(statistic.square().sum(dim=-1, keepdim=True) + EPS)  # (B, 2, D)
+        # half the squared distance of unit vectors is 1 - cosine, and exactly 0 for equal ones
+        return (0.5 * (unit[:, 0] - unit[:, 1]).square().sum(dim=-1)).clamp(0.0, 1.0)  # (B,)

@@ -1,0 +1,126 @@
+"""Linear aggregators of squared feature differences, after LPIPS (arXiv 1801.03924).
+
+    score = output( mean_l  mean_hw( w_l . d_l ) + b ),   d_l = (f_l(x) - f_l(y))^2
+
+The 1x1 convolution w_l and the spatial mean commute, mean_hw(w . d) = w . mean_hw(d): so the heads consume channel means,
+at most 3,904 numbers a pair for a ResNet-50, and still give a spatial map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from heads.contract import MapHead, Normalize, TrunkShape
+from heads.output import Output, apply_output
+from registry import HEADS, UserError
+
+Weights = Literal["free", "nonnegative"]
+
+
+class _LinearHead(MapHead):
+    """Common part: weights per used tap, optional bias, output function."""
+
+    consumes = "pooled_squared_differences"
+
+    def __init__(
+        self, channels: Sequence[int], depth: int, shared: bool, normalize: Normalize, weights: Weights, bias: bool, output: Output
+    ) -> None:
+        super().__init__()
+        if not 0 <= depth < len(channels):
+            raise UserError(
+                f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "
+                f"choose 0 to {len(channels) - 1}"
+            )
+        self.normalize, self.output, self.shared = normalize, output, shared
+        self.used = tuple(channels[-(depth + 1) :])
+        self._start = sum(channels) - sum(self.used)
+        if shared and len(set(self.used)) > 1:
+            raise UserError(f"head: lpips_linear_shared needs taps of one width, not {self.used}; use lpips_linear")
+        widths = self.used[:1] if shared else self.used
+        # the initial scale of a 1x1 convolution; non-negative weights start from its absolute value
+        initial = [nn.init.uniform_(torch.empty(width), -(width**-0.5), width**-0.5) for width in widths]
+        self.weight = nn.Parameter(torch.cat(initial).abs() if weights == "nonnegative" else torch.cat(initial))
+        self.bias = nn.Parameter(torch.zeros(())) if bias else None
+        self.zero_at_identity = not bias
+        self.nonnegative = ("weight",) if weights == "nonnegative" else ()
+
+    def forward(self, statistic: Tensor) -> Tensor:
+        used = statistic[:, self._start :]  # (B, sum of used C_l)
+        if self.shared:
+            raw = used.view(len(used), len(self.used), -1).mean(dim=1) @ self.weight  # (B,)
+        else:
+            raw = used @ self.weight / len(self.used)  # (B,)
+        return apply_output(raw if self.bias is None else raw + self.bias, self.output)
+
+    def difference_maps(self, squared_differences: Sequence[Tensor]) -> list[Tensor]:
+        taps = list(squared_differences)[-len(self.used) :]
+        pieces = [self.weight] * len(taps) if self.shared else list(self.weight.split(self.used))
+        return [torch.einsum("bchw,c->bhw", tap, w).unsqueeze(1) for tap, w in zip(taps, pieces, strict=True)]
+
+
+@HEADS.register(
+    "lpips_linear", summary="one weight per channel and stage; depth d uses the last d+1 stages", source="LPIPS, arXiv 1801.03924"
+)
+class LpipsLinear(_LinearHead):
+    """Squared differences of the last `depth` + 1 stages, a 1x1 convolution each, mean over positions and stages.
+
+    Args:
+        normalize: ``none`` (source project) or ``unit`` (LPIPS).
+        weights: ``nonnegative`` clamps after each step, as LPIPS does.
+        bias: a constant; off, identical images score exactly 0.
+    """
+
+    def __init__(
+        self,
+        trunk: TrunkShape,
+        depth: int = 3,
+        normalize: Normalize = "none",
+        weights: Weights = "free",
+        bias: bool = False,
+        output: Output = "identity",
+    ) -> None:
+        super().__init__(trunk.channels, depth, False, normalize, weights, bias, output)
+
+
+@HEADS.register(
+    "lpips_linear_blocks", summary="as lpips_linear, one weight per channel and residual block", source="source project's ablation"
+)
+class LpipsLinearBlocks(_LinearHead):
+    """The same over residual blocks: the last `depth` + 1 of a ResNet-50's 16."""
+
+    taps = "blocks"
+
+    def __init__(
+        self,
+        trunk: TrunkShape,
+        depth: int = 12,
+        normalize: Normalize = "none",
+        weights: Weights = "free",
+        bias: bool = False,
+        output: Output = "identity",
+    ) -> None:
+        if not trunk.block_channels:
+            raise UserError("head: lpips_linear_blocks needs a trunk with residual blocks; use lpips_linear")
+        super().__init__(trunk.block_channels, depth, False, normalize, weights, bias, output)
+
+
+@HEADS.register(
+    "lpips_linear_shared", summary="one weight vector for all taps (ViT trunks: taps of one width)", source="source project's ablation"
+)
+class LpipsLinearShared(_LinearHead):
+    """One weight vector shared by the last `depth` + 1 taps, which must have the same width."""
+
+    def __init__(
+        self,
+        trunk: TrunkShape,
+        depth: int = 3,
+        normalize: Normalize = "none",
+        weights: Weights = "free",
+        bias: bool = False,
+        output: Output = "identity",
+    ) -> None:
+        super().__init__(trunk.channels, depth, True, normalize, weights, bias, output)

@@ -1,0 +1,64 @@
+"""Multilayer perceptrons over the two images' vectors, side by side.
+
+An MLP of a concatenation neither is symmetric nor scores identical images 0 by itself. `anchored` (the default)
+subtracts the score of the reference against itself, so that identical images score exactly 0; off, it is the source
+project's head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from heads.contract import Head, TrunkShape
+from heads.output import Output, apply_output
+from registry import HEADS, UserError
+
+
+class _PairMlp(Head):
+    symmetric = False
+
+    def __init__(self, width: int, hidden: Sequence[int], anchored: bool, output: Output) -> None:
+        super().__init__()
+        if not hidden or any(units < 1 for units in hidden):
+            raise UserError(f"head: hidden={list(hidden)} must list positive layer widths, such as [512, 128]")
+        sizes = [2 * width, *hidden]
+        layers: list[nn.Module] = []
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        self.mlp = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+        self.anchored, self.output = anchored, output
+        self.zero_at_identity = anchored
+
+    def forward(self, statistic: Tensor) -> Tensor:
+        raw = self.mlp(statistic.flatten(1)).squeeze(1)  # (B, 2, D) -> (B,)
+        if self.anchored:
+            reference = statistic[:, :1]
+            raw = raw - self.mlp(torch.cat([reference, reference], dim=1).flatten(1)).squeeze(1)
+        return apply_output(raw, self.output)
+
+
+@HEADS.register("pooled_mlp", summary="MLP over both images' pooled stage features", source="source project's ablation")
+class PooledMlp(_PairMlp):
+    """Spatial means of all stages of both images, concatenated, through an MLP with ReLU."""
+
+    consumes = "pooled_features"
+
+    def __init__(
+        self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"
+    ) -> None:
+        super().__init__(sum(trunk.channels), [2056, 1028, 512] if hidden is None else hidden, anchored, output)
+
+
+@HEADS.register("embedding_mlp", summary="MLP over both images' embeddings", source="source project's ablation")
+class EmbeddingMlp(_PairMlp):
+    """Both images' embeddings, concatenated, through an MLP with ReLU."""
+
+    consumes = "embeddings"
+
+    def __init__(
+        self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"
+    ) -> None:
+        super().__init__(trunk.embed_dim, [512, 128] if hidden is None else hidden, anchored, output)

@@ -1,0 +1,30 @@
+"""Pure functions from feature maps to what heads consume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from heads.contract import Normalize
+
+# eps stands under the root: x / (|x| + eps) has no finite gradient at 0
+EPS = 1e-10
+
+
+def unit_channels(features: Tensor) -> Tensor:
+    """Scale each position's channel vector of (B, C, H, W) to length 1 (LPIPS, arXiv 1801.03924, eq. 1)."""
+    return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + EPS)
+
+
+def squared_differences(x: Sequence[Tensor], y: Sequence[Tensor], normalize: Normalize) -> list[Tensor]:
+    """d_l = (f_l(x) - f_l(y))^2, one (B, C_l, H_l, W_l) per tap."""
+    if normalize == "unit":
+        return [(unit_channels(a) - unit_channels(b)).square() for a, b in zip(x, y, strict=True)]
+    return [(a - b).square() for a, b in zip(x, y, strict=True)]
+
+
+def pool(maps: Sequence[Tensor]) -> Tensor:
+    """Spatial means of every tap side by side, in float32: (B, sum of C_l)."""
+    return torch.cat([tap.mean(dim=(2, 3), dtype=torch.float32) for tap in maps], dim=1)

@@ -1,0 +1,316 @@
+"""The one plugin registry.
+
+A *kind* of plugin (backbone, head, datamodule, ...) has one `Registry`. A module of the kind's room registers
+factories with `@BACKBONES.register("name", summary=...)`; nobody lists modules by hand, because a room is imported on
+the first look-up. This file imports nothing of the project, and nothing heavy.
+
+Third parties come in by the entry-point group ``semfid.plugins`` or by ``plugins:`` in an experiment YAML
+(`load_plugins`). A factory's keywords are checked against its signature before anything is built, so a mistyped
+keyword of an ablation fails instead of quietly equalling the baseline.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union
+
+if TYPE_CHECKING:
+    from torch import nn
+
+T = TypeVar("T")
+
+ENTRY_POINT_GROUP = "semfid.plugins"
+
+
+class UserError(Exception):
+    """A mistake its user can mend. The text is one line that names the place and the fix; the command exits with 2."""
+
+
+class RegistryError(UserError):
+    """An unknown name, a bad keyword or a second registration."""
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered factory and what `semfid list` says of it."""
+
+    name: str
+    factory: Callable[..., T]
+    summary: str
+    source: str
+    location: str
+    keywords: dict[str, inspect.Parameter]
+
+    def signature(self) -> str:
+        """The keywords as a YAML writer sees them: ``depth=3, normalize='unit'``."""
+        parts = []
+        for keyword in self.keywords.values():
+            required = keyword.default is inspect.Parameter.empty
+            parts.append(keyword.name if required else f"{keyword.name}={keyword.default!r}")
+        return ", ".join(parts)
+
+
+class Registry(Generic[T]):
+    """Names to factories of one kind.
+
+    Args:
+        kind: the word used in messages, in the singular.
+        room: the package whose modules register this kind; imported on the first look-up.
+        given: names of the leading parameters that the framework passes itself (a head gets `trunk`); every factory
+            must declare them in this order, and no YAML can set them.
+    """
+
+    def __init__(self, kind: str, room: str, given: Sequence[str] = ()) -> None:
+        self.kind = kind
+        self.room = room
+        self.given = tuple(given)
+        self._entries: dict[str, Entry[T]] = {}
+        self._room_loaded = False
+        self.failures: dict[str, str] = {}
+
+    def register(
+        self, name: str, *, summary: str, source: str = ""
+    ) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Register a class or function under `name`.
+
+        Args:
+            summary: one line for `semfid list`.
+            source: the paper or code that the plugin follows.
+
+        Raises:
+            RegistryError: the name is taken, or the signature has ``*args`` / ``**kwargs`` or lacks the given
+                parameters.
+        """
+
+        def decorate(factory: Callable[..., T]) -> Callable[..., T]:
+            location = _location(factory)
+            if name in self._entries:
+                raise RegistryError(
+                    f"{self.kind} '{name}' is registered twice: in {self._entries[name].location} and in {location}; "
+                    "give one of them another name"
+                )
+            self._entries[name] = Entry(name, factory, summary, source, location, self._keywords(name, factory))
+            return factory
+
+        return decorate
+
+    def build(self, name: str, /, *given: Any, **keywords: Any) -> T:
+        """Build the plugin `name`; `given` are the parameters that the framework passes.
+
+        Raises:
+            RegistryError: as `check`.
+        """
+        self.check(name, keywords)
+        return self._entries[name].factory(*given, **keywords)
+
+    def check(self, name: str, keywords: Mapping[str, Any]) -> None:
+        """Check a name and its keywords without building anything.
+
+        Raises:
+            RegistryError: unknown name or keyword (with near misses), a missing required keyword, a wrong type.
+        """
+        entry = self.get(name)
+        for key, value in keywords.items():
+            if key not in entry.keywords:
+                known = ", ".join(entry.keywords) or "none"
+                raise RegistryError(
+                    f"{self.kind} '{name}' has no keyword '{key}'{did_you_mean(key, entry.keywords)} (it takes: {known})"
+                )
+            annotation = entry.keywords[key].annotation
+            if not _fits(value, annotation):
+                raise RegistryError(
+                    f"{self.kind} '{name}': {key}={value!r} should be {_describe_type(annotation)}"
+                    f"{_literal_hint(value, annotation)}"
+                )
+        for key, parameter in entry.keywords.items():
+            if parameter.default is inspect.Parameter.empty and key not in keywords:
+                raise RegistryError(f"{self.kind} '{name}' needs the keyword '{key}'")
+
+    def get(self, name: str) -> Entry[T]:
+        """The entry `name`; an unknown one raises a RegistryError that lists the near misses."""
+        self._load_room()
+        if name not in self._entries:
+            message = f"no {self.kind} '{name}'{did_you_mean(name, self._entries)}; registered: {', '.join(self.names())}"
+            if self.failures:
+                message += "; could not import " + ", ".join(f"{m} ({why})" for m, why in self.failures.items())
+            raise RegistryError(message)
+        return self._entries[name]
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Registered names that match a shell pattern, sorted."""
+        self._load_room()
+        return sorted(fnmatch.filter(self._entries, pattern))
+
+    def describe(self) -> list[Entry[T]]:
+        """All entries, sorted by name."""
+        return [self.get(name) for name in self.names()]
+
+    def _keywords(self, name: str, factory: Callable[..., T]) -> dict[str, inspect.Parameter]:
+        try:
+            parameters = list(inspect.signature(factory, eval_str=True).parameters.values())
+        except NameError:  # an annotation that exists for type checkers only: keep the names, leave types unchecked
+            parameters = list(inspect.signature(factory).parameters.values())
+        for parameter in parameters:
+            if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
+                raise RegistryError(
+                    f"{self.kind} '{name}' in {_location(factory)} takes *{parameter.name}: a mistyped keyword would "
+                    "pass unseen; spell the parameters out"
+                )
+        leading = tuple(parameter.name for parameter in parameters[: len(self.given)])
+        if leading != self.given:
+            raise RegistryError(
+                f"{self.kind} '{name}' in {_location(factory)} must take {self.given} first, not {leading}"
+            )
+        return {parameter.name: parameter for parameter in parameters[len(self.given) :]}
+
+    def _load_room(self) -> None:
+        if self._room_loaded:
+            return
+        self._room_loaded = True  # before the imports: modules of the room may look each other up
+        package = importlib.import_module(self.room)
+        for module in pkgutil.iter_modules(package.__path__, f"{self.room}."):
+            try:
+                importlib.import_module(module.name)
+            except ImportError as error:  # an optional library is absent: the rest of the room still works
+                self.failures[module.name] = str(error)
+        _load_entry_points()
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'a' or 'b'?`` or nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+
+
+def load_plugins(plugins: Sequence[str], base: Path | None = None) -> None:
+    """Import third-party modules, which register what they bring.
+
+    A file is imported under its stem with its folder on ``sys.path``, so that spawned worker processes find its classes
+    by the same name. Loading twice is harmless.
+
+    Args:
+        plugins: dotted module names, or paths to ``.py`` files.
+        base: what relative paths are relative to (the folder of the YAML).
+
+    Raises:
+        RegistryError: a missing module or file, a stem that another module has already, an error inside the plugin.
+    """
+    for plugin in plugins:
+        name = plugin
+        if plugin.endswith(".py"):
+            path = ((base or Path()) / plugin).resolve()
+            if not path.is_file():
+                raise RegistryError(f"plugins: no file {path}; paths are relative to the YAML")
+            name = path.stem
+            spec = importlib.util.find_spec(name)
+            if spec is not None and Path(spec.origin or "").resolve() != path:
+                raise RegistryError(f"plugins: {path} has the name of another module ({spec.origin}); rename the file")
+            if str(path.parent) not in sys.path:
+                sys.path.append(str(path.parent))
+        try:
+            importlib.import_module(name)
+        except UserError:
+            raise
+        except Exception as error:
+            raise RegistryError(f"plugins: {plugin} fails to import: {type(error).__name__}: {error}") from error
+
+
+_entry_points_loaded = False
+
+
+def _load_entry_points() -> None:
+    global _entry_points_loaded
+    if _entry_points_loaded:
+        return
+    _entry_points_loaded = True
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            point.load()
+        except UserError:
+            raise
+        except Exception as error:
+            raise RegistryError(
+                f"the installed plugin '{point.name}' ({point.value}) fails to import: {type(error).__name__}: {error}; "
+                "mend or uninstall it"
+            ) from error
+
+
+def _location(factory: Callable[..., Any]) -> str:
+    code = inspect.unwrap(factory)
+    try:
+        return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
+    except (OSError, TypeError):
+        return getattr(factory, "__module__", "?")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a YAML value fits an annotation; what a YAML cannot spell is left to the factory."""
+    if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, str):
+        return True
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in arguments)
+    if annotation is None or annotation is type(None):
+        return value is None
+    if annotation is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation in (str, bool):
+        return isinstance(value, annotation)
+    if origin in (list, tuple, Sequence) and isinstance(value, (list, tuple)):
+        inner = [argument for argument in arguments if argument is not Ellipsis]
+        return len(inner) != 1 or all(_fits(item, inner[0]) for item in value)
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
+        return len(arguments) != 2 or all(_fits(item, arguments[1]) for item in value.values())
+    if origin is not None:
+        return not isinstance(value, (str, int, float, bool)) if origin in (list, tuple, dict, Sequence, Mapping) else True
+    return True
+
+
+def _describe_type(annotation: Any) -> str:
+    if typing.get_origin(annotation) is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(_describe_type(option) for option in typing.get_args(annotation))
+    if annotation is type(None):
+        return "null"
+    return getattr(annotation, "__name__", str(annotation)) if typing.get_origin(annotation) is None else str(annotation)
+
+
+def _literal_hint(value: Any, annotation: Any) -> str:
+    if typing.get_origin(annotation) is Literal and isinstance(value, str):
+        return did_you_mean(value, [choice for choice in typing.get_args(annotation) if isinstance(choice, str)])
+    return ""
+
+
+BACKBONES: Registry[nn.Module] = Registry("backbone", "backbones")
+HEADS: Registry[nn.Module] = Registry("head", "heads", given=("trunk",))
+LOSSES: Registry[nn.Module] = Registry("loss", "lightning_modules")
+LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning_modules", given=("trunk",))
+DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
+METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "backbones": BACKBONES,
+    "heads": HEADS,
+    "losses": LOSSES,
+    "lightning_modules": LIGHTNING_MODULES,
+    "datamodules": DATAMODULES,
+    "metrics": METRICS,
+}

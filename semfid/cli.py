@@ -1,0 +1,72 @@
+"""The command line: arguments in, exit code out. The work stands in `semfid.commands`, imported only when it is asked for.
+
+Exit codes: 0 fine, 1 a variant failed, 2 a mistake that the user can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        from registry import UserError
+        from semfid import commands
+    except ModuleNotFoundError as error:
+        print(
+            f"semfid: '{arguments.command}' needs the clone of the repository and its environment (no module "
+            f"'{error.name}'); clone it and run `make quickstart`",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        return int(getattr(commands, arguments.command)(arguments))
+    except UserError as error:
+        print(f"semfid: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        print("semfid: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="semfid", description="Train, compare and use metrics of semantic fidelity in super-resolution."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    ablate = commands.add_parser("ablate", help="run every variant of an experiment that is not done; print the table")
+    _experiment(ablate)
+    ablate.add_argument("--jobs", type=_positive, default=1, metavar="N", help="variants side by side, one per GPU")
+
+    run = commands.add_parser("run", help="train and evaluate one variant")
+    _experiment(run)
+    run.add_argument("--variant", type=_positive, metavar="I", help="the I-th variant of the sweep (default: without sweep)")
+
+    listing = commands.add_parser("list", help="what is registered, from where, with its keywords")
+    listing.add_argument("kind", nargs="?", help="backbones, heads, ... (default: all)")
+    listing.add_argument("--plugins", nargs="*", default=[], metavar="P", help="modules or files to import first")
+
+    scenes = commands.add_parser("scenes", help="write the embedded scenes to a folder")
+    scenes.add_argument("out", metavar="OUT")
+    scenes.add_argument("settings", nargs="*", metavar="key=value", help="format=pairs|coco|images scenes=N size=128 seed=0 ...")
+    return parser
+
+
+def _experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="FILE.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seed=1 or model.optimizer.lr=1e-3")
+    parser.add_argument("--check", action="store_true", help="validate configuration and data, read every image, train nothing")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value

@@ -1,0 +1,105 @@
+"""One function per command; each returns the exit code."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from registry import REGISTRIES, UserError, did_you_mean, load_plugins
+
+
+def ablate(arguments: argparse.Namespace) -> int:
+    """Run what is missing of an experiment and print its table."""
+    from engine.ablation import ablate as run_all
+    from engine.ablation import check_data, read_sweep
+    from engine.run import Workbench
+
+    sweep = read_sweep(arguments.experiment, arguments.overrides)
+    if arguments.check:
+        check_data(sweep, Workbench(), images=True)
+        print(f"{sweep.file}: {len(sweep.variants)} variants, configuration and data are fine")
+        return 0
+    results, failures = run_all(sweep, arguments.jobs)
+    for result in results:
+        print(result.screen)
+    if results:
+        folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
+        print(f"tables: {folder}/results.csv, .md, .tex; runs: {folder}/")
+    for failure in failures:
+        print(f"semfid: FAILED {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and evaluate one variant."""
+    from engine.ablation import check_data, read_sweep
+    from engine.progress import is_rank_zero, say
+    from engine.run import Workbench, run_variant
+
+    overrides = list(arguments.overrides)
+    if arguments.variant is None:
+        overrides.append("sweep={}")
+    sweep = read_sweep(arguments.experiment, overrides)
+    number = arguments.variant or 1
+    if number > len(sweep.variants):
+        raise UserError(f"--variant {number}: {sweep.file} has {len(sweep.variants)} variants")
+    variant = sweep.variants[number - 1]
+    bench = Workbench()
+    if arguments.check:
+        check_data(dataclasses.replace(sweep, variants=[variant]), bench, images=True)
+        print(f"{sweep.file}: configuration and data are fine")
+        return 0
+    folder = run_variant(variant, bench, variant.label)
+    if is_rank_zero():
+        say(f"run folder: {folder.path}")
+        figures = folder.read_json("metrics.json")["pooled"]
+        digits = {name: "constant" if value is None else f"{value:.4f}" for name, value in figures.items() if name in ("srcc", "krcc", "plcc", "mse")}
+        print(" ".join(f"{name} {value}" for name, value in digits.items()))
+    return 0
+
+
+def list(arguments: argparse.Namespace) -> int:
+    """Print the registries."""
+    load_plugins(arguments.plugins, Path.cwd())
+    if arguments.kind is not None and arguments.kind not in REGISTRIES:
+        raise UserError(f"no kind '{arguments.kind}'{did_you_mean(arguments.kind, REGISTRIES)} (there are: {', '.join(REGISTRIES)})")
+    root = str(Path(__file__).resolve().parent.parent) + "/"
+    for kind, registry in REGISTRIES.items():
+        if arguments.kind not in (None, kind):
+            continue
+        print(f"{kind}:")
+        for entry in registry.describe():
+            print(f"  {entry.name}: {entry.summary}")
+            print(f"      {entry.signature() or 'no keywords'}")
+            source = f"after {entry.source}; " if entry.source else ""
+            print(f"      {source}{entry.location.replace(root, '')}")
+        for module, reason in registry.failures.items():
+            print(f"  ({module} could not be imported: {reason})")
+    return 0
+
+
+def scenes(arguments: argparse.Namespace) -> int:
+    """Write the embedded world as a pair table, a COCO-style set or an image folder."""
+    from engine.progress import progress
+    from scenes import SceneSetConfig, write_coco_set, write_image_folder, write_pair_set
+
+    settings: dict[str, int] = {}
+    form = "pairs"
+    known = [field.name for field in dataclasses.fields(SceneSetConfig)]
+    for setting in arguments.settings:
+        key, equals, value = setting.partition("=")
+        if key == "format" and value in ("pairs", "coco", "images"):
+            form = value
+        elif key not in known or not equals:
+            raise UserError(f"scenes: '{setting}'{did_you_mean(key, [*known, 'format'])} (format=pairs|coco|images, {', '.join(known)}, each =number)")
+        else:
+            try:
+                settings[key] = int(value)
+            except ValueError as error:
+                raise UserError(f"scenes: {key}={value} must be a whole number") from error
+    write = {"pairs": write_pair_set, "coco": write_coco_set, "images": write_image_folder}[form]
+    with progress("scenes") as advance:
+        print(write(Path(arguments.out), SceneSetConfig(**settings), advance))
+    return 0
