@@ -47,13 +47,17 @@ def read_image(path: str | Path) -> Image.Image:
                 image.load()
                 return _to_rgb(image)
     except FileNotFoundError as error:
-        raise ImageError(f"no image {path}; check the path in the pair table (relative to the table's folder)") from error
+        raise ImageError(
+            f"no image {path}; check the path in the pair table (relative to the table's folder)"
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not an image that Pillow can read; replace it or drop the pair") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{path} is too large to decode safely: {error}; scale it down first") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's decoders raise all of these on bad files
-        raise ImageError(f"{path} is corrupt: {str(error) or type(error).__name__}; replace it or drop the pair") from error
+        raise ImageError(
+            f"{path} is corrupt: {str(error) or type(error).__name__}; replace it or drop the pair"
+        ) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -97,7 +97,7 @@ def read_pairs(
     try:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
-            for column in set(TEXT_COLUMNS) & set(frame.columns):
+            for column in set(text) & set(frame.columns):
                 frame[column] = frame[column].map(lambda value: "" if pd.isna(value) else str(value))
         else:
             frame = pd.read_csv(path, dtype=text, keep_default_na=False)
@@ -107,6 +107,8 @@ def read_pairs(
     if absent:
         raise PairTableError(f"{path} has no column {absent[0]!r}; it has {', '.join(frame.columns)}")
     frame = frame.assign(**{name: frame[own] for name, own in columns.items()})
+    if columns.get("difference", "difference") != "difference" and not {"yes_votes", "votes"} & set(columns):
+        frame = frame.drop(columns=["yes_votes", "votes"], errors="ignore")  # they speak of another label
     for column in ("difference", "yes_votes", "votes", "fold"):
         if column in frame.columns:
             numbers = pd.to_numeric(frame[column], errors="coerce")
@@ -173,7 +175,9 @@ def check_pairs(table: PairTable) -> PairTable:
             raise PairTableError(f"{name}: {column} is empty for {_naming(frame, empty)}")
     repeated = frame["pair_id"].duplicated()
     if repeated.any():
-        raise PairTableError(f"{name}: pair_id {frame['pair_id'][repeated].iloc[0]!r} occurs more than once; make it unique")
+        raise PairTableError(
+            f"{name}: pair_id {frame['pair_id'][repeated].iloc[0]!r} occurs more than once; make it unique"
+        )
     if "votes" in frame.columns or "yes_votes" in frame.columns:
         frame = _check_votes(frame, name)
     if "difference" in frame.columns:
@@ -191,6 +195,11 @@ def check_pairs(table: PairTable) -> PairTable:
             )
         refuse_leak(frame, "split", name)
     if "fold" in frame.columns:
+        none = ~((frame["fold"] >= 0) & (frame["fold"] % 1 == 0))
+        if none.any():
+            raise PairTableError(
+                f"{name}: fold of {_naming(frame, none)} is {frame['fold'][none].iloc[0]:g}; number the folds 0, 1, 2, ..."
+            )
         refuse_leak(frame, "fold", name)
     return PairTable(frame, table.root, name)
 
@@ -240,9 +249,7 @@ def _naming(frame: pd.DataFrame, rows: pd.Series[bool]) -> str:
 Grouping = Literal["source", "row"]
 
 
-def assign_splits(
-    table: PairTable, val: float, test: float, seed: int, by: Grouping = "source"
-) -> PairTable:
+def assign_splits(table: PairTable, val: float, test: float, seed: int, by: Grouping = "source") -> PairTable:
     """Draw train / val / test by source.
 
     Sources are sorted by name before they are shuffled, so the split depends on names and seed only.
@@ -251,7 +258,7 @@ def assign_splits(
         val, test: shares of the sources, each in [0, 1), together below 1; a positive share gets at least one source.
         by: ``row`` ignores sources. It leaks on purpose, to show the effect; such a table is not checked for leaks.
     """
-    if not (0 <= val and 0 <= test and val + test < 1):
+    if not (val >= 0 and test >= 0 and val + test < 1):
         raise UserError(f"split: val={val:g} and test={test:g} must be >= 0 and leave something for training")
     groups = _groups(table, by)
     order = _shuffled(groups, seed)

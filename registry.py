@@ -80,9 +80,7 @@ class Registry(Generic[T]):
         self._room_loaded = False
         self.failures: dict[str, str] = {}
 
-    def register(
-        self, name: str, *, summary: str, source: str = ""
-    ) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    def register(self, name: str, *, summary: str, source: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
         """Register a class or function under `name`.
 
         Args:
@@ -142,7 +140,9 @@ class Registry(Generic[T]):
         """The entry `name`; an unknown one raises a RegistryError that lists the near misses."""
         self._load_room()
         if name not in self._entries:
-            message = f"no {self.kind} '{name}'{did_you_mean(name, self._entries)}; registered: {', '.join(self.names())}"
+            message = (
+                f"no {self.kind} '{name}'{did_you_mean(name, self._entries)}; registered: {', '.join(self.names())}"
+            )
             if self.failures:
                 message += "; could not import " + ", ".join(f"{m} ({why})" for m, why in self.failures.items())
             raise RegistryError(message)
@@ -214,6 +214,10 @@ def load_plugins(plugins: Sequence[str], base: Path | None = None) -> None:
             if not path.is_file():
                 raise RegistryError(f"plugins: no file {path}; paths are relative to the YAML")
             name = path.stem
+            if "." in name:
+                raise RegistryError(
+                    f"plugins: {path} has a dot in its name, so Python cannot import it; rename the file"
+                )
             spec = importlib.util.find_spec(name)
             if spec is not None and Path(spec.origin or "").resolve() != path:
                 raise RegistryError(f"plugins: {path} has the name of another module ({spec.origin}); rename the file")
@@ -273,13 +277,14 @@ def _fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if annotation in (str, bool):
         return isinstance(value, annotation)
-    if origin in (list, tuple, Sequence) and isinstance(value, (list, tuple)):
+    kind = origin or annotation
+    if kind in (list, tuple, Sequence):
         inner = [argument for argument in arguments if argument is not Ellipsis]
-        return len(inner) != 1 or all(_fits(item, inner[0]) for item in value)
-    if origin in (dict, Mapping) and isinstance(value, Mapping):
-        return len(arguments) != 2 or all(_fits(item, arguments[1]) for item in value.values())
-    if origin is not None:
-        return not isinstance(value, (str, int, float, bool)) if origin in (list, tuple, dict, Sequence, Mapping) else True
+        return isinstance(value, (list, tuple)) and (len(inner) != 1 or all(_fits(item, inner[0]) for item in value))
+    if kind in (dict, Mapping):
+        return isinstance(value, Mapping) and (
+            len(arguments) != 2 or all(_fits(item, arguments[1]) for item in value.values())
+        )
     return True
 
 
@@ -290,7 +295,9 @@ def _describe_type(annotation: Any) -> str:
         return " or ".join(_describe_type(option) for option in typing.get_args(annotation))
     if annotation is type(None):
         return "null"
-    return getattr(annotation, "__name__", str(annotation)) if typing.get_origin(annotation) is None else str(annotation)
+    return (
+        getattr(annotation, "__name__", str(annotation)) if typing.get_origin(annotation) is None else str(annotation)
+    )
 
 
 def _literal_hint(value: Any, annotation: Any) -> str:

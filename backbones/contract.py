@@ -27,7 +27,8 @@ class Backbone(nn.Module):
     and std happens here, so that a caller cannot get it wrong.
 
     Tuning:
-        ``frozen``: no weight wants a gradient (so none is tracked, but for images that want theirs), eval mode that survives ``.train()`` (BatchNorm keeps its statistics), left out of
+        ``frozen``: no weight wants a gradient (so none is tracked, but for images that want theirs), eval mode that
+        survives ``.train()`` (BatchNorm keeps its statistics), left out of
         checkpoints. ``lora``: low-rank adapters on linear and convolution layers through peft; the rest is frozen and
         left out of checkpoints. ``full``: all weights train.
 
@@ -64,7 +65,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         # float32 convolutions on channels-last memory are 1.3-1.6 times faster on CPUs, and faster in bf16 on GPUs
-        self.trunk = trunk.to(memory_format=torch.channels_last)
+        self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.identity = f"{name}-{weights_hash(trunk)}"
         self._quiet_batch_norm = tuning != "full" or batch_norm == "frozen"
         if tuning != "full":

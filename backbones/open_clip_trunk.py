@@ -14,7 +14,9 @@ from registry import BACKBONES, UserError, did_you_mean
 
 
 @BACKBONES.register(
-    "open_clip", summary="any open_clip visual tower; a ViT by the token maps of its blocks", source="github.com/mlfoundations/open_clip"
+    "open_clip",
+    summary="any open_clip visual tower; a ViT by the token maps of its blocks",
+    source="github.com/mlfoundations/open_clip",
 )
 class OpenClipBackbone(Backbone):
     """The image tower of a CLIP model; `embed` is its projected image embedding.
@@ -113,7 +115,10 @@ def _create(model: str, pretrained: str, init_seed: int) -> tuple[Any, Any, Any]
 def _taps(tower: Any, model: str) -> tuple[list[str], list[int], list[int]]:
     """Names, channels and strides of the taps of a tower, shallow to deep."""
     if hasattr(tower, "layer4"):  # ModifiedResNet: act3 ends the stem
-        channels = [tower.conv3.out_channels, *(getattr(tower, f"layer{i}")[-1].conv3.out_channels for i in range(1, 5))]
+        channels = [
+            tower.conv3.out_channels,
+            *(getattr(tower, f"layer{i}")[-1].conv3.out_channels for i in range(1, 5)),
+        ]
         return ["act3", "layer1", "layer2", "layer3", "layer4"], channels, [2, 4, 8, 16, 32]
     if hasattr(tower, "transformer"):  # VisionTransformer
         depth = len(tower.transformer.resblocks)

@@ -77,7 +77,9 @@ class TimmBackbone(Backbone):
     def _blocks(self, images: Tensor) -> list[Tensor]:
         taken: list[Tensor] = []
         modules = dict(self.trunk.named_modules())
-        hooks = [modules[name].register_forward_hook(lambda _m, _i, out: taken.append(out)) for name in self._block_names]
+        hooks = [
+            modules[name].register_forward_hook(lambda _m, _i, out: taken.append(out)) for name in self._block_names
+        ]
         try:
             self.trunk.forward_features(images)
         finally:
@@ -131,13 +133,15 @@ def _block_channels(blocks: list[nn.Module]) -> list[int]:
     return widths
 
 
-BACKBONES.register("timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models")(
-    TimmBackbone
-)
+BACKBONES.register(
+    "timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models"
+)(TimmBackbone)
 
 
 @BACKBONES.register(
-    "resnet50_imagenet", summary="ResNet-50 trained on ImageNet classes", source="timm resnet50.a1_in1k, arXiv 2110.00476"
+    "resnet50_imagenet",
+    summary="ResNet-50 trained on ImageNet classes",
+    source="timm resnet50.a1_in1k, arXiv 2110.00476",
 )
 def resnet50_imagenet(
     pretrained: str = "hub",

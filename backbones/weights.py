@@ -47,7 +47,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":
             raise
-        raise UserError(f"pretrained: {path} holds more than tensors, or is damaged; save a plain state dict") from error
+        raise UserError(
+            f"pretrained: {path} holds more than tensors, or is damaged; save a plain state dict"
+        ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -160,9 +160,13 @@ class PairDataModule(L.LightningDataModule):
             more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
             raise UserError(f"{bad[0]}{more}")
         if self.loader.resize == "none":
-            for name, x, y in zip(self.table.frame["pair_id"], self.dataset.reference, self.dataset.candidate, strict=True):
+            for name, x, y in zip(
+                self.table.frame["pair_id"], self.dataset.reference, self.dataset.candidate, strict=True
+            ):
                 if sizes[x] != sizes[y]:
-                    raise UserError(f"pair {name!r}: {sizes[x]} against {sizes[y]} pixels; data.resize: none needs equal sizes")
+                    raise UserError(
+                        f"pair {name!r}: {sizes[x]} against {sizes[y]} pixels; data.resize: none needs equal sizes"
+                    )
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         part = self._chosen()
@@ -176,6 +180,10 @@ class PairDataModule(L.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[PairBatch]:
         return self.load(EvaluationBatches(self._chosen().test, self.loader.batch_size, *self._place()))
+
+    def calibration_batches(self, pairs: int) -> DataLoader[PairBatch]:
+        """At most `pairs` training pairs, in table order, the same on every process."""
+        return self.load(EvaluationBatches(self._chosen().train[:pairs], self.loader.batch_size))
 
     def on_after_batch_transfer(self, batch: PairBatch, dataloader_idx: int) -> PairBatch:
         return to_float(batch)
@@ -193,7 +201,7 @@ class PairDataModule(L.LightningDataModule):
     def load(self, batches: Sampler[list[tuple[int, int]]]) -> DataLoader[PairBatch]:
         workers = self.loader.workers
         return DataLoader(
-            self.dataset,
+            self.dataset,  # type: ignore[arg-type]
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=self._collate,
@@ -215,7 +223,9 @@ def _check_labels(table: PairTable) -> None:
     labels = table.frame["difference"]
     if labels.isna().any():
         pair = table.frame["pair_id"][labels.isna()].iloc[0]
-        raise UserError(f"{table.name}: pair {pair!r} has no difference ({int(labels.isna().sum())} pairs); label or drop it")
+        raise UserError(
+            f"{table.name}: pair {pair!r} has no difference ({int(labels.isna().sum())} pairs); label or drop it"
+        )
     if labels.nunique() == 1:
         raise UserError(
             f"{table.name}: every difference is {labels.iloc[0]:g}; constant labels can neither train nor rank anything"

@@ -106,7 +106,9 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
         self, rows: NDArray[np.int64], count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1
     ) -> None:
         if batch_size < world:
-            raise UserError(f"data.batch_size={batch_size} cannot be shared by {world} processes; make it at least {world}")
+            raise UserError(
+                f"data.batch_size={batch_size} cannot be shared by {world} processes; make it at least {world}"
+            )
         if len(rows) < world:
             raise UserError(f"{len(rows)} training pairs cannot be shared by {world} processes; use fewer devices")
         self.rows, self.count, self.batch_size, self.seed = rows, count, batch_size, seed

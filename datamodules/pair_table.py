@@ -50,5 +50,7 @@ class PairTableData(PairDataModule):
             return table
         if "difference" not in table.frame.columns:
             raise UserError(f"data.invert: {table.name} has no difference to turn round")
-        frame = table.frame.drop(columns=["yes_votes", "votes"], errors="ignore")  # votes speak of `difference` as it was
+        frame = table.frame.drop(
+            columns=["yes_votes", "votes"], errors="ignore"
+        )  # votes speak of `difference` as it was
         return table.with_frame(frame.assign(difference=1.0 - frame["difference"]))

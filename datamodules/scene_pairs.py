@@ -9,7 +9,7 @@ from datamodules.base import LoaderConfig, PairDataModule, Weights
 from images import Resize
 from pairs import PairTable, read_pairs
 from registry import DATAMODULES
-from scenes.dataset import SceneSetConfig, write_pair_set
+from scenes import SceneSetConfig, write_pair_set
 
 
 @DATAMODULES.register("scenes", summary="the embedded world: rendered scenes, edits, degradations, a simulated panel")

@@ -56,7 +56,9 @@ class SplitConfig:
         value = value or {}
         for key, item in value.items():
             if key not in KEYS:
-                raise UserError(f"data.split has no key '{key}'{did_you_mean(str(key), KEYS)} (it takes: {', '.join(KEYS)})")
+                raise UserError(
+                    f"data.split has no key '{key}'{did_you_mean(str(key), KEYS)} (it takes: {', '.join(KEYS)})"
+                )
             number = isinstance(item, (int, float)) and not isinstance(item, bool)
             fits = {
                 "by": item in ("source", "row"),

@@ -16,7 +16,9 @@ ANSWERS = ("User Code", "Ground Truth Image", "Super Resolution Image", "Answer"
 SCORES = ("img_names", "userStudyScores")
 
 
-@DATAMODULES.register("user_study", summary="human yes/no judgements (pair table with votes, or the source project's CSVs)")
+@DATAMODULES.register(
+    "user_study", summary="human yes/no judgements (pair table with votes, or the source project's CSVs)"
+)
 class UserStudyData(PairDataModule):
     """Pairs with human labels.
 
@@ -61,7 +63,9 @@ class UserStudyData(PairDataModule):
         if "pair_id" in columns:
             table = read_pairs(path)
             if "votes" not in table.frame.columns:
-                raise UserError(f"data.answers: {path} has no votes; use the datamodule 'pairs' for labels without votes")
+                raise UserError(
+                    f"data.answers: {path} has no votes; use the datamodule 'pairs' for labels without votes"
+                )
             return table.with_frame(_enough(table.frame, self.min_votes, path))
         if {"Super Resolution Image", "Answer"} <= columns:
             frame = count_answers(path, self.exclude_users)
@@ -75,7 +79,11 @@ class UserStudyData(PairDataModule):
         if self.references is None or self.candidates is None:
             raise UserError(f"data: {path} names images only; give the folders data.references and data.candidates")
         frame = _enough(frame, self.min_votes, path) if "votes" in frame.columns else frame
-        return check_pairs(_locate(frame, path, existing(self.references, "data.references"), existing(self.candidates, "data.candidates")))
+        return check_pairs(
+            _locate(
+                frame, path, existing(self.references, "data.references"), existing(self.candidates, "data.candidates")
+            )
+        )
 
 
 def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
@@ -91,7 +99,9 @@ def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
     unknown = ~answer.isin(["yes", "no"])
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
-        raise UserError(f"data.answers: {path}, row {row + 2}: Answer is {rows['Answer'].iloc[row]!r}; only Yes and No count")
+        raise UserError(
+            f"data.answers: {path}, row {row + 2}: Answer is {rows['Answer'].iloc[row]!r}; only Yes and No count"
+        )
     rows = rows.assign(yes=(answer == "yes").astype(int), candidate=rows["Super Resolution Image"].str.strip())
     if "User Code" in rows.columns:
         rows = rows[~rows["User Code"].isin(exclude_users)]
@@ -111,7 +121,9 @@ def read_scores(path: Path) -> pd.DataFrame:
         UserError: an image twice, or a score that is no number.
     """
     rows = pd.read_csv(path, dtype={"img_names": str})
-    rows = rows.assign(candidate=rows["img_names"].str.strip(), difference=pd.to_numeric(rows["userStudyScores"], errors="coerce"))
+    rows = rows.assign(
+        candidate=rows["img_names"].str.strip(), difference=pd.to_numeric(rows["userStudyScores"], errors="coerce")
+    )
     broken = rows["difference"].isna()
     if broken.any():
         raise UserError(f"data.answers: {path}: the score of {rows['img_names'][broken].iloc[0]!r} is not a number")
@@ -133,7 +145,9 @@ def origin_of(candidate: str) -> str:
 def _enough(frame: pd.DataFrame, min_votes: int, path: Path) -> pd.DataFrame:
     kept = frame[frame["votes"] >= min_votes]
     if len(kept) == 0:
-        raise UserError(f"data.min_votes: no pair of {path} has {min_votes} votes (the most is {int(frame['votes'].max())})")
+        raise UserError(
+            f"data.min_votes: no pair of {path} has {min_votes} votes (the most is {int(frame['votes'].max())})"
+        )
     return kept
 
 
@@ -152,14 +166,20 @@ def _locate(frame: pd.DataFrame, path: Path, references: Path, candidates: Path)
             if not chosen:
                 raise UserError(f"{path}: {candidate!r} needs an image '{stem}.*' in {folder}, and there is none")
             if len(chosen) > 1:
-                raise UserError(f"{path}: {candidate!r} fits both {chosen[0]} and {chosen[1]}; remove or rename one of them")
+                raise UserError(
+                    f"{path}: {candidate!r} fits both {chosen[0]} and {chosen[1]}; remove or rename one of them"
+                )
             found[column].append(str(chosen[0].resolve()))
     columns = [column for column in ("yes_votes", "votes", "difference") if column in frame.columns]
-    rows = frame[columns].reset_index(drop=True).assign(
-        pair_id=[Path(candidate).stem for candidate in frame["candidate"]],
-        source_id=list(frame["photo"]),
-        origin=[origin_of(candidate) for candidate in frame["candidate"]],
-        **found,
+    rows = (
+        frame[columns]
+        .reset_index(drop=True)
+        .assign(
+            pair_id=[Path(candidate).stem for candidate in frame["candidate"]],
+            source_id=list(frame["photo"]),
+            origin=[origin_of(candidate) for candidate in frame["candidate"]],
+            **found,
+        )
     )
     return PairTable(rows, Path("/"), str(path))
 

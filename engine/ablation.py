@@ -76,7 +76,9 @@ def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
         with progress("checking images") as advance:
             data.check_images(advance)
         folds = f", {len(data.parts)} folds" if len(data.parts) > 1 else ""
-        say(f"{data.table.name}: {len(data.table)} pairs of {data.table.frame['source_id'].nunique()} sources{folds}: fine")
+        say(
+            f"{data.table.name}: {len(data.table)} pairs of {data.table.frame['source_id'].nunique()} sources{folds}: fine"
+        )
 
 
 def ablate(sweep: Sweep, jobs: int = 1) -> tuple[list[Results], list[str]]:
@@ -101,7 +103,9 @@ def ablate(sweep: Sweep, jobs: int = 1) -> tuple[list[Results], list[str]]:
     finished: list[Finished] = []
     for baseline in baselines.values():
         folder = run_baseline(baseline, bench)
-        finished.append(_finished(folder, str(baseline.choices["metric"]), 0, bench.data(baseline.config).leaky, learned=False))
+        finished.append(
+            _finished(folder, str(baseline.choices["metric"]), 0, bench.data(baseline.config).leaky, learned=False)
+        )
     in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
     if in_processes:
         failures += _run_processes(sweep, bench, jobs)
@@ -131,7 +135,9 @@ def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
         except Exception as error:  # noqa: BLE001 - a fault in one variant must not take its neighbours with it
             folder = RunFolder.of(variant, bench.data_hash(variant.config))
             (folder.path / "error.txt").write_text(traceback.format_exc())
-            failures.append(f"{variant.label} seed={variant.seed}: {type(error).__name__}: {error} (see {folder.path}/error.txt)")
+            failures.append(
+                f"{variant.label} seed={variant.seed}: {type(error).__name__}: {error} (see {folder.path}/error.txt)"
+            )
         if failures and failures[-1].startswith(f"{variant.label} seed={variant.seed}: "):
             say(f"{title}: FAILED, {failures[-1].split(': ', 1)[1]}")
     return failures
@@ -149,7 +155,16 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
     def work(slot: int) -> None:
         while not waiting.empty():
             number, variant = waiting.get()
-            command = [sys.executable, "-m", "semfid", "run", str(sweep.file), *sweep.overrides, "--variant", str(number)]
+            command = [
+                sys.executable,
+                "-m",
+                "semfid",
+                "run",
+                str(sweep.file),
+                *sweep.overrides,
+                "--variant",
+                str(number),
+            ]
             environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
             if gpus and jobs > 1:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
@@ -175,4 +190,11 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
 
 def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bool) -> Finished:
     text = {"pair_id": str, "source_id": str, "origin": str}
-    return Finished(label, seed, pd.read_csv(folder.path / "predictions.csv", dtype=text, keep_default_na=False), leaky, learned, folder.path)
+    return Finished(
+        label,
+        seed,
+        pd.read_csv(folder.path / "predictions.csv", dtype=text, keep_default_na=False),
+        leaky,
+        learned,
+        folder.path,
+    )

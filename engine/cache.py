@@ -75,11 +75,20 @@ class StatisticsCache:
             try:
                 with safe_open(path, framework="pt") as chunk:
                     keys = [bytes(row) for row in chunk.get_tensor("keys").numpy()]
-                    hits = [(place, row) for place, name in enumerate(keys) for row in wanted.get(name, ()) if not found[row]]
+                    hits = [
+                        (place, row)
+                        for place, name in enumerate(keys)
+                        for row in wanted.get(name, ())
+                        if not found[row]
+                    ]
                     if not hits:
                         continue
                     stored = chunk.get_tensor("values")
-            except (FileNotFoundError, SafetensorError, OSError):  # removed by another process, or damaged: compute anew
+            except (
+                FileNotFoundError,
+                SafetensorError,
+                OSError,
+            ):  # removed by another process, or damaged: compute anew
                 continue
             if values is None:
                 values = torch.empty((len(entries), *stored.shape[1:]), dtype=torch.float32)

@@ -16,7 +16,14 @@ from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
 from registry import BACKBONES, DATAMODULES, HEADS, LIGHTNING_MODULES, LOSSES, METRICS, UserError, did_you_mean
 
-OURS = ("logger", "callbacks", "default_root_dir", "use_distributed_sampler", "enable_checkpointing", "num_sanity_val_steps")
+OURS = (
+    "logger",
+    "callbacks",
+    "default_root_dir",
+    "use_distributed_sampler",
+    "enable_checkpointing",
+    "num_sanity_val_steps",
+)
 MONITORS = ("val_mse", "val_srcc", "last")
 
 
@@ -29,7 +36,9 @@ def check_config(config: dict[str, Any]) -> None:
     _check_data(config["data"])
     model_name, model = named(config["model"], "model")
     if "backbone" not in model:
-        raise UserError("model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`")
+        raise UserError(
+            "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
+        )
     backbone_name, backbone = named(model.pop("backbone"), "model.backbone")
     _under("model.backbone", BACKBONES, backbone_name, backbone)
     _under("model", LIGHTNING_MODULES, model_name, model)
@@ -77,7 +86,9 @@ def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
             raise UserError(f"trainer.{key} is set by the engine; remove it")
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=3)
-            raise UserError(f"trainer: lightning.Trainer has no keyword '{key}'" + (f"; did you mean {close}?" if close else ""))
+            raise UserError(
+                f"trainer: lightning.Trainer has no keyword '{key}'" + (f"; did you mean {close}?" if close else "")
+            )
     if keywords.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(
             f"trainer.accelerator is {keywords['accelerator']!r} but torch sees no GPU; set trainer.accelerator=auto, or install "
@@ -86,7 +97,12 @@ def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
     if keywords.get("sync_batchnorm") and not torch.cuda.is_available():
         keywords["sync_batchnorm"] = False  # it exists on GPUs only; one YAML should serve a laptop and a cluster
     quiet_lightning()
-    defaults = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "enable_progress_bar": False}
+    defaults = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+    }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -109,5 +125,7 @@ def quiet_lightning() -> None:
         ".*tensorboardX.*",
         ".*srun.*",
         ".*barrier.*",
+        ".*custom batch sampler.*",
+        ".*predict returned None.*",
     ):
         warnings.filterwarnings("ignore", message)

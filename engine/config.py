@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from registry import UserError, did_you_mean
@@ -132,24 +132,29 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> dict[str
         UserError: one line with file, key and fix.
     """
     path = Path(path)
-    layers = [_own_keys(OmegaConf.create(layer), where) for layer, where in _read_layers(path, ())]
+    merged: dict[str, Any] = {}
+    for layer, where in _read_layers(path, ()):
+        _check_keys(layer, where)
+        merged = _merge(merged, layer)
     try:
         schema = OmegaConf.structured(Experiment)
-        config = OmegaConf.merge(schema, *layers)
+        config = OmegaConf.merge(schema, merged)
         for override in overrides:
-            key, value = _parse_override(override, config)
-            OmegaConf.update(config, key, value, merge=not isinstance(value, (dict, list)), force_add=_inside_free_section(key))
+            key, value = _parse_override(override)
+            OmegaConf.update(
+                config, key, value, merge=not isinstance(value, (dict, list)), force_add=_inside_free_section(key)
+            )
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
             raise UserError(f"{path}: {missing[0]} is missing; the experiment needs name, data and model")
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
+        where = getattr(error, "full_key", None)
         reason = str(getattr(error, "msg", None) or error).splitlines()[0]
-        raise UserError(f"{path}: {key + ': ' if key else ''}{reason}") from error
+        raise UserError(f"{path}: {where + ': ' if where else ''}{reason}") from error
     if not isinstance(resolved, dict):
         raise UserError(f"{path}: the file must hold a mapping")
-    return {str(key): value for key, value in resolved.items()}
+    return {str(name): value for name, value in resolved.items()}
 
 
 def expand(config: dict[str, Any], where: str) -> list[Variant]:
@@ -236,19 +241,40 @@ def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[dict[str, Any
     for parent in [parents] if isinstance(parents, str) else parents:
         layers += _read_layers(path.parent / parent, (*seen, path.resolve()))
     if isinstance(mapping.get("plugins"), list):
-        mapping["plugins"] = [str((path.parent / p).resolve()) if str(p).endswith(".py") else p for p in mapping["plugins"]]
+        mapping["plugins"] = [
+            str((path.parent / p).resolve()) if str(p).endswith(".py") else p for p in mapping["plugins"]
+        ]
     return [*layers, (mapping, path)]
 
 
-def _own_keys(layer: DictConfig, where: Path) -> DictConfig:
+def _check_keys(layer: dict[str, Any], where: Path) -> None:
     known = list(Experiment.__dataclass_fields__)
     for key in layer:
         if key not in known:
-            raise UserError(f"{where}: unknown key '{key}'{did_you_mean(str(key), known)} (there are: {', '.join(known)})")
-    return layer
+            raise UserError(f"{where}: unknown key '{key}'{did_you_mean(key, known)} (there are: {', '.join(known)})")
 
 
-def _parse_override(text: str, config: DictConfig) -> tuple[str, Any]:
+def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
+    """Child over parent. A mapping that names another plugin replaces the parent's: its keywords are not the child's.
+
+    A `sweep` replaces the parent's too: an experiment should say itself what it varies.
+    """
+    merged = dict(parent)
+    for key, value in child.items():
+        before = merged.get(key)
+        if (
+            isinstance(before, dict)
+            and isinstance(value, dict)
+            and key != "sweep"
+            and before.get("name") in (None, value.get("name", before.get("name")))
+        ):
+            merged[key] = _merge(before, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key or value == "":
         raise UserError(f"override '{text}' is not key=value; {OVERRIDE_ONLY_HINT}")
@@ -264,7 +290,7 @@ def _parse_override(text: str, config: DictConfig) -> tuple[str, Any]:
 
 def _sweep_key(key: str) -> str:
     """``sweep.model.head.depth`` names one key of the mapping `sweep`, dots and all."""
-    return f"sweep[{key[len('sweep.'):]}]" if key.startswith("sweep.") else key
+    return f"sweep[{key[len('sweep.') :]}]" if key.startswith("sweep.") else key
 
 
 def _inside_free_section(key: str) -> bool:

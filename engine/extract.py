@@ -43,7 +43,9 @@ class Statistic:
         """What `head` is fed; equal for heads that can share."""
         if head.consumes == "embeddings":
             return cls("embeddings", "stages", "none")
-        return cls(head.consumes, head.taps, head.normalize if head.consumes == "pooled_squared_differences" else "none")
+        return cls(
+            head.consumes, head.taps, head.normalize if head.consumes == "pooled_squared_differences" else "none"
+        )
 
     @property
     def per_image(self) -> bool:
@@ -180,7 +182,9 @@ class StatisticsExtractor(L.LightningModule):
             self.images_seen += len(indices)
             for name, value in self._pass(batch).items():
                 for place, index in enumerate(indices):
-                    out[index][name] = [tap[place : place + 1] for tap in value] if isinstance(value, list) else value[place]
+                    out[index][name] = (
+                        [tap[place : place + 1] for tap in value] if isinstance(value, list) else value[place]
+                    )
         return out
 
     def _pass(self, batch: Tensor) -> dict[str, Any]:
@@ -201,7 +205,11 @@ class StatisticsExtractor(L.LightningModule):
             if statistic.per_image:
                 for content in chunk.new:
                     described = self._held[content]
-                    value = described["embedding"] if statistic.consumes == "embeddings" else pool(described[statistic.taps])[0]
+                    value = (
+                        described["embedding"]
+                        if statistic.consumes == "embeddings"
+                        else pool(described[statistic.taps])[0]
+                    )
                     self.sink.put(statistic, bytes.fromhex(content), value)
                 continue
             # reference by reference: its features are expanded, not copied, against the stack of its candidates
@@ -220,7 +228,9 @@ class StatisticsExtractor(L.LightningModule):
             sizes.setdefault(self._held[pair[2]][statistic.taps][0].shape, []).append(pair)
         for shape, group in sizes.items():
             if shape != x[0].shape:
-                raise UserError("a pair's images have different sizes; set data.resize to squash, letterbox or center_crop")
+                raise UserError(
+                    "a pair's images have different sizes; set data.resize to squash, letterbox or center_crop"
+                )
             y = [torch.cat(taps) for taps in zip(*(self._held[p[2]][statistic.taps] for p in group), strict=True)]
             pooled = pool(squared_differences(x, y, statistic.normalize))  # (b, sum C_l)
             for pair, value in zip(group, pooled, strict=True):
@@ -229,7 +239,8 @@ class StatisticsExtractor(L.LightningModule):
 
 def _copied(described: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: [tap.clone() for tap in value] if isinstance(value, list) else value.clone() for name, value in described.items()
+        name: [tap.clone() for tap in value] if isinstance(value, list) else value.clone()
+        for name, value in described.items()
     }
 
 
@@ -287,7 +298,9 @@ def extract(
     for statistic in statistics:
         keys[statistic] = CacheKey(trunk.identity, data.preprocessing, str(trainer.precision), str(statistic))
         entries[statistic] = (
-            [bytes.fromhex(name) for name in (*x, *y)] if statistic.per_image else [pair_entry(a, b) for a, b in zip(x, y, strict=True)]
+            [bytes.fromhex(name) for name in (*x, *y)]
+            if statistic.per_image
+            else [pair_entry(a, b) for a, b in zip(x, y, strict=True)]
         )
     if trainer.world_size > 1 and cache is None:
         raise UserError("cache.enabled: false needs a single device; several processes meet in the cache")
@@ -322,7 +335,9 @@ def _lookup(cache: StatisticsCache | None, key: CacheKey, entries: Sequence[byte
     return (np.zeros(len(entries), dtype=bool), None) if cache is None else cache.lookup(key, entries)
 
 
-def _fill(statistic: Statistic, hit: Any, values: Tensor | None, entries: Sequence[bytes], sink: _Sink) -> tuple[Any, Tensor]:
+def _fill(
+    statistic: Statistic, hit: Any, values: Tensor | None, entries: Sequence[bytes], sink: _Sink
+) -> tuple[Any, Tensor]:
     """Rows that the cache does not hold (there is none, or they were evicted meanwhile) come from the sink."""
     for row, entry in enumerate(entries):
         if hit[row]:

@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from datamodules import Part
 from heads import Head
-from lightning_modules.global_regressor import validation_figures
+from lightning_modules.global_regressor import CALIBRATION_PAIRS, validation_figures
 from lightning_modules.losses import PairLoss
 from lightning_modules.optimizers import build_optimizer, build_schedule
 from registry import UserError
@@ -90,9 +90,11 @@ def fit_heads(
     results: dict[int, FoldResult] = {}
     for group in groups.values():
         heads = []
-        for _ in group:
+        for part in group:
             torch.manual_seed(settings.seed)
             heads.append(make_head())
+            # on the pairs that a training through images calibrates on
+            heads[-1].calibrate(statistic[torch.from_numpy(part.train[:CALIBRATION_PAIRS])])
         if not list(heads[0].parameters()):
             trained = [FoldResult(part, head.eval(), 0, []) for part, head in zip(group, heads, strict=True)]
         else:
@@ -149,7 +151,9 @@ def _fit_group(
                 parameters[name].data.clamp_(min=0.0)
             epoch_loss += per_fold.detach()
         if not torch.isfinite(epoch_loss).all():
-            raise UserError(f"the loss is not finite in epoch {epoch}; lower model.optimizer.lr or set model.head.normalize: unit")
+            raise UserError(
+                f"the loss is not finite in epoch {epoch}; lower model.optimizer.lr or set model.head.normalize: unit"
+            )
         scores = None
         if val_statistic is not None:
             template.eval()
@@ -185,7 +189,12 @@ class _Tracker:
         self._stopped = [False] * len(parts)
 
     def record(
-        self, fold: int, epoch: int, figures: dict[str, float], parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+        self,
+        fold: int,
+        epoch: int,
+        figures: dict[str, float],
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
     ) -> None:
         if self._stopped[fold]:
             return
@@ -193,7 +202,9 @@ class _Tracker:
         value = 0.0 if self.monitor == "last" else figures[self.monitor] * (-1.0 if self.monitor == "val_srcc" else 1.0)
         if self.monitor == "last" or value < self._best_value[fold]:
             self._best_value[fold], self.best_epoch[fold] = value, epoch
-            self.best[fold] = {name: tensor[fold].detach().clone() for name, tensor in (*parameters.items(), *buffers.items())}
+            self.best[fold] = {
+                name: tensor[fold].detach().clone() for name, tensor in (*parameters.items(), *buffers.items())
+            }
         elif self.patience is not None and epoch - self.best_epoch[fold] >= self.patience:
             self._stopped[fold] = True
 

@@ -37,7 +37,9 @@ class StepSeed(Callback):
 class FiniteLoss(Callback):
     """Ends a training whose loss is not finite, with advice."""
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx % 50 == 0 and not torch.isfinite(outputs["loss"]):
             raise UserError(
                 f"the loss is not finite at step {trainer.global_step}; lower model.optimizer.lr or set "
@@ -55,8 +57,14 @@ class EpochLines(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val_")}
         words = " ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        left = (time.monotonic() - self._start) / (trainer.current_epoch + 1) * ((trainer.max_epochs or 0) - trainer.current_epoch - 1)
-        say(f"{self.title} epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {words} ({max(0.0, left):.0f} s left)")
+        left = (
+            (time.monotonic() - self._start)
+            / (trainer.current_epoch + 1)
+            * ((trainer.max_epochs or 0) - trainer.current_epoch - 1)
+        )
+        say(
+            f"{self.title} epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {words} ({max(0.0, left):.0f} s left)"
+        )
 
 
 def fit_part(
@@ -86,7 +94,12 @@ def fit_part(
     mode = "max" if monitor == "val_srcc" else "min"
     last = ModelCheckpoint(checkpoints, filename="last", save_top_k=1, enable_version_counter=False)
     best = ModelCheckpoint(
-        checkpoints, filename="best", monitor=monitor, mode=mode, enable_version_counter=False, auto_insert_metric_name=False
+        checkpoints,
+        filename="best",
+        monitor=monitor,
+        mode=mode,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
     )
     callbacks: list[Callback] = [StepSeed(seed), FiniteLoss(), last]
     if monitor is not None:
@@ -97,7 +110,9 @@ def fit_part(
     if not config["trainer"].get("enable_progress_bar", False):
         callbacks.append(EpochLines(title))
     logger = TensorBoardLogger(folder, name="events", version=f"part-{part.index}", default_hp_metric=False)
-    trainer = make_trainer(config, callbacks=callbacks, logger=logger, enable_checkpointing=True, default_root_dir=folder)
+    trainer = make_trainer(
+        config, callbacks=callbacks, logger=logger, enable_checkpointing=True, default_root_dir=folder
+    )
     if any(parameter.requires_grad for parameter in module.parameters()):
         resume = checkpoints / "last.ckpt"
         trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume.exists() else None)

@@ -137,19 +137,33 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
     )
     rows: dict[str, Row] = {}
     for index, name in enumerate(names):
-        rows[name] = _row(name, by_label[name], summaries[name], bool(same[index]), float(p_values[index]), evaluation, len(names))
+        rows[name] = _row(
+            name, by_label[name], summaries[name], bool(same[index]), float(p_values[index]), evaluation, len(names)
+        )
     ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["srcc"], nan=-2.0))
-    ceiling = noise_ceiling(first["yes_votes"].to_numpy(), first["votes"].to_numpy()) if "votes" in first.columns else None
+    ceiling = (
+        noise_ceiling(first["yes_votes"].to_numpy(), first["votes"].to_numpy()) if "votes" in first.columns else None
+    )
     table = [rows[name] for name in ranking]
-    return Results(table, _origin_rows(by_label, ranking, evaluation), ceiling, _screen(table, ceiling, evaluation, finished))
+    return Results(
+        table, _origin_rows(by_label, ranking, evaluation), ceiling, _screen(table, ceiling, evaluation, finished)
+    )
 
 
 def _row(
-    name: str, runs: Sequence[Finished], summary: VariantSummary, same: bool, p_value: float, evaluation: Mapping[str, Any], count: int
+    name: str,
+    runs: Sequence[Finished],
+    summary: VariantSummary,
+    same: bool,
+    p_value: float,
+    evaluation: Mapping[str, Any],
+    count: int,
 ) -> Row:
     row: dict[str, Any] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
     for figure in ("srcc", "krcc", "plcc", "plcc_logistic", "mse", "mae", "rmse", "rmse_logistic"):
-        low, high = interval(summary.samples[figure], evaluation["level"]) if figure in summary.samples else (None, None)
+        low, high = (
+            interval(summary.samples[figure], evaluation["level"]) if figure in summary.samples else (None, None)
+        )
         mark = "*" if figure == "srcc" and same and count > 1 else ""
         row[figure] = Cell(summary.mean[figure], low, high, mark, "constant" if summary.constant else "")
     row["srcc_seed_std"] = Cell(summary.seed_std["srcc"], note="-")
@@ -167,7 +181,9 @@ def _row(
     return row
 
 
-def _origin_rows(by_label: Mapping[str, Sequence[Finished]], ranking: Sequence[str], evaluation: Mapping[str, Any]) -> list[Row]:
+def _origin_rows(
+    by_label: Mapping[str, Sequence[Finished]], ranking: Sequence[str], evaluation: Mapping[str, Any]
+) -> list[Row]:
     rows: list[Row] = []
     for name in ranking:
         runs = by_label[name]
@@ -180,7 +196,9 @@ def _origin_rows(by_label: Mapping[str, Sequence[Finished]], ranking: Sequence[s
             row: dict[str, Any] = {"variant": name, "origin": origin, "n": seeds[0].n, "sources": seeds[0].sources}
             row["difference"] = float(runs[0].predictions.groupby("origin")["difference"].mean()[origin])
             for figure in ("srcc", "mse"):
-                row[figure] = Cell(float(np.mean([getattr(s, figure) for s in seeds])), note="constant" if constant else "")
+                row[figure] = Cell(
+                    float(np.mean([getattr(s, figure) for s in seeds])), note="constant" if constant else ""
+                )
             rows.append(row)
     return rows
 

@@ -103,7 +103,9 @@ def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolde
             raise
         except torch.OutOfMemoryError as error:
             folder.set_state("failed", "out of GPU memory")
-            raise UserError(f"{title or variant.label}: out of GPU memory; lower data.batch_size or data.image_size") from error
+            raise UserError(
+                f"{title or variant.label}: out of GPU memory; lower data.batch_size or data.image_size"
+            ) from error
         except Exception as error:
             folder.set_state("failed", f"{type(error).__name__}: {error}")
             raise
@@ -165,7 +167,13 @@ def _train_cached(
         patience=config["selection"]["patience"],
     )
     results = fit_heads(
-        lambda: _make_module(config, trunk).head, module.loss, values, data.difference, data.weight, data.parts, settings
+        lambda: _make_module(config, trunk).head,
+        module.loss,
+        values,
+        data.difference,
+        data.weight,
+        data.parts,
+        settings,
     )
     for result, predicted in zip(results, predict_heads(results, values), strict=True):
         columns["fold"][result.part.test] = result.part.index
@@ -176,7 +184,9 @@ def _train_cached(
     return [result.epoch for result in results]
 
 
-def _train_images(variant: Variant, bench: Workbench, folder: RunFolder, columns: dict[str, Any], title: str) -> list[int]:
+def _train_images(
+    variant: Variant, bench: Workbench, folder: RunFolder, columns: dict[str, Any], title: str
+) -> list[int]:
     config, data = variant.config, bench.data(variant.config)
     epochs = []
     for part in data.parts:
@@ -203,7 +213,9 @@ def _train_images(variant: Variant, bench: Workbench, folder: RunFolder, columns
 
 def prediction_table(data: PairDataModule, columns: dict[str, Any]) -> pd.DataFrame:
     frame = data.table.frame
-    keep = [name for name in ("pair_id", "source_id", "origin", "difference", "yes_votes", "votes") if name in frame.columns]
+    keep = [
+        name for name in ("pair_id", "source_id", "origin", "difference", "yes_votes", "votes") if name in frame.columns
+    ]
     table = frame[keep].assign(fold=columns["fold"], split="test", predicted=columns["predicted"])
     return table[table["fold"] >= 0].reset_index(drop=True)
 
@@ -225,7 +237,9 @@ def _write_history(folder: RunFolder, results: list[FoldResult]) -> None:
                     writer.add_scalar(name.replace("train_", "train/"), value, epoch)
 
 
-def finish_run(variant: Variant, bench: Workbench, folder: RunFolder, predictions: pd.DataFrame, facts: dict[str, Any]) -> None:
+def finish_run(
+    variant: Variant, bench: Workbench, folder: RunFolder, predictions: pd.DataFrame, facts: dict[str, Any]
+) -> None:
     """Predictions, figures, provenance; the state ``done`` comes last."""
     config, data = variant.config, bench.data(variant.config)
     figures = run_figures(predictions, config["evaluation"])
@@ -260,7 +274,9 @@ def _write_hparams(variant: Variant, folder: RunFolder, figures: dict[str, Any])
     from torch.utils.tensorboard.summary import hparams
 
     choices = {**variant.choices, "seed": variant.seed}
-    values = {key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in choices.items()}
+    values = {
+        key: value if isinstance(value, (int, float, str, bool)) else str(value) for key, value in choices.items()
+    }
     scores = {f"test/{k}": v for k, v in figures["pooled"].items() if isinstance(v, float) and v == v}
     with SummaryWriter(str(folder.path / "events" / "final")) as writer:
         for summary in hparams(values, dict.fromkeys(scores, 0.0)):

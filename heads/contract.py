@@ -39,6 +39,7 @@ class Head(nn.Module):
         symmetric: whether exchanging reference and candidate leaves the score as it is.
         zero_at_identity: whether identical images score exactly 0.
         nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
+        needs_calibration: whether `calibrate` must see the training pairs' statistics before the first step.
     """
 
     consumes: ClassVar[Consumes]
@@ -47,10 +48,14 @@ class Head(nn.Module):
     normalize: Normalize = "none"
     zero_at_identity: bool = True
     nonnegative: tuple[str, ...] = ()
+    needs_calibration: bool = False
 
     def forward(self, statistic: Tensor) -> Tensor:
         """Predicted difference, (B,)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def calibrate(self, statistic: Tensor) -> None:
+        """Set what depends on the data and does not train, in place, from training pairs: (n, ...) as `forward` takes it."""
 
     def project(self) -> None:
         """Put the parameters of `nonnegative` back where they belong."""

@@ -10,7 +10,9 @@ from heads.statistics import EPS
 from registry import HEADS
 
 
-@HEADS.register("cosine", summary="1 - cosine of the two embeddings; nothing to train", source="CLIP score, arXiv 2104.08718")
+@HEADS.register(
+    "cosine", summary="1 - cosine of the two embeddings; nothing to train", source="CLIP score, arXiv 2104.08718"
+)
 class Cosine(Head):
     """1 - cos(e_x, e_y), clipped to [0, 1]."""
 

@@ -7,6 +7,7 @@ project's head.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +27,7 @@ class _PairMlp(Head):
             raise UserError(f"head: hidden={list(hidden)} must list positive layer widths, such as [512, 128]")
         sizes = [2 * width, *hidden]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.mlp = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         self.anchored, self.output = anchored, output

@@ -19,11 +19,14 @@ from lightning_modules.losses import PairLoss
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
 from registry import LIGHTNING_MODULES, LOSSES, UserError
 
+CALIBRATION_PAIRS = 1024
 DEFAULT_OPTIMIZER = {"name": "adam", "lr": 1e-4}
 
 
 @LIGHTNING_MODULES.register(
-    "global_regressor", summary="backbone + head + loss: one difference per pair", source="source project (CLIP-LPIPS regressor)"
+    "global_regressor",
+    summary="backbone + head + loss: one difference per pair",
+    source="source project (CLIP-LPIPS regressor)",
 )
 class GlobalRegressor(L.LightningModule):
     """Trains a head, and the trunk where its tuning says so, on whole-image differences.
@@ -79,6 +82,19 @@ class GlobalRegressor(L.LightningModule):
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(predicted))
         return loss
 
+    def on_fit_start(self) -> None:
+        """Calibrate the head on the first training pairs of epoch 0; a resumed run has it in its checkpoint."""
+        if not self.head.needs_calibration or self.trainer.current_epoch > 0 or self.trainer.global_step > 0:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        statistics = []  # in the mode of training: BatchNorm that trains has no statistics of its own to be calibrated on
+        with torch.no_grad():
+            for batch in data.calibration_batches(CALIBRATION_PAIRS):  # the same on every process
+                batch = data.on_after_batch_transfer(batch, 0)
+                images = torch.cat([batch.reference, batch.candidate]).to(self.device)
+                statistics.append(pair_statistic(self.trunk, self.head, images, len(batch.row)).float())
+        self.head.calibrate(torch.cat(statistics))
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
         self.head.project()
 
@@ -99,7 +115,9 @@ class GlobalRegressor(L.LightningModule):
         self._labels.append(batch.difference.double())
 
     def _gather(self) -> tuple[Tensor, Tensor, Tensor]:
-        rows, columns = gather_rows(torch.cat(self._rows), torch.stack([torch.cat(self._scores), torch.cat(self._labels)], dim=1))
+        rows, columns = gather_rows(
+            torch.cat(self._rows), torch.stack([torch.cat(self._scores), torch.cat(self._labels)], dim=1)
+        )
         for collected in (self._rows, self._scores, self._labels):
             collected.clear()
         self.predicted = rows, columns[:, 0]
@@ -168,7 +186,9 @@ def validation_figures(scores: Tensor, labels: Tensor) -> dict[str, float]:
 
     known = ~torch.isnan(labels)
     scores, labels = scores[known].cpu(), labels[known].cpu()
-    correlation = srcc(scores.numpy(), labels.numpy()) if len(scores) > 1 and bool(scores.isfinite().all()) else float("nan")
+    correlation = (
+        srcc(scores.numpy(), labels.numpy()) if len(scores) > 1 and bool(scores.isfinite().all()) else float("nan")
+    )
     return {
         "mse": float((scores - labels).square().mean()),
         "srcc": -1.0 if correlation != correlation else correlation,

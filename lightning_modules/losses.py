@@ -64,7 +64,9 @@ class Binomial(PairLoss):
         return (weight * (likelihood + (predicted - inside).square() / self.eps)).sum()
 
 
-@LOSSES.register("ranking", summary="logistic loss over pairs of pairs of the batch", source="RankNet, Burges et al. 2005")
+@LOSSES.register(
+    "ranking", summary="logistic loss over pairs of pairs of the batch", source="RankNet, Burges et al. 2005"
+)
 class Ranking(PairLoss):
     """For each item, the mean over the others of log(1 + exp(-s (p_i - p_j) / scale)), s = sign(d_i - d_j); summed.
 

@@ -24,7 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        return int(getattr(commands, arguments.command)(arguments))
+        command = {
+            "ablate": commands.ablate,
+            "run": commands.run_one,
+            "list": commands.list_registered,
+            "scenes": commands.scenes,
+        }[arguments.command]
+        return command(arguments)
     except UserError as error:
         print(f"semfid: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -47,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="train and evaluate one variant")
     _experiment(run)
-    run.add_argument("--variant", type=_positive, metavar="I", help="the I-th variant of the sweep (default: without sweep)")
+    run.add_argument(
+        "--variant", type=_positive, metavar="I", help="the I-th variant of the sweep (default: without sweep)"
+    )
 
     listing = commands.add_parser("list", help="what is registered, from where, with its keywords")
     listing.add_argument("kind", nargs="?", help="backbones, heads, ... (default: all)")
@@ -55,14 +63,18 @@ def _parser() -> argparse.ArgumentParser:
 
     scenes = commands.add_parser("scenes", help="write the embedded scenes to a folder")
     scenes.add_argument("out", metavar="OUT")
-    scenes.add_argument("settings", nargs="*", metavar="key=value", help="format=pairs|coco|images scenes=N size=128 seed=0 ...")
+    scenes.add_argument(
+        "settings", nargs="*", metavar="key=value", help="format=pairs|coco|images scenes=N size=128 seed=0 ..."
+    )
     return parser
 
 
 def _experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="FILE.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as seed=1 or model.optimizer.lr=1e-3")
-    parser.add_argument("--check", action="store_true", help="validate configuration and data, read every image, train nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="validate configuration and data, read every image, train nothing"
+    )
 
 
 def _positive(text: str) -> int:

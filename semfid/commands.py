@@ -32,7 +32,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_one(arguments: argparse.Namespace) -> int:
     """Train and evaluate one variant."""
     from engine.ablation import check_data, read_sweep
     from engine.progress import is_rank_zero, say
@@ -55,16 +55,22 @@ def run(arguments: argparse.Namespace) -> int:
     if is_rank_zero():
         say(f"run folder: {folder.path}")
         figures = folder.read_json("metrics.json")["pooled"]
-        digits = {name: "constant" if value is None else f"{value:.4f}" for name, value in figures.items() if name in ("srcc", "krcc", "plcc", "mse")}
+        digits = {
+            name: "constant" if value is None else f"{value:.4f}"
+            for name, value in figures.items()
+            if name in ("srcc", "krcc", "plcc", "mse")
+        }
         print(" ".join(f"{name} {value}" for name, value in digits.items()))
     return 0
 
 
-def list(arguments: argparse.Namespace) -> int:
+def list_registered(arguments: argparse.Namespace) -> int:
     """Print the registries."""
     load_plugins(arguments.plugins, Path.cwd())
     if arguments.kind is not None and arguments.kind not in REGISTRIES:
-        raise UserError(f"no kind '{arguments.kind}'{did_you_mean(arguments.kind, REGISTRIES)} (there are: {', '.join(REGISTRIES)})")
+        raise UserError(
+            f"no kind '{arguments.kind}'{did_you_mean(arguments.kind, REGISTRIES)} (there are: {', '.join(REGISTRIES)})"
+        )
     root = str(Path(__file__).resolve().parent.parent) + "/"
     for kind, registry in REGISTRIES.items():
         if arguments.kind not in (None, kind):
@@ -93,7 +99,8 @@ def scenes(arguments: argparse.Namespace) -> int:
         if key == "format" and value in ("pairs", "coco", "images"):
             form = value
         elif key not in known or not equals:
-            raise UserError(f"scenes: '{setting}'{did_you_mean(key, [*known, 'format'])} (format=pairs|coco|images, {', '.join(known)}, each =number)")
+            near = did_you_mean(key, [*known, "format"])
+            raise UserError(f"scenes: '{setting}'{near} (format=pairs|coco|images, {', '.join(known)}, each =number)")
         else:
             try:
                 settings[key] = int(value)

@@ -1,6 +1,6 @@
 """What plugin authors import: the registries and the contracts behind them.
 
-    from semfid.plugins import BACKBONES, HEADS, Backbone, Head
+from semfid.plugins import BACKBONES, HEADS, Backbone, Head
 """
 
 from backbones.contract import Backbone as Backbone

@@ -1,0 +1,34 @@
+# Everything a fresh machine needs: Python 3.11 or newer, and a connection to a Python package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help quickstart test lint format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 5 minutes)
+	$(BIN)/semfid ablate experiments/quickstart.yaml
+
+test: lint  ## all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
+	@data="$${SEMFID_TEST_DATA:-}"; if [ -z "$$data" ] && [ -d ../shared/data ]; then data="$$(cd ../shared/data && pwd)"; fi; \
+	if [ -n "$$data" ]; then export SEMFID_TEST_DATA="$$data"; fi; \
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy registry.py pairs.py images.py batch.py backbones heads scenes evaluation datamodules lightning_modules metrics engine semfid
+
+format: $(STAMP)  ## sort imports, mend what ruff can mend
+	$(BIN)/ruff check --fix .
+
+$(STAMP): requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -e '.[dev]'
+	touch $(STAMP)
+
+clean:  ## remove runs, caches and rendered data (not the environment)
+	rm -rf runs data .cache .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,78 @@
+"""What several rooms' tests share: one thread, repeatable hypothesis, photos and pair tables on disk, the real test data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+torch.set_num_threads(1)  # two cores, several engineers; and sums do not depend on the machine
+# the same examples on every run: a red test is red for everybody
+hypothesis.settings.register_profile("semfid", deadline=None, derandomize=True, database=None, max_examples=50)
+hypothesis.settings.load_profile("semfid")
+
+
+@pytest.fixture
+def test_data() -> Callable[[str], Path]:
+    """Path of a folder of the real test data; skips the test where SEMFID_TEST_DATA does not lead to it."""
+
+    def find(folder: str) -> Path:
+        root = os.environ.get("SEMFID_TEST_DATA")
+        if not root:
+            pytest.skip("SEMFID_TEST_DATA is not set: no real data to test against")
+        path = Path(root) / folder
+        if not path.exists():
+            pytest.skip(f"SEMFID_TEST_DATA has no {folder}")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def write_photo() -> Callable[..., Path]:
+    """Write a small random photo; equal seeds give equal pixels."""
+
+    def write(path: Path, seed: int = 0, size: tuple[int, int] = (24, 20)) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        width, height = size
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def pair_folder(tmp_path: Path, write_photo: Callable[..., Path]) -> Callable[..., Path]:
+    """Write `sources` photos, `each` candidates of each, and a pair table with votes; returns the table's path."""
+
+    def make(sources: int = 6, each: int = 2, folder: str = "set", **columns: list[object]) -> Path:
+        root, rows, rng = tmp_path / folder, [], np.random.default_rng(3)
+        for source in range(sources):
+            write_photo(root / "photos" / f"s{source}.png", source)
+            for number in range(each):
+                write_photo(root / "candidates" / f"m{number}_s{source}.png", 1000 + 10 * source + number)
+                votes = int(rng.integers(5, 30))
+                yes = int(rng.integers(0, votes + 1))
+                rows.append(
+                    {
+                        "pair_id": f"p{source}_{number}",
+                        "source_id": f"s{source}",
+                        "reference": f"photos/s{source}.png",
+                        "candidate": f"candidates/m{number}_s{source}.png",
+                        "origin": f"m{number}",
+                        "yes_votes": yes,
+                        "votes": votes,
+                    }
+                )
+        pd.DataFrame(rows).assign(**columns).to_csv(root / "pairs.csv", index=False)
+        return root / "pairs.csv"
+
+    return make
