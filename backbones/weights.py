@@ -11,9 +11,13 @@ from torch import Tensor, nn
 
 from registry import UserError
 
+RUN_PREFIX = "trunk.trunk."  # LightningModule.trunk is the Backbone, Backbone.trunk the network
+
 
 def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, ...]) -> None:
-    """Load a ``.safetensors`` or ``.pt`` / ``.pth`` state dict into a trunk; half precision becomes float32.
+    """Load a ``.safetensors`` or ``.pt`` / ``.pth`` / ``.ckpt`` state dict into a trunk; half precision becomes float32.
+
+    A run's ``part-<i>.ckpt`` (tuning: full) serves as it is: its trunk is taken.
 
     Args:
         head_prefixes: the classifier's keys, which may be missing or of another size on either side.
@@ -52,6 +56,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
+    if isinstance(state, dict) and any(str(key).startswith(RUN_PREFIX) for key in state):
+        state = {key.removeprefix(RUN_PREFIX): value for key, value in state.items() if key.startswith(RUN_PREFIX)}
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"pretrained: {path} is not a state dict (names to tensors)")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}

@@ -81,16 +81,19 @@ def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
         )
 
 
-def ablate(sweep: Sweep, jobs: int = 1) -> tuple[list[Results], list[str]]:
+def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple[list[Results], list[str]]:
     """Run every variant and baseline that is not done and compare all that are.
 
     Variants run one after another in this process, or `jobs` at a time (one GPU each) in processes of their own, as does
     every variant that itself spans several processes.
 
+    Args:
+        bench: data and trunks that are at hand already.
+
     Returns:
         the tables, and a line per failed variant.
     """
-    bench = Workbench()
+    bench = bench or Workbench()
     check_data(sweep, bench, images=False)
     for variant in sweep.variants:
         bench.data_hash(variant.config)  # a missing image is named before anything is trained

@@ -7,10 +7,12 @@ so processes may read and write the same cache at the same time: at worst both c
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pairs import write_atomically
+from registry import UserError
 
 KEY_BYTES = 16
 
@@ -110,6 +113,19 @@ class StatisticsCache:
         content = save({"keys": keys, "values": values.float().contiguous()})
         write_atomically(self.root / key.folder() / f"{uuid.uuid4().hex}.safetensors", content)
         self._evict()
+
+    @contextlib.contextmanager
+    def filling(self, key: CacheKey) -> Iterator[None]:
+        """Hold the right to fill a folder: a process that waited finds the entries and need not compute them again."""
+        folder = self.root / key.folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / ".lock", "w")  # noqa: SIM115 - held for the life of the context
+        except OSError as error:
+            raise UserError(f"cannot write {folder}: {error.strerror}; free some space or set cache.folder=") from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _evict(self) -> None:
         chunks = []

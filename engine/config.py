@@ -133,8 +133,8 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> dict[str
     """
     path = Path(path)
     merged: dict[str, Any] = {}
-    for layer, where in _read_layers(path, ()):
-        _check_keys(layer, where)
+    for layer, origin in _read_layers(path, ()):
+        _check_keys(layer, origin)
         merged = _merge(merged, layer)
     try:
         schema = OmegaConf.structured(Experiment)

@@ -7,6 +7,7 @@ writes what it computed into the cache, where rank 0 finds it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from heads.statistics import pool, squared_differences
 from registry import UserError
 
 FLUSH_BYTES = 64 << 20
+IMAGES_PER_PASS = 32  # fixed, so that figures do not depend on data.batch_size, nor memory
 
 
 @dataclass(frozen=True)
@@ -305,28 +307,54 @@ def extract(
     if trainer.world_size > 1 and cache is None:
         raise UserError("cache.enabled: false needs a single device; several processes meet in the cache")
     found = {statistic: _lookup(cache, keys[statistic], entries[statistic]) for statistic in statistics}
-    missing_rows: set[int] = set()
-    for statistic, (hit, _) in found.items():
-        rows = (~hit).nonzero()[0]
-        missing_rows.update((rows % len(x)).tolist() if statistic.per_image else rows.tolist())
-    if missing_rows:
-        wanted = [statistic for statistic in statistics if not found[statistic][0].all()]
-        path_of = {name: path for path, name in content.items()}
-        distinct: dict[tuple[str, str], int] = {}
-        for row in sorted(missing_rows):
-            distinct.setdefault((x[row], y[row]), row)
-        chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], data.loader.batch_size)
-        sink = _Sink(cache, {statistic: keys[statistic] for statistic in wanted})
-        images = _Images(data, path_of)
-        extractor = StatisticsExtractor(trunk, chunks, images, wanted, sink, data.loader.workers, advance)
-        trainer.predict(extractor, return_predictions=False)
-        if trainer.world_size > 1:
-            trainer.strategy.barrier("statistics")
-        trunk.to("cpu")
-        for statistic in wanted:
-            hit, values = found[statistic] if cache is None else _lookup(cache, keys[statistic], entries[statistic])
-            found[statistic] = _fill(statistic, hit, values, entries[statistic], sink)
+    if not all(hit.all() for hit, _ in found.values()):
+        with contextlib.ExitStack() as locks:
+            if cache is not None and trainer.world_size == 1:
+                for key in sorted(keys.values(), key=str):
+                    locks.enter_context(cache.filling(key))
+                # what another process computed while this one waited
+                found = {statistic: _lookup(cache, keys[statistic], entries[statistic]) for statistic in statistics}
+            found |= _compute(trunk, data, found, keys, entries, list(zip(x, y, strict=True)), trainer, cache, advance)
     return {statistic: _shape(statistic, values, len(x)) for statistic, (_, values) in found.items()}
+
+
+Found = dict[Statistic, tuple[Any, Tensor | None]]
+
+
+def _compute(
+    trunk: Backbone,
+    data: PairDataModule,
+    found: Found,
+    keys: dict[Statistic, CacheKey],
+    entries: dict[Statistic, list[bytes]],
+    pairs: list[tuple[str, str]],
+    trainer: L.Trainer,
+    cache: StatisticsCache | None,
+    advance: Advance,
+) -> Found:
+    """Run the trunk for what was not found; the statistics that this completes."""
+    wanted = [statistic for statistic, (hit, _) in found.items() if not hit.all()]
+    rows: set[int] = set()
+    for statistic in wanted:  # per-image entries list all references, then all candidates
+        rows.update(((~found[statistic][0]).nonzero()[0] % len(pairs)).tolist())
+    distinct: dict[tuple[str, str], int] = {}
+    for row in sorted(rows):
+        distinct.setdefault(pairs[row], row)
+    if not distinct:
+        return {}
+    chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], IMAGES_PER_PASS)
+    sink = _Sink(cache, {statistic: keys[statistic] for statistic in wanted})
+    images = _Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
+    extractor = StatisticsExtractor(trunk, chunks, images, wanted, sink, data.loader.workers, advance)
+    trainer.predict(extractor, return_predictions=False)
+    if trainer.world_size > 1:
+        trainer.strategy.barrier("statistics")
+    trunk.to("cpu")
+    completed: Found = {}
+    for statistic in wanted:
+        hit, values = found[statistic] if cache is None else _lookup(cache, keys[statistic], entries[statistic])
+        completed[statistic] = _fill(statistic, hit, values, entries[statistic], sink)
+    return completed
 
 
 def _lookup(cache: StatisticsCache | None, key: CacheKey, entries: Sequence[bytes]) -> tuple[Any, Tensor | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -16,6 +17,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
+@functools.cache
 def provenance() -> dict[str, Any]:
     """Versions, commit and machine; the run adds table hash, weights hash, seed and wall time."""
     versions = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from pathlib import Path
@@ -39,6 +40,7 @@ class Workbench:
 
     def __init__(self) -> None:
         self._data: dict[str, PairDataModule] = {}
+        self._data_hashes: dict[str, str] = {}
         self._trunk: tuple[str, Backbone] | None = None
 
     def data(self, config: dict[str, Any]) -> PairDataModule:
@@ -55,8 +57,9 @@ class Workbench:
 
     def data_hash(self, config: dict[str, Any]) -> str:
         """Hash of the table's rows and of every image's bytes."""
-        import hashlib
-
+        key = repr(config["data"])
+        if key in self._data_hashes:
+            return self._data_hashes[key]
         data = self.data(config)
         with progress("hashing images") as advance:
             hashes = data.image_hashes(advance)
@@ -64,7 +67,8 @@ class Workbench:
         digest.update(str([part.test.tolist() for part in data.parts]).encode())
         for path in data.dataset_paths():
             digest.update(hashes[path])
-        return digest.hexdigest()[:16]
+        self._data_hashes[key] = digest.hexdigest()[:16]
+        return self._data_hashes[key]
 
     def trunk(self, config: dict[str, Any]) -> Backbone:
         """The trunk of a variant; a frozen one is shared, one that trains is built anew each time."""

@@ -168,7 +168,7 @@ def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> T
     if head.consumes == "embeddings":
         embedding = trunk.embed(images)  # (2B, D)
         return torch.stack([embedding[:pairs], embedding[pairs:]], dim=1)  # (B, 2, D)
-    features = trunk.features(images, head.taps)
+    features = trunk(images, head.taps)  # the module's call, which torch.compile knows
     if head.consumes == "pooled_features":
         pooled = pool(features)  # (2B, sum C_l)
         return torch.stack([pooled[:pairs], pooled[pairs:]], dim=1)  # (B, 2, sum C_l)

@@ -1,0 +1,342 @@
+"""One contract for every registered backbone. A new plugin is tested by being there.
+
+A plugin is built with its default keywords and ``pretrained: none`` where it takes that; one that needs a keyword, or is
+large, gets an entry in TINY.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import open_clip
+import pytest
+import torch
+from torch import Tensor, nn
+
+from backbones import Backbone, build_backbone
+from registry import BACKBONES, UserError
+
+_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+_TOWERS: dict[str, dict[str, Any]] = {
+    "semfid-tiny-rn": {"image_size": 64, "layers": [1, 2, 1, 1], "width": 8, "patch_size": None},
+    "semfid-tiny-vit": {"image_size": 64, "layers": 3, "width": 64, "head_width": 32, "patch_size": 16},
+    "semfid-tiny-timm": {
+        "timm_model_name": "test_resnet",
+        "timm_model_pretrained": False,
+        "timm_pool": "",
+        "timm_proj": "linear",
+        "image_size": 64,
+    },
+}
+
+TINY: dict[str, list[dict[str, Any]]] = {
+    "timm": [{"model": "test_resnet"}, {"model": "test_vit"}, {"model": "test_convnext"}, {"model": "resnet18"}],
+    "open_clip": [{"model": name} for name in _TOWERS],
+}
+
+
+class Case(NamedTuple):
+    name: str
+    keywords: tuple[tuple[str, Any], ...]
+
+    def build(self, **more: Any) -> Backbone:
+        takes = BACKBONES.get(self.name).keywords
+        default = {"pretrained": "none"} if "pretrained" in takes else {}
+        return build_backbone(self.name, {**default, **dict(self.keywords), **more})
+
+    def needs(self, *keywords: str) -> None:
+        for keyword in keywords:
+            if keyword not in BACKBONES.get(self.name).keywords:
+                pytest.skip(f"{self.name} has no keyword {keyword}")
+
+
+CASES = [Case(name, tuple(keywords.items())) for name in BACKBONES.names() for keywords in TINY.get(name, [{}])]
+
+
+@functools.cache
+def shared(case: Case) -> Backbone:
+    """A frozen backbone that tests only look at."""
+    return case.build()
+
+
+@functools.cache
+def image_size(case: Case) -> int:
+    """The smallest size that the trunk takes; it must say so itself where it is particular."""
+    for size in (64, 96, 160, 224):
+        try:
+            shared(case).features(torch.zeros(1, 3, size, size))
+        except UserError:
+            continue
+        return size
+    pytest.fail(f"{case} takes none of the usual image sizes")
+
+
+def images_for(case: Case, count: int = 2, seed: int = 0) -> Tensor:
+    size = image_size(case)
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def bit_identical(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
+    return before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+class Scorer(nn.Module):
+    """The smallest thing that trains on a trunk: what a lightning module looks like to it."""
+
+    def __init__(self, trunk: Backbone) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(sum(trunk.channels), 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(torch.cat([stage.mean((2, 3)) for stage in self.trunk.features(images)], dim=1))
+
+    def steps(self, images: Tensor, count: int = 2) -> None:
+        self.train()
+        optimizer = torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=0.05, momentum=0.9, weight_decay=0.1)
+        for _ in range(count):
+            optimizer.zero_grad()
+            self(images).square().sum().backward()
+            optimizer.step()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiny_towers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("towers")
+    for name, vision in _TOWERS.items():
+        config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": _TEXT}
+        (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+    yield
+    shared.cache_clear()
+    image_size.cache_clear()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([case.name, *(str(v) for _, v in case.keywords)]))
+class TestBackboneContract:
+    def test_declared_shapes_are_real(self, case: Case) -> None:
+        backbone, images = shared(case), images_for(case, 3)
+        stages = backbone.features(images)
+        assert tuple(stage.shape[1] for stage in stages) == backbone.channels
+        sides = [-(-image_size(case) // stride) for stride in backbone.strides]
+        assert [tuple(stage.shape) for stage in stages] == [
+            (3, channels, side, side) for channels, side in zip(backbone.channels, sides, strict=True)
+        ]
+        assert list(backbone.strides) == sorted(backbone.strides), "shallow to deep"
+        assert backbone.embed(images).shape == (3, backbone.embed_dim)
+        assert all(stage.dtype == torch.float32 and stage.isfinite().all() for stage in stages)
+
+    def test_blocks_are_as_declared_or_refused(self, case: Case) -> None:
+        backbone, images = shared(case), images_for(case)
+        if not backbone.block_channels:
+            with pytest.raises(UserError, match="has no residual blocks to tap"):
+                backbone.features(images, "blocks")
+            return
+        blocks = backbone.features(images, "blocks")
+        assert tuple(block.shape[1] for block in blocks) == backbone.block_channels
+        assert all(block.dim() == 4 and block.shape[2] == block.shape[3] for block in blocks)
+
+    def test_forward_and_shared_pass_agree(self, case: Case) -> None:
+        backbone, images = shared(case), images_for(case)
+        stages, embedding = backbone.features_and_embedding(images)
+        for one, two, three in zip(stages, backbone.features(images), backbone(images), strict=True):
+            assert torch.equal(one, two) and torch.equal(one, three)
+        assert torch.equal(embedding, backbone.embed(images))
+        if backbone.block_channels:
+            blocks, embedding = backbone.features_and_embedding(images, "blocks")
+            assert all(torch.equal(a, b) for a, b in zip(blocks, backbone.features(images, "blocks"), strict=True))
+            assert torch.equal(embedding, backbone.embed(images))
+
+    def test_an_image_alone_or_among_others(self, case: Case) -> None:
+        backbone, images = shared(case), images_for(case, 4)
+        together, together_embedding = backbone.features_and_embedding(images)
+        for index in (0, 3):
+            alone, embedding = backbone.features_and_embedding(images[index : index + 1])
+            for one, many in zip([*alone, embedding], [*together, together_embedding], strict=True):
+                torch.testing.assert_close(one[0], many[index], rtol=1e-4, atol=1e-5)
+
+    def test_memory_layout_does_not_matter(self, case: Case) -> None:
+        images = images_for(case)
+        other = images.to(memory_format=torch.channels_last)
+        for one, two in zip(shared(case).features(images), shared(case).features(other), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+    def test_images_are_left_alone(self, case: Case) -> None:
+        images = images_for(case)
+        kept = images.clone()
+        shared(case).features_and_embedding(images)
+        assert torch.equal(images, kept)
+
+    def test_features_depend_on_the_image(self, case: Case) -> None:
+        a, b = shared(case).features(images_for(case, 1, 1)), shared(case).features(images_for(case, 1, 2))
+        assert all(not torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+    def test_frozen_is_the_default_and_stays(self, case: Case) -> None:
+        backbone = case.build()
+        assert backbone.tuning == "frozen"
+        scorer, images = Scorer(backbone), images_for(case, 4)
+        before, features = snapshot(backbone.trunk), [stage.clone() for stage in backbone.features(images)]
+        head = scorer.head.weight.detach().clone()
+        scorer.steps(images)
+        for mode in (True, False, True):
+            scorer.train(mode)
+            assert not any(module.training for module in backbone.trunk.modules())
+        assert not torch.equal(scorer.head.weight, head), "the head trains"
+        assert bit_identical(before, snapshot(backbone.trunk)), "BatchNorm statistics included"
+        assert all(torch.equal(a, b) for a, b in zip(features, backbone.features(images), strict=True))
+
+    def test_frozen_tracks_no_gradient_of_its_own(self, case: Case) -> None:
+        backbone = shared(case)
+        assert not any(parameter.requires_grad for parameter in backbone.parameters())
+        stages, embedding = backbone.features_and_embedding(images_for(case, 1))
+        assert not any(tensor.requires_grad for tensor in [*stages, embedding])
+
+    def test_gradients_reach_the_image(self, case: Case) -> None:
+        images = images_for(case, 1).requires_grad_()
+        stages, embedding = shared(case).features_and_embedding(images)
+        for tensor in [*stages, embedding]:
+            (gradient,) = torch.autograd.grad(tensor.square().sum(), images, retain_graph=True)
+            assert gradient.isfinite().all() and gradient.abs().max() > 0
+
+    @pytest.mark.parametrize("colour", [0.0, 1.0, None])
+    def test_gradients_are_finite_at_identical_images(self, case: Case, colour: float | None) -> None:
+        from heads.statistics import pool, squared_differences
+
+        image = images_for(case, 1) if colour is None else torch.full_like(images_for(case, 1), colour)
+        x, y = image.clone().requires_grad_(), image.clone().requires_grad_()
+        for normalize in ("none", "unit"):
+            score = pool(squared_differences(shared(case).features(x), shared(case).features(y), normalize)).sum()
+            assert score.item() == 0.0
+            for gradient in torch.autograd.grad(score, [x, y]):
+                assert gradient.isfinite().all() and gradient.abs().max() < 1e-3
+
+    def test_frozen_weights_stay_out_of_checkpoints(self, case: Case) -> None:
+        scorer = Scorer(case.build())
+        assert set(scorer.state_dict()) == {"head.weight", "head.bias"}
+        assert scorer.trunk.state_dict() == {}
+        saved = {name: value + 1 for name, value in scorer.state_dict().items()}
+        other = Scorer(case.build())
+        before = snapshot(other.trunk.trunk)
+        other.load_state_dict(saved)  # strict
+        assert torch.equal(other.head.weight, saved["head.weight"])
+        assert bit_identical(before, snapshot(other.trunk.trunk)), "the trunk is its own, whatever the file holds"
+        assert set(saved) == {"head.weight", "head.bias"}, "the caller's dict is left as it was"
+        for wrong in ({"hat.weight": saved["head.weight"], "head.bias": saved["head.bias"]}, {**saved, "trunk.more": saved["head.bias"]}):
+            with pytest.raises(RuntimeError, match="(Missing|Unexpected) key"):
+                other.load_state_dict(wrong)
+
+    def test_identity_is_of_the_weights(self, case: Case) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(123)
+            other = case.build()
+        assert other.identity == shared(case).identity, "the run's seed does not reach the trunk"
+        images = images_for(case, 1)
+        for a, b in zip(other.features(images), shared(case).features(images), strict=True):
+            assert torch.equal(a, b), "equal identities give equal features"
+
+    def test_identity_tells_weights_apart(self, case: Case) -> None:
+        case.needs("init_seed")
+        assert case.build(init_seed=1).identity != shared(case).identity
+
+    def test_building_draws_nothing_from_the_runs_generator(self, case: Case) -> None:
+        state = torch.random.get_rng_state()
+        case.build()
+        assert torch.equal(torch.random.get_rng_state(), state)
+
+    def test_copies_and_pickles(self, case: Case) -> None:
+        images = images_for(case, 1)
+        for other in (copy.deepcopy(shared(case)), pickle.loads(pickle.dumps(shared(case)))):
+            assert other.identity == shared(case).identity and other.state_dict() == {}
+            assert all(torch.equal(a, b) for a, b in zip(other.features(images), shared(case).features(images), strict=True))
+            other.load_state_dict({})
+            other.train()
+            assert not any(module.training for module in other.trunk.modules())
+
+    def test_lora_starts_from_the_frozen_trunk(self, case: Case) -> None:
+        case.needs("tuning", "lora_rank")
+        lora = case.build(tuning="lora", lora_rank=2).eval()
+        images = images_for(case)
+        assert lora.identity == shared(case).identity
+        for a, b in zip(lora.features_and_embedding(images)[0], shared(case).features(images), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(lora.embed(images), shared(case).embed(images), rtol=1e-5, atol=1e-6)
+
+    def test_lora_trains_adapters_only(self, case: Case) -> None:
+        case.needs("tuning", "lora_rank")
+        scorer, images = Scorer(case.build(tuning="lora", lora_rank=2)), images_for(case, 4)
+        trained = {name for name, parameter in scorer.trunk.trunk.named_parameters() if parameter.requires_grad}
+        assert trained and all("lora_" in name for name in trained)
+        before = snapshot(scorer.trunk.trunk)
+        scorer.steps(images, 3)
+        after = snapshot(scorer.trunk.trunk)
+        moved = {name for name in before if not torch.equal(before[name], after[name])}
+        assert moved and moved <= trained, "BatchNorm statistics included"
+        assert any(not torch.equal(a, b) for a, b in zip(scorer.trunk.features(images), shared(case).features(images), strict=True))
+
+    def test_lora_checkpoints_hold_adapters_only(self, case: Case) -> None:
+        case.needs("tuning", "lora_rank")
+        scorer, images = Scorer(case.build(tuning="lora", lora_rank=2)), images_for(case, 3)
+        scorer.steps(images, 3)
+        saved = snapshot(scorer)
+        trained = {f"trunk.trunk.{name}" for name, p in scorer.trunk.trunk.named_parameters() if p.requires_grad}
+        assert set(saved) == trained | {"head.weight", "head.bias"}
+        other = Scorer(case.build(tuning="lora", lora_rank=2))
+        other.load_state_dict(saved)
+        assert torch.equal(other.eval()(images), scorer.eval()(images))
+        incomplete = {name: value for name, value in saved.items() if name != sorted(trained)[0]}
+        with pytest.raises(RuntimeError, match="Missing key"):
+            other.load_state_dict(incomplete)
+
+    def test_lora_rank_must_be_positive(self, case: Case) -> None:
+        case.needs("tuning", "lora_rank")
+        with pytest.raises(UserError, match="lora_rank is 0; it must be at least 1"):
+            case.build(tuning="lora", lora_rank=0)
+
+    def test_full_trains_all_and_saves_all(self, case: Case) -> None:
+        case.needs("tuning")
+        scorer, images = Scorer(case.build(tuning="full")), images_for(case, 4)
+        assert all(parameter.requires_grad for parameter in scorer.trunk.parameters())
+        before = snapshot(scorer.trunk.trunk)
+        scorer.steps(images)
+        after = snapshot(scorer.trunk.trunk)
+        statistics = {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+        assert all(torch.equal(before[name], after[name]) for name in statistics), "batch_norm: frozen is the default"
+        moved = {name for name in before if not torch.equal(before[name], after[name])}
+        assert len(moved) > len(dict(scorer.trunk.trunk.named_parameters())) / 2
+        other = Scorer(case.build(tuning="full"))
+        other.load_state_dict(snapshot(scorer))
+        assert torch.equal(other.eval()(images), scorer.eval()(images))
+
+    def test_batch_norm_trains_where_it_is_asked_to(self, case: Case) -> None:
+        case.needs("tuning", "batch_norm")
+        scorer = Scorer(case.build(tuning="full", batch_norm="train"))
+        norms = [m for m in scorer.trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            pytest.skip("no BatchNorm")
+        before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
+        scorer.steps(images_for(case, 4), 1)
+        scorer.eval()
+        after = [norm.running_mean for norm in norms if norm.running_mean is not None]
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        assert not any(norm.training for norm in norms)
+
+    def test_mean_and_std_stay_out_of_checkpoints(self, case: Case) -> None:
+        backbone = shared(case)
+        assert backbone.mean.shape == backbone.std.shape == (1, 3, 1, 1)
+        assert (backbone.std > 0).all()
+        assert not {"mean", "std"} & set(case.build(tuning="full").state_dict())
+
+
+def test_the_towers_of_this_file_are_used() -> None:
+    assert {case.name for case in CASES} == set(BACKBONES.names())
+    assert Path(__file__).exists()
