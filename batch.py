@@ -19,7 +19,8 @@ class PairBatch(NamedTuple):
         pair_id: B names.
         source_id: B names.
         row: (B,) int64 row of the pair in the datamodule's table; puts predictions of many processes back in order.
-        total: size of the whole batch over all processes, so that a loss is the same on 1 and on N of them.
+        total: size of the whole batch over all processes, so that a loss is the same on 1 and on N of them; infinite for a
+            pair that only fills up a process's share.
     """
 
     reference: Tensor
@@ -30,4 +31,4 @@ class PairBatch(NamedTuple):
     pair_id: tuple[str, ...]
     source_id: tuple[str, ...]
     row: Tensor
-    total: int
+    total: float

@@ -37,6 +37,12 @@ ENTRY_POINT_GROUP = "semfid.plugins"
 class UserError(Exception):
     """A mistake its user can mend. The text is one line that names the place and the fix; the command exits with 2."""
 
+    def __init__(self, message: str = "") -> None:
+        # torch raises a DataLoader worker's error again with the worker's traceback as its text
+        if message.startswith("Caught ") and "\nOriginal Traceback" in message:
+            message = message.strip().splitlines()[-1].partition(": ")[2]
+        super().__init__(message)
+
 
 class RegistryError(UserError):
     """An unknown name, a bad keyword or a second registration."""

@@ -85,6 +85,10 @@ class TimmBackbone(Backbone):
         finally:
             for hook in hooks:
                 hook.remove()
+        if any(block.shape[1] != width for block, width in zip(taken, self.block_channels, strict=True)):
+            raise UserError(
+                f"{self._model_name} keeps its channels last inside, so its blocks cannot be tapped; use lpips_linear"
+            )
         return taken
 
 

@@ -47,7 +47,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise UserError(f"pretrained: {path} is not a safetensors file: {error}") from error
     except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(f"pretrained: {path} cannot be read: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]  # an empty file's error has no text
+        raise UserError(f"pretrained: {path} cannot be read: {reason}") from error
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":
             raise

@@ -198,7 +198,7 @@ class PairDataModule(L.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def load(self, batches: Sampler[list[tuple[int, int]]]) -> DataLoader[PairBatch]:
+    def load(self, batches: Sampler[list[tuple[int, float]]]) -> DataLoader[PairBatch]:
         workers = self.loader.workers
         return DataLoader(
             self.dataset,  # type: ignore[arg-type]

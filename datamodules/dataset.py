@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from images import Resize, load_pixels
 from pairs import PairTable
 from registry import UserError
 
-Item = tuple[Tensor, Tensor, Tensor | None, int, int]
+Item = tuple[Tensor, Tensor, Tensor | None, int, float]
 
 
 class PairDataset(Dataset[Item]):
@@ -37,7 +38,7 @@ class PairDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.reference)
 
-    def __getitem__(self, index: tuple[int, int]) -> Item:
+    def __getitem__(self, index: tuple[int, float]) -> Item:
         row, total = index
         return self.image(self.reference[row]), self.image(self.candidate[row]), None, row, total
 
@@ -95,11 +96,12 @@ def epoch_order(rows: NDArray[np.int64], count: int, seed: int, epoch: int) -> N
     return permutation[member[permutation]]
 
 
-class TrainBatches(Sampler[list[tuple[int, int]]]):
+class TrainBatches(Sampler[list[tuple[int, float]]]):
     """Shuffled batches, each shared out over the processes; `batch_size` is that of all processes together.
 
     The order depends on seed and epoch only, so a resumed run goes on as an uninterrupted one, and a run on N processes
-    takes the steps of a run on one. A remainder with fewer pairs than processes joins the batch before it.
+    takes the steps of a run on one. Of a remainder with fewer pairs than processes, the processes without a pair of their
+    own take its first pair as one of a batch of infinite size: it counts nothing.
     """
 
     def __init__(
@@ -113,24 +115,24 @@ class TrainBatches(Sampler[list[tuple[int, int]]]):
             raise UserError(f"{len(rows)} training pairs cannot be shared by {world} processes; use fewer devices")
         self.rows, self.count, self.batch_size, self.seed = rows, count, batch_size, seed
         self.rank, self.world, self.epoch = rank, world, 0
+        self.sampler = self  # Lightning calls set_epoch on a loader's sampler and on its batch_sampler.sampler only
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.rows), self.batch_size)
-        return full + (1 if rest >= self.world or full == 0 else 0)
+        return -(-len(self.rows) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, float]]]:
         order = epoch_order(self.rows, self.count, self.seed, self.epoch)
         for index in range(len(self)):
-            end = None if index == len(self) - 1 else (index + 1) * self.batch_size
-            whole = order[index * self.batch_size : end]
-            yield [(int(row), len(whole)) for row in whole[self.rank :: self.world]]
+            whole = order[index * self.batch_size : (index + 1) * self.batch_size]
+            mine = [(int(row), float(len(whole))) for row in whole[self.rank :: self.world]]
+            yield mine or [(int(whole[0]), math.inf)]
 
 
-class EvaluationBatches(Sampler[list[tuple[int, int]]]):
+class EvaluationBatches(Sampler[list[tuple[int, float]]]):
     """Rows in order, every one exactly once over all processes: nothing is repeated to fill up."""
 
     def __init__(self, rows: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1) -> None:
@@ -141,7 +143,7 @@ class EvaluationBatches(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, float]]]:
         for start in range(0, len(self.rows), self.batch_size):
             chunk = self.rows[start : start + self.batch_size]
             yield [(int(row), len(chunk)) for row in chunk]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any
 
 import pandas as pd
@@ -100,15 +101,14 @@ def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple
     baselines: dict[str, Variant] = {}
     for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
         for metric in sweep.config["baselines"]:
-            baseline = baseline_variant(variant.config, metric)
+            data_choices = {key: value for key, value in variant.choices.items() if key.split(".")[0] == "data"}
+            baseline = baseline_variant(variant.config, metric, data_choices)
             baselines.setdefault(str(RunFolder.of(baseline, bench.data_hash(variant.config)).path), baseline)
     failures: list[str] = []
     finished: list[Finished] = []
     for baseline in baselines.values():
         folder = run_baseline(baseline, bench)
-        finished.append(
-            _finished(folder, str(baseline.choices["metric"]), 0, bench.data(baseline.config).leaky, learned=False)
-        )
+        finished.append(_finished(folder, baseline.label, 0, bench.data(baseline.config).leaky, learned=False))
     in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
     if in_processes:
         failures += _run_processes(sweep, bench, jobs)
@@ -137,7 +137,7 @@ def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
             failures.append(f"{variant.label} seed={variant.seed}: {error}")
         except Exception as error:  # noqa: BLE001 - a fault in one variant must not take its neighbours with it
             folder = RunFolder.of(variant, bench.data_hash(variant.config))
-            (folder.path / "error.txt").write_text(traceback.format_exc())
+            _write_error(folder, traceback.format_exc())
             failures.append(
                 f"{variant.label} seed={variant.seed}: {type(error).__name__}: {error} (see {folder.path}/error.txt)"
             )
@@ -156,8 +156,11 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
     failures: list[str] = []
 
     def work(slot: int) -> None:
-        while not waiting.empty():
-            number, variant = waiting.get()
+        while True:
+            try:
+                number, variant = waiting.get_nowait()
+            except Empty:
+                return
             command = [
                 sys.executable,
                 "-m",
@@ -172,23 +175,41 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
             if gpus and jobs > 1:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
             say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: started")
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+            processes.append(process)
+            errors = process.communicate()[1]
             folder = RunFolder.of(variant, bench.data_hash(variant.config))
-            if done.returncode != 0:
-                last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            if process.returncode != 0:
+                last = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
                 if folder.path.is_dir():
-                    (folder.path / "error.txt").write_text(done.stderr)
+                    _write_error(folder, errors)
                 failures.append(f"{variant.label} seed={variant.seed}: {last}")
                 say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: FAILED, {last}")
             else:
                 say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: done")
 
+    processes: list[subprocess.Popen[str]] = []
     slots = [threading.Thread(target=work, args=(slot,)) for slot in range(jobs)]
     for slot in slots:
         slot.start()
-    for slot in slots:
-        slot.join()
+    try:
+        for slot in slots:
+            slot.join()
+    except KeyboardInterrupt:
+        with contextlib.suppress(Empty):
+            while True:
+                waiting.get_nowait()
+        for process in processes:
+            process.terminate()
+        raise
     return failures
+
+
+def _write_error(folder: RunFolder, text: str) -> None:
+    with contextlib.suppress(OSError):  # the disk may be what is wrong
+        (folder.path / "error.txt").write_text(text)
 
 
 def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bool) -> Finished:

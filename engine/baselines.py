@@ -18,12 +18,18 @@ from lightning_modules.global_regressor import named
 from registry import METRICS
 
 
-def baseline_variant(config: dict[str, Any], metric: str | dict[str, Any]) -> Variant:
-    """A metric as a variant of an experiment: same data, no training."""
+def baseline_variant(
+    config: dict[str, Any], metric: str | dict[str, Any], data_choices: dict[str, Any] | None = None
+) -> Variant:
+    """A metric as a variant of an experiment: same data, no training.
+
+    Args:
+        data_choices: what a sweep set of the data; tells one metric's rows on several data apart.
+    """
     name, keywords = named(metric, "baselines")
     own = {**config, "seed": 0, "model": {"name": name, **keywords}, "trainer": {}, "selection": {}}
-    words = [f"{key}={value}" for key, value in keywords.items()]
-    return Variant(own, {"metric": " ".join([name, *words])})
+    words = [f"{key}={value}" for key, value in (*keywords.items(), *(data_choices or {}).items())]
+    return Variant(own, {"metric": name, **(data_choices or {})}, (name, *words))
 
 
 def run_baseline(variant: Variant, bench: Workbench) -> RunFolder:

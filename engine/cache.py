@@ -98,7 +98,8 @@ class StatisticsCache:
             places, rows = (torch.tensor(column) for column in zip(*hits, strict=True))
             values[rows] = stored[places]
             found[rows.numpy()] = True
-            os.utime(path)
+            with contextlib.suppress(OSError):  # evicted meanwhile
+                os.utime(path)
         return found, values
 
     def add(self, key: CacheKey, entries: Sequence[bytes], values: Tensor) -> None:

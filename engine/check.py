@@ -14,7 +14,18 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
-from registry import BACKBONES, DATAMODULES, HEADS, LIGHTNING_MODULES, LOSSES, METRICS, UserError, did_you_mean
+from registry import (
+    BACKBONES,
+    DATAMODULES,
+    HEADS,
+    LIGHTNING_MODULES,
+    LOSSES,
+    METRICS,
+    UserError,
+    _describe_type,
+    _fits,
+    did_you_mean,
+)
 
 OURS = (
     "logger",
@@ -89,6 +100,18 @@ def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
             raise UserError(
                 f"trainer: lightning.Trainer has no keyword '{key}'" + (f"; did you mean {close}?" if close else "")
             )
+        annotation = inspect.signature(L.Trainer).parameters[key].annotation
+        if not _fits(keywords[key], annotation):
+            raise UserError(f"trainer.{key} is {keywords[key]!r}; it must be {_describe_type(annotation)}")
+    epochs = keywords.get("max_epochs", 1)
+    if epochs is not None and epochs < 1 and epochs != -1:
+        raise UserError(f"trainer.max_epochs is {epochs}; it must be at least 1")
+    if keywords.get("fast_dev_run"):
+        raise UserError(
+            "trainer.fast_dev_run keeps no checkpoint to evaluate; set trainer.max_epochs=1 trainer.limit_train_batches=2"
+        )
+    if "spawn" in str(keywords.get("strategy")) or "fork" in str(keywords.get("strategy")):
+        raise UserError(f"trainer.strategy: {keywords['strategy']} loses what its processes compute; use ddp")
     if keywords.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
         raise UserError(
             f"trainer.accelerator is {keywords['accelerator']!r} but torch sees no GPU; set trainer.accelerator=auto, or install "

@@ -10,7 +10,7 @@ import copy
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,17 @@ class Variant:
     Attributes:
         config: the resolved experiment, without `sweep`.
         choices: what the sweep set, in its order.
+        words: what the label says of each choice.
     """
 
     config: dict[str, Any]
     choices: dict[str, Any]
+    words: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
         """What the table calls it: the choices without the seed."""
-        words = [f"{_short(key)}={_word(value)}" for key, value in self.choices.items() if key != "seed"]
-        return " ".join(words) or str(self.config["name"])
+        return " ".join(self.words) or str(self.config["name"])
 
     @property
     def seed(self) -> int:
@@ -182,8 +183,41 @@ def expand(config: dict[str, Any], where: str) -> list[Variant]:
         resolved = copy.deepcopy(base)
         for key, value in choices.items():
             set_key(resolved, key, value, where)
-        variants.append(Variant(resolved, choices))
-    return variants
+        variants.append(Variant(_typed(resolved, where), choices))
+    return _told_apart(variants)
+
+
+def _typed(resolved: dict[str, Any], where: str) -> dict[str, Any]:
+    """A variant held against the schema: a sweep sets values that the file's own check has not seen."""
+    try:
+        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Experiment), resolved), resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{where}: sweep.{error.full_key}: {str(error.msg).splitlines()[0]}") from error
+    assert isinstance(checked, dict)
+    return {str(key): value for key, value in checked.items() if key not in ("sweep", "sweep_mode")}
+
+
+def _told_apart(variants: list[Variant]) -> list[Variant]:
+    """Give the variants labels, as short as they can be: equal labels would be averaged as seeds of one variant."""
+    values: dict[str, list[Any]] = {}
+    for variant in variants:
+        for key, value in variant.choices.items():
+            values.setdefault(key, []).append(value)
+
+    def words(variant: Variant, full: bool) -> tuple[str, ...]:
+        choices = [(key, value) for key, value in variant.choices.items() if key != "seed"]
+        return tuple(
+            f"{_short(key)}={json.dumps(value) if full else _word(value, values[key])}" for key, value in choices
+        )
+
+    meanings: dict[tuple[str, ...], set[str]] = {}
+    for variant in variants:
+        others = {key: value for key, value in variant.choices.items() if key != "seed"}
+        meanings.setdefault(words(variant, full=False), set()).add(json.dumps(others, sort_keys=True))
+    return [
+        replace(variant, words=words(variant, full=len(meanings[words(variant, full=False)]) > 1))
+        for variant in variants
+    ]
 
 
 def _one_factor(base: dict[str, Any], sweep: dict[str, Any], where: str) -> list[dict[str, Any]]:
@@ -238,7 +272,10 @@ def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[dict[str, Any
     mapping = {str(key): value for key, value in own.items()}
     parents = mapping.pop("extends", [])
     layers: list[tuple[dict[str, Any], Path]] = []
-    for parent in [parents] if isinstance(parents, str) else parents:
+    parents = [parents] if isinstance(parents, str) else parents
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise UserError(f"{path}: extends is {parents!r}; give the path of a YAML, or a list of paths")
+    for parent in parents:
         layers += _read_layers(path.parent / parent, (*seen, path.resolve()))
     if isinstance(mapping.get("plugins"), list):
         mapping["plugins"] = [
@@ -302,9 +339,11 @@ def _short(key: str) -> str:
     return parts[-2] if parts[-1] == "name" and len(parts) > 1 else parts[-1]
 
 
-def _word(value: Any) -> str:
+def _word(value: Any, others: Sequence[Any] = ()) -> str:
+    """A short word for a value; of a mapping, its name and the keywords that tell it from others of that name."""
     if isinstance(value, dict):
-        name = value.get("name")
-        rest = [f"{key}:{_word(item)}" for key, item in value.items() if key != "name"]
-        return "/".join(([str(name)] if name else []) + rest)
+        namesakes = [other for other in others if isinstance(other, dict) and other.get("name") == value.get("name")]
+        telling = [key for key in value if key != "name" and any(other.get(key) != value[key] for other in namesakes)]
+        words = [f"{key}:{_word(value[key])}" for key in telling]
+        return "/".join(([str(value["name"])] if "name" in value else []) + words) or json.dumps(value)
     return Path(value).stem if isinstance(value, str) and "/" in value else str(value)

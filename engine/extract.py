@@ -1,6 +1,6 @@
 """From image files to statistics of a frozen trunk: every distinct image goes through the trunk once.
 
-Pairs are visited sorted by reference. A chunk is a run of pairs with at most `batch_size` images that are not at hand;
+Pairs are visited photo by photo. A chunk is a run of pairs with at most `batch_size` images that are not at hand;
 features of images that the next chunk needs again are carried over. Under several processes each takes whole chunks and
 writes what it computed into the cache, where rank 0 finds it.
 """
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from backbones import Backbone
 from datamodules.base import PairDataModule
 from engine.cache import CacheKey, StatisticsCache
-from engine.progress import Advance
+from engine.progress import Advance, is_rank_zero
 from heads import Head
 from heads.contract import Consumes, Normalize, Taps
 from heads.statistics import pool, squared_differences
@@ -74,10 +74,11 @@ def plan_chunks(pairs: Sequence[tuple[int, str, str]], batch_size: int) -> list[
         batch_size: new images per chunk, at least 2.
     """
     batch_size = max(2, batch_size)
-    ordered = sorted(pairs, key=lambda pair: (pair[1], pair[2], pair[0]))
+    group = _groups(pairs)  # candidates that are compared with each other come soon after their photo
+    ordered = sorted(pairs, key=lambda pair: (group[pair[1]], pair[1], pair[2], pair[0]))
     remaining = Counter(image for _, x, y in ordered for image in {x, y})
     chunks: list[Chunk] = []
-    held: set[str] = set()
+    held: dict[str, None] = {}  # in order: every process must come to the same plan
     at = 0
     while at < len(ordered):
         new: dict[str, None] = {}
@@ -93,11 +94,26 @@ def plan_chunks(pairs: Sequence[tuple[int, str, str]], batch_size: int) -> list[
         # images still needed: the reference of the coming pairs, and candidates that are compared with each other;
         # a bounded number is carried, the rest is computed again
         wanted = [image for image in (*new, *held) if remaining[image] > 0]
-        held = set(wanted[-batch_size:])
+        held = dict.fromkeys(wanted[-batch_size:])
         if at < len(ordered) and ordered[at][1] in wanted:
-            held.add(ordered[at][1])
+            held[ordered[at][1]] = None
         chunks.append(Chunk(tuple(new), tuple(taken), frozenset(held)))
     return chunks
+
+
+def _groups(pairs: Sequence[tuple[int, str, str]]) -> dict[str, str]:
+    """For each image the name of its group: images that pairs join, directly or through others."""
+    parent: dict[str, str] = {}
+
+    def root(image: str) -> str:
+        while parent.setdefault(image, image) != image:
+            parent[image] = parent[parent[image]]
+            image = parent[image]
+        return image
+
+    for _, x, y in pairs:
+        parent[root(x)] = root(y)
+    return {image: root(image) for image in list(parent)}
 
 
 class _Images(Dataset[Tensor]):
@@ -149,6 +165,8 @@ class StatisticsExtractor(L.LightningModule):
         self._mine: Sequence[Chunk] = ()
 
     def predict_dataloader(self) -> DataLoader[Tensor]:
+        # another run may have filled the cache between two processes' looks at it: all follow rank 0's
+        self.chunks, self.statistics = self.trainer.strategy.broadcast((self.chunks, self.statistics))
         self._mine = _share(self.chunks, self.trainer.global_rank, self.trainer.world_size)
         return DataLoader(
             self.images,
@@ -307,7 +325,7 @@ def extract(
     if trainer.world_size > 1 and cache is None:
         raise UserError("cache.enabled: false needs a single device; several processes meet in the cache")
     found = {statistic: _lookup(cache, keys[statistic], entries[statistic]) for statistic in statistics}
-    if not all(hit.all() for hit, _ in found.values()):
+    if not all(hit.all() for hit, _ in found.values()) or not is_rank_zero():
         with contextlib.ExitStack() as locks:
             if cache is not None and trainer.world_size == 1:
                 for key in sorted(keys.values(), key=str):
@@ -340,10 +358,10 @@ def _compute(
     distinct: dict[tuple[str, str], int] = {}
     for row in sorted(rows):
         distinct.setdefault(pairs[row], row)
-    if not distinct:
+    if not distinct and is_rank_zero():
         return {}
     chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], IMAGES_PER_PASS)
-    sink = _Sink(cache, {statistic: keys[statistic] for statistic in wanted})
+    sink = _Sink(cache, keys)
     images = _Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
     extractor = StatisticsExtractor(trunk, chunks, images, wanted, sink, data.loader.workers, advance)
     trainer.predict(extractor, return_predictions=False)

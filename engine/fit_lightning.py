@@ -86,6 +86,7 @@ def fit_part(
     seed, selection = int(config["seed"]), config["selection"]
     torch.manual_seed(seed)
     module = make_module()
+    _freeze_unreached(module, data, part)
     if config["compile"]:
         module.trunk.compile()
     data.select(part, seed)
@@ -101,12 +102,13 @@ def fit_part(
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
-    callbacks: list[Callback] = [StepSeed(seed), FiniteLoss(), last]
+    callbacks: list[Callback] = [StepSeed(seed), FiniteLoss()]
     if monitor is not None:
-        callbacks.append(best)
+        callbacks.append(best)  # before `last`, which stores what `best` has seen: a resumed run must know this epoch's
         if selection["patience"] is not None:
             # Lightning counts epochs without improvement from 1 where we count from the best epoch: the same number
             callbacks.append(EarlyStopping(monitor, mode=mode, patience=selection["patience"], check_finite=False))
+    callbacks.append(last)
     if not config["trainer"].get("enable_progress_bar", False):
         callbacks.append(EpochLines(title))
     logger = TensorBoardLogger(folder, name="events", version=f"part-{part.index}", default_hp_metric=False)
@@ -115,10 +117,11 @@ def fit_part(
     )
     if any(parameter.requires_grad for parameter in module.parameters()):
         resume = checkpoints / "last.ckpt"
-        trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume.exists() else None)
-        chosen = best if monitor is not None else last
-        trainer.strategy.barrier("fit")
-        state = torch.load(chosen.best_model_path, map_location="cpu", weights_only=True)
+        if not _stopped_early(resume):
+            trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume.exists() else None)
+            trainer.strategy.barrier("fit")
+        chosen = checkpoints / ("best.ckpt" if monitor is not None else "last.ckpt")
+        state = torch.load(chosen, map_location="cpu", weights_only=True)
         module.load_state_dict(state["state_dict"])
         epoch = int(state["epoch"])
     else:
@@ -131,3 +134,30 @@ def fit_part(
     if is_rank_zero():
         logger.finalize("success")
     return rows, predictions, {"state_dict": own, "trunk_identity": module.trunk.identity}, epoch
+
+
+def _freeze_unreached(module: GlobalRegressor, data: PairDataModule, part: Part) -> None:
+    """Freeze what the head's score does not depend on: a CLIP tower's attention pooling under a head on stages.
+
+    It would never get a gradient; DDP ends a training that has such parameters.
+    """
+    if not any(parameter.requires_grad for parameter in module.trunk.parameters()):
+        return
+    row = int(part.train[0])
+    images = [
+        data.dataset.image(paths[row]).float() / 255.0 for paths in (data.dataset.reference, data.dataset.candidate)
+    ]
+    module.eval()
+    module(images[0].unsqueeze(0), images[1].unsqueeze(0)).sum().backward()
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+    module.zero_grad(set_to_none=True)
+    module.train()
+
+
+def _stopped_early(checkpoint: Path) -> bool:
+    """Whether early stopping had ended the training that wrote a checkpoint: it must not go on by one epoch more."""
+    if not checkpoint.exists():
+        return False
+    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
+    return any(key.startswith("EarlyStopping") and state["stopped_epoch"] > 0 for key, state in states.items())

@@ -96,6 +96,8 @@ def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolde
         _train(variant, bench, folder, title)
         return folder
     with folder.held():
+        if folder.state == "done":  # by another process, since the look above
+            return folder
         folder.set_state("running")
         folder.write_yaml("config.yaml", {**config, "choices": variant.choices})
         start = time.monotonic()
@@ -105,6 +107,11 @@ def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolde
         except UserError as error:
             folder.set_state("failed", str(error))
             raise
+        except OSError as error:
+            folder.set_state("failed", str(error))
+            raise UserError(
+                f"{folder.path}: {error.strerror or error}; free some space, or choose another folder by output="
+            ) from error
         except torch.OutOfMemoryError as error:
             folder.set_state("failed", "out of GPU memory")
             raise UserError(
@@ -262,8 +269,8 @@ def finish_run(
             **facts,
         },
     )
-    folder.write_json("metrics.json", figures)
     _write_hparams(variant, folder, figures)
+    folder.write_json("metrics.json", figures)
     folder.set_state("done")
     pooled = figures["pooled"]
     say(f"{folder.path.name}: SRCC {_digits(pooled['srcc'])} MSE {_digits(pooled['mse'])} ({facts['wall_s']:.1f} s)")

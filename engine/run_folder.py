@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import fcntl
+import functools
 import hashlib
 import json
 import re
@@ -35,8 +36,19 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
         for key in keys:
             content[section].pop(key, None)
     content["table"] = data_hash
+    weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}
+    weights = weights.get("pretrained") if isinstance(weights, dict) else None
+    if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk
+        status = Path(weights).stat()
+        content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
     content["version"] = VERSION
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(path: str, _modified_ns: int, _size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -50,10 +62,12 @@ class RunFolder:
 
     @classmethod
     def of(cls, variant: Variant, data_hash: str) -> RunFolder:
+        root = Path(str(variant.config["output"])) / str(variant.config["name"])
+        digest = run_hash(variant.config, data_hash)
+        for found in sorted(root.glob(f"*-{digest}")):  # made by a sweep that called it by other words
+            return cls(found)
         words = f"{variant.label} seed={variant.seed}" if variant.choices else f"seed={variant.seed}"
-        slug = re.sub(r"[^A-Za-z0-9._=-]+", "_", words)[:120]
-        name = f"{slug}-{run_hash(variant.config, data_hash)}"
-        return cls(Path(str(variant.config["output"])) / str(variant.config["name"]) / name)
+        return cls(root / f"{re.sub(r'[^A-Za-z0-9._=-]+', '_', words)[:120]}-{digest}")
 
     @property
     def state(self) -> str:
@@ -62,7 +76,7 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         try:
             return dict(json.loads((self.path / "status.json").read_text()))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return {}
 
     def set_state(self, state: str, error: str = "") -> None:

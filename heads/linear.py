@@ -5,11 +5,12 @@
 The 1x1 convolution w_l and the spatial mean commute, mean_hw(w . d) = w . mean_hw(d): so the heads consume channel means,
 at most 3,904 numbers a pair for a ResNet-50, and still give a spatial map.
 
-``scale: train`` divides each channel by its root mean square over the training pairs, and by the number of channels:
+``scale: train`` divides each channel by its root mean square over the training pairs plus the stage's mean of these, and by
+the number of channels:
 
-    score = output( mean_l mean_c ( w_lc mean_hw(d_lc) / rms_lc ) + b )
+    score = output( mean_l mean_c ( w_lc mean_hw(d_lc) / (rms_lc + mean_c rms_lc) ) + b )
 
-The family of functions is the same, but channels whose activations differ by orders of magnitude then learn at one rate.
+The family of functions is the same, but stages whose activations differ by orders of magnitude then learn at one rate.
 """
 
 from __future__ import annotations
@@ -72,10 +73,13 @@ class _LinearHead(MapHead):
     def calibrate(self, statistic: Tensor) -> None:
         if not self.needs_calibration:
             return
-        used = statistic[:, self._start :].double()
-        rms = used.square().mean(dim=0).sqrt()  # (sum of used C_l,)
-        widths = torch.cat([torch.full((width,), float(width)) for width in self.used]).to(rms)
-        self.scale.copy_(torch.where(rms > 0, rms * widths, torch.ones_like(rms)))  # a dead channel stays 0
+        rms = statistic[:, self._start :].double().square().mean(dim=0).sqrt()  # (sum of used C_l,)
+        scales = []
+        for channel in rms.split(self.used):
+            # the stage's mean keeps a channel that the training pairs hardly move from exploding on others
+            floor = channel.mean()
+            scales.append((channel + floor) * len(channel) if floor > 0 else torch.ones_like(channel))
+        self.scale.copy_(torch.cat(scales))
 
     def forward(self, statistic: Tensor) -> Tensor:
         used = statistic[:, self._start :]  # (B, sum of used C_l)

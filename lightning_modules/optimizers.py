@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,8 +39,14 @@ def check_optimizer(config: Mapping[str, Any]) -> None:
             raise UserError(f"model.optimizer: {name} has no keyword '{key}'{did_you_mean(str(key), known)}")
     for key in ("lr", "backbone_lr"):
         value = config.get(key)
-        if key in config and (isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0):
+        positive = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+        if key in config and not positive:
             raise UserError(f"model.optimizer.{key} is {value!r}; it must be a positive number such as 1e-4")
+    keywords = {key: value for key, value in config.items() if key not in ("name", "backbone_lr", "schedule")}
+    try:
+        OPTIMIZERS[name]([nn.Parameter(torch.zeros(1))], **keywords)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"model.optimizer: {name} refuses {keywords}: {error}") from error
     if config.get("schedule", "constant") not in SCHEDULES:
         raise UserError(f"model.optimizer.schedule is {config['schedule']!r}; choose one of {', '.join(SCHEDULES)}")
 
@@ -52,7 +59,8 @@ def build_optimizer(
     keywords = {key: value for key, value in config.items() if key not in ("name", "backbone_lr", "schedule")}
     groups: list[dict[str, Any]] = [{"params": list(head)}] if head else []
     if trunk:
-        groups.append({"params": list(trunk), "lr": config.get("backbone_lr", config.get("lr", 1e-3))})
+        own = {"lr": config["backbone_lr"]} if "backbone_lr" in config else {}
+        groups.append({"params": list(trunk), **own})
     return OPTIMIZERS[config["name"]](groups, **keywords)
 
 

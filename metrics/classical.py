@@ -9,6 +9,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from metrics import TrainingFreeMetric
 from registry import METRICS, UserError
 
+BORDER = 5  # half of SSIM's window of 11
+
 
 @METRICS.register("psnr", summary="1 - PSNR / peak_db", source="ITU-T J.340")
 class Psnr(TrainingFreeMetric):
@@ -34,7 +36,12 @@ class Ssim(TrainingFreeMetric):
     """Structural similarity (Gaussian window of 11, sigma 1.5), as 1 - SSIM, clipped to [0, 1]."""
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
-        similarity = structural_similarity_index_measure(candidate, reference, data_range=1.0, reduction="none")
-        difference = 1.0 - similarity.reshape(len(reference))
+        if min(reference.shape[-2:]) <= 2 * BORDER:
+            raise UserError(f"ssim needs images of at least {2 * BORDER + 1}x{2 * BORDER + 1} pixels")
+        # torchmetrics averages the padded borders in; the paper, and scikit-image, leave them out
+        _, similarity = structural_similarity_index_measure(
+            candidate, reference, data_range=1.0, reduction="none", return_full_image=True
+        )
+        difference = 1.0 - similarity[:, :, BORDER:-BORDER, BORDER:-BORDER].mean(dim=(1, 2, 3))  # (B,)
         equal = (reference == candidate).flatten(1).all(dim=1)  # rounding leaves 1 - SSIM near 1e-7 for equal images
         return torch.where(equal, torch.zeros_like(difference), difference).clamp(0.0, 1.0)

@@ -12,7 +12,12 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:  # argparse does not take key=value after an option
+        if not hasattr(arguments, "overrides") or any(word.startswith("-") or "=" not in word for word in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        arguments.overrides += rest
     try:
         from registry import UserError
         from semfid import commands
@@ -36,7 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 0
-    except KeyboardInterrupt:
+    except OSError as error:  # a full disk, a folder that cannot be written
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"semfid: {place}{error.strerror or error}; free some space or choose another folder", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns an interrupt of a training into SystemExit(1)
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         print("semfid: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from registry import REGISTRIES, UserError, did_you_mean, load_plugins
@@ -18,10 +20,12 @@ def ablate(arguments: argparse.Namespace) -> int:
 
     sweep = read_sweep(arguments.experiment, arguments.overrides)
     if arguments.check:
-        check_data(sweep, Workbench(), images=True)
+        with _naming(sweep.file):
+            check_data(sweep, Workbench(), images=True)
         print(f"{sweep.file}: {len(sweep.variants)} variants, configuration and data are fine")
         return 0
-    results, failures = run_all(sweep, arguments.jobs)
+    with _naming(sweep.file):
+        results, failures = run_all(sweep, arguments.jobs)
     for result in results:
         print(result.screen)
     if results:
@@ -48,10 +52,12 @@ def run_one(arguments: argparse.Namespace) -> int:
     variant = sweep.variants[number - 1]
     bench = Workbench()
     if arguments.check:
-        check_data(dataclasses.replace(sweep, variants=[variant]), bench, images=True)
+        with _naming(sweep.file):
+            check_data(dataclasses.replace(sweep, variants=[variant]), bench, images=True)
         print(f"{sweep.file}: configuration and data are fine")
         return 0
-    folder = run_variant(variant, bench, variant.label)
+    with _naming(sweep.file):
+        folder = run_variant(variant, bench, variant.label)
     if is_rank_zero():
         say(f"run folder: {folder.path}")
         figures = folder.read_json("metrics.json")["pooled"]
@@ -62,6 +68,15 @@ def run_one(arguments: argparse.Namespace) -> int:
         }
         print(" ".join(f"{name} {value}" for name, value in digits.items()))
     return 0
+
+
+@contextlib.contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Errors that come up while an experiment runs name its file too."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
 
 
 def list_registered(arguments: argparse.Namespace) -> int:

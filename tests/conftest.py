@@ -1,4 +1,4 @@
-"""What several rooms' tests share: one thread, repeatable hypothesis, photos and pair tables on disk, the real test data."""
+"""What several rooms' tests share: one thread, repeatable hypothesis, photos and pair tables on disk, the real data."""
 
 from __future__ import annotations
 

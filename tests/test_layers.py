@@ -14,9 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("registry", "pairs", "images", "batch"), 0),
     **dict.fromkeys(("backbones", "heads", "scenes", "evaluation"), 1),
-    **dict.fromkeys(
-        ("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "splice", "metrics"), 2
-    ),
+    **dict.fromkeys(("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "splice", "metrics"), 2),
     "engine": 3,
     "semfid": 4,
 }
@@ -60,7 +58,9 @@ def wrong_arrows(root: Path) -> list[str]:
     found, faults = rooms(root), []
     for room, files in found.items():
         if room not in FLOORS and room != APART:
-            faults.append(f"{files[0].relative_to(root)}: the room '{room}' has no floor; give it one in tests/test_layers.py")
+            faults.append(
+                f"{files[0].relative_to(root)}: the room '{room}' has no floor; give it one in tests/test_layers.py"
+            )
             continue
         for file in files:
             for line, target in imported(ast.parse(file.read_text(encoding="utf-8"), str(file))):
@@ -109,7 +109,11 @@ def test_registry_imports_nothing_of_the_project() -> None:
         ("heads/a.py", "import torch\n\nfrom engine.run import run\n", "heads/a.py:3: heads (1) -> engine (3)"),
         ("heads/a.py", "import backbones\n", "heads/a.py:1: heads (1) -> backbones (1)"),
         ("heads/a.py", "def f():\n    from backbones import x\n", "heads/a.py:2: heads (1) -> backbones (1)"),
-        ("heads/deep/er.py", "import lightning_modules.losses as l\n", "heads/deep/er.py:1: heads (1) -> lightning_modules (2)"),
+        (
+            "heads/deep/er.py",
+            "import lightning_modules.losses as l\n",
+            "heads/deep/er.py:1: heads (1) -> lightning_modules (2)",
+        ),
         ("engine/a.py", "import os, semfid.cli\n", "engine/a.py:1: engine (3) -> semfid (4)"),
         ("pairs.py", "import images\n", "pairs.py:1: pairs (0) -> images (0)"),
         ("registry.py", "import pairs\n", "registry.py:1: registry (0) -> pairs (0)"),
@@ -117,7 +121,11 @@ def test_registry_imports_nothing_of_the_project() -> None:
         ("user_study/a.py", "import images\n", "user_study/a.py:1: user_study (apart) -> images (0)"),
         ("engine/a.py", "import user_study\n", "engine/a.py:1: engine (3) -> user_study (apart)"),
         ("engine/a.py", "from tests.conftest import x\n", "engine/a.py:1: engine (3) -> tests (apart)"),
-        ("heads/a.py", "import importlib\nimportlib.import_module('engine.run')\n", "heads/a.py:2: heads (1) -> engine (3)"),
+        (
+            "heads/a.py",
+            "import importlib\nimportlib.import_module('engine.run')\n",
+            "heads/a.py:2: heads (1) -> engine (3)",
+        ),
         (
             "heads/a.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from engine import x\n",

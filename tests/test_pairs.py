@@ -176,7 +176,13 @@ class TestReading:
         own = pd.DataFrame({"image": [11, 12], "ref": [1, 2], "dmos": [25.0, 104.0]})
         own.to_csv(tmp_path / "t.csv", index=False)
         own.to_parquet(tmp_path / "t.parquet", index=False)
-        columns = {"pair_id": "image", "candidate": "image", "source_id": "ref", "reference": "ref", "difference": "dmos"}
+        columns = {
+            "pair_id": "image",
+            "candidate": "image",
+            "source_id": "ref",
+            "reference": "ref",
+            "difference": "dmos",
+        }
         table = read_pairs(tmp_path / f"t.{ending}", columns, scale=100.0, clip=True)
         assert table.frame["pair_id"].tolist() == ["11", "12"]
         assert table.frame["difference"].tolist() == [0.25, 1.0]
@@ -250,7 +256,7 @@ class TestWriting:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, step, full)
-        with pytest.raises(UserError, match="cannot write .*No space left on device; free some space"):
+        with pytest.raises(UserError, match=r"cannot write .*No space left on device; free some space"):
             write_atomically(target, b"new content")
         assert [path.name for path in tmp_path.iterdir()] == ([] if before is None else ["t.csv"])
         assert before is None or target.read_bytes() == before
@@ -258,7 +264,9 @@ class TestWriting:
     def test_a_reader_never_sees_half_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         target, seen = tmp_path / "sub" / "t.bin", []
         replace = os.replace
-        monkeypatch.setattr(os, "replace", lambda a, b: (seen.append((target.exists(), Path(a).read_bytes())), replace(a, b)))
+        monkeypatch.setattr(
+            os, "replace", lambda a, b: (seen.append((target.exists(), Path(a).read_bytes())), replace(a, b))
+        )
         write_atomically(target, b"x" * 100_000)
         assert seen == [(False, b"x" * 100_000)] and target.read_bytes() == b"x" * 100_000
         assert target.stat().st_mode & 0o777 == 0o644

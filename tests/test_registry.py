@@ -64,7 +64,12 @@ class TestNames:
         assert gadgets.build("pair", a=1) == (1, 2.0)
         assert pair(3, 4.0) == (3, 4.0)  # the decorator hands the factory back
         entry = gadgets.get("pair")
-        assert (entry.name, entry.summary, entry.source, entry.signature()) == ("pair", "two numbers", "arXiv 1", "a, b=2.0")
+        assert (entry.name, entry.summary, entry.source, entry.signature()) == (
+            "pair",
+            "two numbers",
+            "arXiv 1",
+            "a, b=2.0",
+        )
         line = inspect.getsourcelines(pair)[1]
         assert entry.location == f"{__file__}:{line}"
 
@@ -361,7 +366,9 @@ class TestPlugins:
     def test_an_error_inside_is_one_line(self, target: Registry[Any], tmp_path: Path) -> None:
         (tmp_path / "plug_broken.py").write_text("1 / 0\n")
         (tmp_path / "plug_syntax.py").write_text("def (:\n")
-        with pytest.raises(RegistryError, match=r"plug_broken\.py fails to import: ZeroDivisionError: division by zero"):
+        with pytest.raises(
+            RegistryError, match=r"plug_broken\.py fails to import: ZeroDivisionError: division by zero"
+        ):
             load_plugins(["plug_broken.py"], tmp_path)
         with pytest.raises(RegistryError, match=r"plug_syntax\.py fails to import: SyntaxError"):
             load_plugins(["plug_syntax.py"], tmp_path)
@@ -432,7 +439,8 @@ class TestPlugins:
                 @BACKBONES.register("plug_tiny", summary="one convolution")
                 class Tiny(Backbone):
                     def __init__(self, width: int = 4) -> None:
-                        super().__init__(nn.Conv2d(3, width, 2, 2), name="tiny", channels=[width], strides=[2], embed_dim=width)
+                        net = nn.Conv2d(3, width, 2, 2)
+                        super().__init__(net, name="tiny", channels=[width], strides=[2], embed_dim=width)
                     def _stages(self, images):
                         return [self.trunk(images)]
                     def _embed(self, images):
@@ -492,7 +500,10 @@ class TestEntryPoints:
         return pretend
 
     def test_loaded_on_the_first_look_up(
-        self, install: Callable[[Mapping[str, str]], None], make_room: Callable[..., Registry[Any]], monkeypatch: pytest.MonkeyPatch
+        self,
+        install: Callable[[Mapping[str, str]], None],
+        make_room: Callable[..., Registry[Any]],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         reg = make_room(one="REG.register('one', summary='x')(lambda: 1)")
         install({"good": f"from {reg.room}_registry import REG\nREG.register('third', summary='x')(lambda: 3)\n"})
@@ -506,4 +517,6 @@ class TestEntryPoints:
         with pytest.raises(RegistryError) as error:
             reg.names()
         text = message(error)
-        assert "the installed plugin 'bad' (ep_bad) fails to import: ValueError: no luck" in text and "uninstall" in text
+        assert (
+            "the installed plugin 'bad' (ep_bad) fails to import: ValueError: no luck" in text and "uninstall" in text
+        )

@@ -1,7 +1,7 @@
 """One contract for every registered backbone. A new plugin is tested by being there.
 
-A plugin is built with its default keywords and ``pretrained: none`` where it takes that; one that needs a keyword, or is
-large, gets an entry in TINY.
+A plugin is built with its default keywords and ``pretrained: none`` where it takes that; one that needs a keyword,
+or is large, gets an entry in TINY.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import functools
 import json
 import pickle
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import open_clip
@@ -103,7 +102,9 @@ class Scorer(nn.Module):
 
     def steps(self, images: Tensor, count: int = 2) -> None:
         self.train()
-        optimizer = torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=0.05, momentum=0.9, weight_decay=0.1)
+        optimizer = torch.optim.SGD(
+            [p for p in self.parameters() if p.requires_grad], lr=0.05, momentum=0.9, weight_decay=0.1
+        )
         for _ in range(count):
             optimizer.zero_grad()
             self(images).square().sum().backward()
@@ -231,8 +232,11 @@ class TestBackboneContract:
         assert torch.equal(other.head.weight, saved["head.weight"])
         assert bit_identical(before, snapshot(other.trunk.trunk)), "the trunk is its own, whatever the file holds"
         assert set(saved) == {"head.weight", "head.bias"}, "the caller's dict is left as it was"
-        for wrong in ({"hat.weight": saved["head.weight"], "head.bias": saved["head.bias"]}, {**saved, "trunk.more": saved["head.bias"]}):
-            with pytest.raises(RuntimeError, match="(Missing|Unexpected) key"):
+        for wrong in (
+            {"hat.weight": saved["head.weight"], "head.bias": saved["head.bias"]},
+            {**saved, "trunk.more": saved["head.bias"]},
+        ):
+            with pytest.raises(RuntimeError, match=r"(Missing|Unexpected) key"):
                 other.load_state_dict(wrong)
 
     def test_identity_is_of_the_weights(self, case: Case) -> None:
@@ -257,7 +261,9 @@ class TestBackboneContract:
         images = images_for(case, 1)
         for other in (copy.deepcopy(shared(case)), pickle.loads(pickle.dumps(shared(case)))):
             assert other.identity == shared(case).identity and other.state_dict() == {}
-            assert all(torch.equal(a, b) for a, b in zip(other.features(images), shared(case).features(images), strict=True))
+            assert all(
+                torch.equal(a, b) for a, b in zip(other.features(images), shared(case).features(images), strict=True)
+            )
             other.load_state_dict({})
             other.train()
             assert not any(module.training for module in other.trunk.modules())
@@ -281,7 +287,10 @@ class TestBackboneContract:
         after = snapshot(scorer.trunk.trunk)
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert moved and moved <= trained, "BatchNorm statistics included"
-        assert any(not torch.equal(a, b) for a, b in zip(scorer.trunk.features(images), shared(case).features(images), strict=True))
+        assert any(
+            not torch.equal(a, b)
+            for a, b in zip(scorer.trunk.features(images), shared(case).features(images), strict=True)
+        )
 
     def test_lora_checkpoints_hold_adapters_only(self, case: Case) -> None:
         case.needs("tuning", "lora_rank")
@@ -337,6 +346,5 @@ class TestBackboneContract:
         assert not {"mean", "std"} & set(case.build(tuning="full").state_dict())
 
 
-def test_the_towers_of_this_file_are_used() -> None:
+def test_every_registered_backbone_is_held_to_it() -> None:
     assert {case.name for case in CASES} == set(BACKBONES.names())
-    assert Path(__file__).exists()

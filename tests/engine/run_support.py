@@ -1,0 +1,210 @@
+"""What the tests of runs share: one small experiment, its file, plugins, and the command inside and outside this process."""
+
+from __future__ import annotations
+
+import copy
+import os
+import socket
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SEMFID = str(Path(sys.executable).with_name("semfid"))
+
+SMALL: dict[str, Any] = {
+    "name": "t",
+    "data": {
+        "name": "scenes",
+        "scenes": 12,
+        "candidates_per_scene": 3,
+        "size": 64,
+        "image_size": 64,
+        "batch_size": 8,
+        "split": {"val": 0.2, "test": 0.3},
+    },
+    "model": {
+        "name": "global_regressor",
+        "backbone": {"name": "timm", "model": "test_resnet", "pretrained": "none"},
+        "head": {"name": "lpips_linear", "depth": 3, "scale": "train"},
+        "optimizer": {"name": "adam", "lr": 0.02},
+    },
+    "evaluation": {"bootstraps": 20},
+    "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 3},
+}
+
+# a trunk with BatchNorm and with a layer that no stage depends on, as a CLIP tower's attention pooling
+BACKBONE_PLUGIN = '''
+import os
+import time
+
+import torch
+from torch import nn
+
+from semfid.plugins import BACKBONES, Backbone
+
+
+@BACKBONES.register("two_stages", summary="two convolutions")
+class TwoStages(Backbone):
+    def __init__(self, tuning: str = "frozen", width: int = 6) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            net = nn.ModuleDict({
+                "stem": nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU()),
+                "deep": nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU()),
+                "pool": nn.Linear(2 * width, 4),
+            })
+        super().__init__(net, name="two", channels=[width, 2 * width], strides=[2, 4], embed_dim=4, tuning=tuning)
+
+    def _stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+        time.sleep(float(os.environ.get("TEST_SLEEP", "0")))
+        stem = self.trunk["stem"](images)
+        return [stem, self.trunk["deep"](stem)]
+
+    def _embed(self, images: torch.Tensor) -> torch.Tensor:
+        return self.trunk["pool"](self._stages(images)[1].mean(dim=(2, 3)))
+'''
+
+# a head with dropout that can end the process's work at a given training step
+HEAD_PLUGIN = '''
+import os
+
+import torch
+from torch import nn
+
+from semfid.plugins import HEADS, Head, TrunkShape
+
+steps = 0
+
+
+@HEADS.register("dropout_mlp", summary="MLP with dropout")
+class DropoutMlp(Head):
+    consumes = "pooled_squared_differences"
+
+    def __init__(self, trunk: TrunkShape, rate: float = 0.3) -> None:
+        super().__init__()
+        width = sum(trunk.channels)
+        self.mlp = nn.Sequential(nn.Linear(width, 16), nn.ReLU(), nn.Dropout(rate), nn.Linear(16, 1, bias=False))
+
+    def forward(self, statistic: torch.Tensor) -> torch.Tensor:
+        global steps
+        steps += int(self.training)
+        if self.training and steps == int(os.environ.get("TEST_CRASH_AT", "-1")):
+            raise RuntimeError("the power is out")
+        return self.mlp(statistic).squeeze(1)
+'''
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with dotted keys set."""
+    result = copy.deepcopy(base)
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        node = result
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return result
+
+
+@pytest.fixture(scope="session")
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered scenes that all tests share."""
+    return tmp_path_factory.mktemp("scenes")
+
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write_experiment(tmp_path: Path, scene_folder: Path) -> Write:
+    """Write a small experiment with some dotted keys set otherwise; runs and cache lie below tmp_path."""
+
+    def write(changes: dict[str, Any] | None = None, file: str = "x.yaml") -> Path:
+        here = {"data.folder": str(scene_folder), "output": str(tmp_path / "runs")}
+        content = merged(SMALL, {**here, "cache.folder": str(tmp_path / "cache"), **(changes or {})})
+        if content["data"]["name"] != "scenes":
+            for key in ("folder", "scenes", "candidates_per_scene", "size"):
+                content["data"].pop(key, None)
+        path = tmp_path / file
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plugin_files(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
+    """The two plugins as files; their names are this test's own, since a plugin is imported once per process."""
+    own = f"{zlib.crc32(request.node.nodeid.encode()):x}"
+    files = []
+    for kind, text in (("backbone", BACKBONE_PLUGIN), ("head", HEAD_PLUGIN)):
+        for name in ("two_stages", "dropout_mlp"):
+            text = text.replace(f'"{name}"', f'"{name}_{own}"')
+        path = tmp_path / f"plugin_{kind}_{own}.py"
+        path.write_text(text)
+        files.append(str(path))
+    return files
+
+
+def plugin_name(files: list[str], name: str) -> str:
+    """The registered name of one of `plugin_files`."""
+    return f"{name}_{Path(files[0]).stem.rsplit('_', 1)[1]}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**more: str) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE")}
+    return {**clean, "OMP_NUM_THREADS": "1", "MASTER_PORT": str(free_port()), "HF_HUB_OFFLINE": "1", **more}
+
+
+def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
+    """The real command in a process group of its own."""
+    return subprocess.Popen(
+        [SEMFID, *arguments],
+        cwd=ROOT,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def semfid(*arguments: str, timeout: float = 150, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command; at the time limit it is ended hard with all that it started."""
+    process = start(*arguments, **env)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        out, err = process.communicate()
+        pytest.fail(f"semfid {' '.join(arguments)} took more than {timeout} s\n{err[-3000:]}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_folders(output: Path) -> list[Path]:
+    return sorted(path.parent for path in output.rglob("status.json"))
+
+
+def only_run(output: Path) -> Path:
+    found = run_folders(output)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def predictions(folder: Path) -> pd.DataFrame:
+    table = pd.read_csv(folder / "predictions.csv", dtype={"pair_id": str, "source_id": str})
+    return table.sort_values("pair_id").reset_index(drop=True)

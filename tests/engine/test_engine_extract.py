@@ -1,0 +1,404 @@
+"""Statistics of frozen trunks: right to the naive loop, every image through the trunk once, and the cache on disk."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+import engine.extract
+from backbones import Backbone, build_backbone
+from datamodules.base import PairDataModule
+from engine.cache import CacheKey, StatisticsCache
+from engine.check import make_trainer
+from engine.extract import Chunk, Statistic, _share, extract, plan_chunks
+from heads.statistics import EPS
+from registry import DATAMODULES, UserError
+
+SIZE = 32
+STATISTICS = [
+    Statistic("pooled_squared_differences", "stages", "none"),
+    Statistic("pooled_squared_differences", "stages", "unit"),
+    Statistic("pooled_squared_differences", "blocks", "none"),
+    Statistic("pooled_squared_differences", "blocks", "unit"),
+    Statistic("pooled_features", "stages", "none"),
+    Statistic("embeddings", "stages", "none"),
+]
+
+
+def _write_set(root: Path) -> Path:
+    """7 photos, 2 to 4 candidates each, one candidate under two names, candidates compared with each other and across
+    photos, an image compared with itself."""
+    rng, rows = np.random.default_rng(0), []
+
+    def photo(name: str) -> str:
+        Image.fromarray(rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)).save(root / name)
+        return name
+
+    def pair(source: str, x: str, y: str) -> None:
+        rows.append({"pair_id": f"p{len(rows)}", "source_id": source, "reference": x, "candidate": y})
+
+    root.mkdir(parents=True)
+    for source in range(7):
+        reference = photo(f"r{source}.png")
+        candidates = [photo(f"c{source}_{k}.png") for k in range(2 + source % 3)]
+        for candidate in candidates:
+            pair(f"s{source}", reference, candidate)
+        pair(f"s{source}", candidates[0], candidates[1])
+    shutil.copy(root / "c0_0.png", root / "again.png")  # the same content under another name
+    pair("s0", "r0.png", "again.png")
+    pair("s1", "r1.png", "r1.png")
+    frame = pd.DataFrame(rows).sample(frac=1.0, random_state=1)
+    frame.assign(difference=np.linspace(0, 1, len(rows))).to_csv(root / "pairs.csv", index=False)
+    return root / "pairs.csv"
+
+
+def _data(table: Path, **more: Any) -> PairDataModule:
+    keywords = {"image_size": SIZE, "batch_size": 3, "split": {"val": 0.2, "test": 0.3}, **more}
+    data = DATAMODULES.build("pairs", table=str(table), **keywords)
+    data.prepare()
+    return data
+
+
+def _trunk(seed: int = 0) -> Backbone:
+    return build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "init_seed": seed})
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return _write_set(tmp_path / "set")
+
+
+@pytest.fixture
+def tiny_passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    return lambda size: monkeypatch.setattr(engine.extract, "IMAGES_PER_PASS", size)
+
+
+class _Counter:
+    """How many images went through the first layer of a trunk."""
+
+    def __init__(self, trunk: Backbone) -> None:
+        self.images = 0
+        first = next(module for module in trunk.trunk.modules() if isinstance(module, torch.nn.Conv2d))
+        self._hook = first.register_forward_hook(self._count)
+
+    def _count(self, _module: Any, inputs: tuple[Tensor, ...], _out: Tensor) -> None:
+        self.images += len(inputs[0])
+
+
+def _run(
+    data: PairDataModule,
+    statistics: list[Statistic] | None = None,
+    cache: StatisticsCache | None = None,
+    trunk: Backbone | None = None,
+) -> dict[Statistic, Tensor]:
+    trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
+    return extract(trunk or _trunk(), data, statistics or STATISTICS, trainer, cache, lambda done, total: None)
+
+
+def _images_run(*args: Any, **keywords: Any) -> int:
+    trunk = keywords.pop("trunk", None) or _trunk()
+    counter = _Counter(trunk)
+    _run(*args, trunk=trunk, **keywords)
+    return counter.images
+
+
+def _naive(data: PairDataModule, statistic: Statistic) -> Tensor:
+    """Pair by pair, image by image, decoded here."""
+    trunk, rows = _trunk().eval(), []
+
+    def image(path: Path) -> Tensor:
+        pixels = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float()[None] / 255
+
+    for x, y in zip(data.table.paths("reference"), data.table.paths("candidate"), strict=True):
+        with torch.no_grad():
+            if statistic.consumes == "embeddings":
+                rows.append(torch.stack([trunk.embed(image(p))[0] for p in (x, y)]))
+                continue
+            features = [trunk.features(image(p), statistic.taps) for p in (x, y)]
+        if statistic.consumes == "pooled_features":
+            rows.append(torch.stack([torch.cat([f[0].mean(dim=(1, 2)) for f in taps]) for taps in features]))
+            continue
+        pieces = []
+        for a, b in zip(*features, strict=True):
+            if statistic.normalize == "unit":
+                a, b = (f / (f.square().sum(dim=1, keepdim=True) + EPS).sqrt() for f in (a, b))
+            pieces.append(((a - b) ** 2)[0].mean(dim=(1, 2)))
+        rows.append(torch.cat(pieces))
+    return torch.stack(rows)
+
+
+def _close(a: Tensor, b: Tensor) -> None:
+    scale = float(b.abs().max())
+    assert scale > 0
+    torch.testing.assert_close(a, b, atol=1e-5 * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS, ids=str)
+def test_equals_the_naive_loop(
+    table: Path, tmp_path: Path, statistic: Statistic, tiny_passes: Callable[[int], None]
+) -> None:
+    data = _data(table)
+    expected = _naive(data, statistic)
+    for size in (32, 3):
+        tiny_passes(size)
+        without = _run(data, [statistic])[statistic]
+        assert without.shape == expected.shape
+        _close(without, expected)
+        cached = _run(data, [statistic], StatisticsCache(tmp_path / f"cache{size}", 10**9))[statistic]
+        assert torch.equal(cached, without), "the cache must not change a bit"
+
+
+@pytest.mark.parametrize("size", [32, 5, 4])
+@pytest.mark.parametrize("statistic", [STATISTICS[0], STATISTICS[2], STATISTICS[5]], ids=str)
+def test_every_content_goes_through_the_trunk_once(
+    table: Path, tmp_path: Path, statistic: Statistic, size: int, tiny_passes: Callable[[int], None]
+) -> None:
+    tiny_passes(size)
+    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
+    names = set(data.dataset_paths())
+    contents = {Path(name).read_bytes() for name in names}
+    assert len(contents) == len(names) - 1
+    assert _images_run(data, [statistic], cache) == len(contents)
+    assert _images_run(data, [statistic], cache) == 0, "the second look must find everything"
+
+
+def test_kinds_that_share_taps_share_passes(table: Path, tmp_path: Path) -> None:
+    data = _data(table)
+    contents = {Path(name).read_bytes() for name in data.dataset_paths()}
+    assert _images_run(data, [s for s in STATISTICS if s.taps == "stages"]) == len(contents)
+
+
+def test_what_determines_a_statistic_is_in_its_key(table: Path, tmp_path: Path) -> None:
+    cache, statistic = StatisticsCache(tmp_path / "cache", 10**9), [STATISTICS[0]]
+    contents = len({Path(name).read_bytes() for name in _data(table).dataset_paths()})
+    assert _images_run(_data(table), statistic, cache) == contents
+    assert _images_run(_data(table), statistic, cache, trunk=_trunk(seed=1)) == contents, "other weights"
+    assert _images_run(_data(table, image_size=48), statistic, cache) == contents, "another size"
+    assert _images_run(_data(table, resize="letterbox"), statistic, cache) == contents, "another resizing"
+    assert _images_run(_data(table, batch_size=7, split={"folds": 2}), statistic, cache) == 0, "not what matters"
+    # another picture under an old name: its pairs only, and right
+    Image.fromarray(np.full((40, 36, 3), 77, dtype=np.uint8)).save(table.parent / "c3_0.png")
+    data = _data(table)
+    partners = {"c3_0.png", "r3.png", "c3_1.png"}
+    assert _images_run(data, statistic, cache) == len(partners)
+    _close(_run(data, statistic, cache)[STATISTICS[0]], _naive(data, STATISTICS[0]))
+
+
+def test_an_image_moved_is_the_same_image(table: Path, tmp_path: Path) -> None:
+    cache = StatisticsCache(tmp_path / "cache", 10**9)
+    _run(_data(table), [STATISTICS[0]], cache)
+    shutil.copytree(table.parent, tmp_path / "elsewhere")
+    assert _images_run(_data(tmp_path / "elsewhere" / "pairs.csv"), [STATISTICS[0]], cache) == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "not a chunk", "other tensors"])
+def test_a_damaged_chunk_is_computed_again(table: Path, tmp_path: Path, damage: str) -> None:
+    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
+    expected = _run(data, [STATISTICS[1]], cache)[STATISTICS[1]]
+    chunks = list((tmp_path / "cache").rglob("*.safetensors"))
+    assert len(chunks) == 1
+    content = chunks[0].read_bytes()
+    if damage == "other tensors":
+        from safetensors.torch import save
+
+        chunks[0].write_bytes(save({"values": torch.zeros(3)}))
+    else:
+        chunks[0].write_bytes({"truncated": content[: len(content) // 2], "empty": b""}.get(damage, b"x" * 500))
+    assert torch.equal(_run(data, [STATISTICS[1]], cache)[STATISTICS[1]], expected)
+    assert _images_run(data, [STATISTICS[1]], cache) == 0, "what was computed again must be stored again"
+
+
+def _entries(count: int, start: int = 0) -> list[bytes]:
+    return [(start + i).to_bytes(16, "big") for i in range(count)]
+
+
+def test_the_oldest_goes_when_the_cache_is_full(tmp_path: Path) -> None:
+    cache, key = StatisticsCache(tmp_path, 3 * 5000), CacheKey("trunk", "pre", "32-true", "kind")
+    for chunk in range(3):
+        cache.add(key, _entries(10, 10 * chunk), torch.full((10, 100), float(chunk)))
+        for path in tmp_path.rglob("*.safetensors"):  # a minute passes
+            os.utime(path, (path.stat().st_atime - 60, path.stat().st_mtime - 60))
+    assert cache.lookup(key, _entries(30))[0].all()
+    for path in tmp_path.rglob("*.safetensors"):
+        os.utime(path, (path.stat().st_atime - 600, path.stat().st_mtime - 600))
+    assert cache.lookup(key, _entries(10))[0].all()  # the first chunk is used: it is young again
+    cache.add(key, _entries(10, 30), torch.full((10, 100), 3.0))
+    found, values = cache.lookup(key, _entries(40))
+    assert found[:10].all() and found[30:].all() and found.sum() == 30
+    assert values is not None
+    assert values[:10].eq(0).all() and values[30:].eq(3).all()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors")) <= 3 * 5000
+
+
+def test_a_limit_that_is_too_small_is_named_or_harmless(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks that are evicted while the extraction still runs."""
+    data = _data(table)
+    monkeypatch.setattr(engine.extract, "FLUSH_BYTES", 2000)
+    monkeypatch.setattr(engine.extract, "IMAGES_PER_PASS", 4)
+    with pytest.raises(UserError, match="cache.max_gb is too small"):
+        _run(data, [STATISTICS[0]], StatisticsCache(tmp_path, 3000))
+
+
+def test_a_chunk_that_another_process_removes_is_no_fault(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
+    expected = _run(data, [STATISTICS[0]], cache)[STATISTICS[0]]
+    utime = os.utime
+
+    def gone(path: Any, *rest: Any) -> None:
+        Path(path).unlink()
+        utime(path, *rest)
+
+    monkeypatch.setattr(os, "utime", gone)
+    assert torch.equal(_run(data, [STATISTICS[0]], cache)[STATISTICS[0]], expected)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(table: Path, workers: int) -> None:
+    statistics = [STATISTICS[1], STATISTICS[5]]
+    here, there = _run(_data(table), statistics), _run(_data(table, workers=workers), statistics)
+    for statistic in statistics:
+        assert torch.equal(here[statistic], there[statistic])
+
+
+def test_what_was_computed_before_a_fault_is_used(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_passes: Callable[[int], None]
+) -> None:
+    monkeypatch.setattr(engine.extract, "FLUSH_BYTES", 3000)
+    tiny_passes(4)
+    data, cache, trunk = _data(table), StatisticsCache(tmp_path / "cache", 10**9), _trunk()
+    counter = _Counter(trunk)
+
+    def cut(done: int, total: int) -> None:
+        if done == total // 2:
+            raise KeyError("killed")
+
+    trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
+    with pytest.raises(KeyError):
+        extract(trunk, data, [STATISTICS[0]], trainer, cache, cut)
+    before = counter.images
+    contents = len({Path(name).read_bytes() for name in data.dataset_paths()})
+    assert 0 < before < contents
+    again = _images_run(data, [STATISTICS[0]], cache)
+    assert again < contents, "nothing was kept"
+    _close(_run(data, [STATISTICS[0]], cache)[STATISTICS[0]], _naive(data, STATISTICS[0]))
+
+
+def _extract_alone(table: Path, folder: Path, answers: Any) -> None:
+    torch.set_num_threads(1)
+    trunk = _trunk()
+    counter = _Counter(trunk)
+    values = _run(_data(table), [STATISTICS[0]], StatisticsCache(folder, 10**9), trunk)[STATISTICS[0]]
+    answers.put((counter.images, values.numpy()))
+
+
+@pytest.mark.timeout(90)
+def test_processes_side_by_side_on_one_cache(table: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    arguments = (table, tmp_path / "cache", answers)
+    processes = [context.Process(target=_extract_alone, args=arguments) for _ in range(3)]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=80) for _ in processes]
+    for process in processes:
+        process.join(timeout=20)
+    data = _data(table)
+    expected = _naive(data, STATISTICS[0])
+    for _, values in found:
+        _close(torch.from_numpy(values), expected)
+    contents = len({Path(name).read_bytes() for name in data.dataset_paths()})
+    assert sorted(images for images, _ in found) == [0, 0, contents], "one computes, the others wait and read"
+
+
+# ---------------------------------------------------------------- the plan
+
+
+@st.composite
+def _pair_sets(draw: st.DrawFn) -> list[tuple[int, str, str]]:
+    images = [f"{i:02d}" for i in range(draw(st.integers(1, 14)))]
+    pairs = draw(st.sets(st.tuples(st.sampled_from(images), st.sampled_from(images)), min_size=1, max_size=40))
+    return [(row, x, y) for row, (x, y) in enumerate(sorted(pairs, key=lambda p: hash(p) % 97))]
+
+
+def _walk(chunks: list[Chunk]) -> Iterator[tuple[tuple[int, str, str], set[str]]]:
+    """Pairs in the order of their emission, each with the images at hand then."""
+    held: set[str] = set()
+    for chunk in chunks:
+        assert not held & set(chunk.new), "an image that is at hand is decoded again"
+        assert len(set(chunk.new)) == len(chunk.new)
+        held |= set(chunk.new)
+        for pair in chunk.pairs:
+            yield pair, held
+        assert chunk.carry <= held, "what is not there cannot be carried"
+        held = set(chunk.carry)
+
+
+@given(_pair_sets(), st.integers(2, 5))
+def test_plan_emits_every_pair_once_with_its_images_at_hand(pairs: list[tuple[int, str, str]], size: int) -> None:
+    chunks = plan_chunks(pairs, size)
+    walked = list(_walk(chunks))
+    assert Counter(pair for pair, _ in walked) == Counter(pairs)
+    for (_, x, y), held in walked:
+        assert {x, y} <= held
+    for chunk in chunks:
+        assert chunk.new or chunk.pairs
+        assert len(chunk.new) <= size and len(chunk.carry) <= size + 1, "memory must not grow with the set"
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(2, 5))
+def test_plan_decodes_each_image_once_where_candidates_are_compared_with_photos(each: list[int], size: int) -> None:
+    pairs = [(0, f"r{i}", f"c{i}_{k}") for i, count in enumerate(each) for k in range(count)]
+    new = Counter(image for chunk in plan_chunks(pairs, size) for image in chunk.new)
+    assert set(new.values()) == {1}
+    assert set(new) == {image for _, *images in pairs for image in images}
+
+
+@given(_pair_sets(), st.integers(2, 5), st.integers(1, 4))
+def test_shares_of_processes_are_complete(pairs: list[tuple[int, str, str]], size: int, world: int) -> None:
+    chunks = plan_chunks(pairs, size)
+    emitted: Counter[tuple[int, str, str]] = Counter()
+    for rank in range(world):
+        for (row, x, y), held in _walk(list(_share(chunks, rank, world))):
+            assert {x, y} <= held
+            emitted[row, x, y] += 1
+    assert emitted == Counter(pairs)
+
+
+class _Salted(str):
+    """A string whose hash is another one in another process, as Python's is."""
+
+    __slots__ = ()
+    salt = 0
+
+    def __hash__(self) -> int:
+        return hash((self.salt, str(self)))
+
+
+def test_plan_does_not_depend_on_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of one run plan each for itself, and the order of a set of strings differs between them."""
+    names = np.random.default_rng(1).integers(0, 60, (300, 2))
+    plans = []
+    for salt in range(4):
+        monkeypatch.setattr(_Salted, "salt", salt)
+        chunks = plan_chunks([(row, _Salted(x), _Salted(y)) for row, (x, y) in enumerate(names.tolist())], 4)
+        plans.append([(list(chunk.new), list(chunk.pairs), sorted(chunk.carry)) for chunk in chunks])
+    assert all(plan == plans[0] for plan in plans)

@@ -1,0 +1,176 @@
+"""A run that was cut off goes on to the same weights and predictions, to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from run_support import Write, only_run, plugin_name, run_folders, start
+
+from semfid.cli import main
+
+EPOCHS = 5
+
+
+@pytest.fixture
+def write_full(write_experiment: Write, plugin_files: list[str]) -> Callable[..., Path]:
+    """A trunk that trains, a head with dropout, and a learning rate at which validation goes up and down."""
+
+    def write(changes: dict[str, Any] | None = None) -> Path:
+        return write_experiment(
+            {
+                "plugins": plugin_files,
+                "model.backbone": {"name": plugin_name(plugin_files, "two_stages"), "tuning": "full"},
+                "model.head": {"name": plugin_name(plugin_files, "dropout_mlp")},
+                "model.optimizer": {"name": "adam", "lr": 0.03, "schedule": "cosine"},
+                "trainer.max_epochs": EPOCHS,
+                **(changes or {}),
+            }
+        )
+
+    return write
+
+
+def _assert_same(run: Path, expected: Path) -> None:
+    assert run.name == expected.name
+    assert (run / "predictions.csv").read_bytes() == (expected / "predictions.csv").read_bytes()
+    for path in sorted(expected.glob("part-*.ckpt")):
+        a, b = (torch.load(file, weights_only=True)["state_dict"] for file in (run / path.name, path))
+        assert a.keys() == b.keys()
+        for name in a:
+            assert torch.equal(a[name], b[name]), name
+    epochs = [json.loads((r / "provenance.json").read_text())["selected_epochs"] for r in (run, expected)]
+    assert epochs[0] == epochs[1]
+
+
+@pytest.mark.timeout(200)
+def test_kill_9_after_the_first_checkpoint(
+    write_full: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_full()
+    assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
+    expected = only_run(tmp_path / "whole")
+    process = start("run", str(file), TEST_SLEEP="0.2")
+    last = tmp_path / "runs" / "t" / expected.name / "checkpoints" / "part-0" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    alive = process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    error = process.communicate()[1]
+    assert last.exists() and alive, error[-3000:]
+    run = only_run(tmp_path / "runs")
+    assert json.loads((run / "status.json").read_text())["state"] == "running"
+    assert not (run / "metrics.json").exists() and not (run / "predictions.csv").exists()
+    done = int(torch.load(last, weights_only=True)["epoch"]) + 1
+    assert 1 <= done < EPOCHS
+    capsys.readouterr()
+    assert main(["run", str(file)]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if f"/{EPOCHS} " in line and " epoch " in line]
+    assert len(told) == EPOCHS - done, "it must go on, not start again"
+    _assert_same(run, expected)
+
+
+@pytest.mark.parametrize("monitor", ["val_mse", "last"])
+def test_a_fault_in_any_epoch_changes_nothing(
+    write_full: Callable[..., Path],
+    plugin_files: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    monitor: str,
+) -> None:
+    """Every epoch in turn is the last before the fault: what was selected until then must be known afterwards."""
+    import sys
+
+    file = write_full({"selection": {"monitor": monitor}})
+    assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
+    expected = only_run(tmp_path / "whole")
+    head = sys.modules[Path(plugin_files[1]).stem]
+    steps_an_epoch = head.steps // EPOCHS
+    for epoch in range(1, EPOCHS):
+        head.steps = 0
+        monkeypatch.setenv("TEST_CRASH_AT", str(epoch * steps_an_epoch + 1))
+        output = tmp_path / f"cut{epoch}"
+        with pytest.raises(RuntimeError, match="power is out"):
+            main(["run", str(file), f"output={output}"])
+        run = only_run(output)
+        status = json.loads((run / "status.json").read_text())
+        assert status["state"] == "failed" and "power is out" in status["error"]
+        assert not (run / "metrics.json").exists()
+        monkeypatch.delenv("TEST_CRASH_AT")
+        assert main(["run", str(file), f"output={output}"]) == 0
+        _assert_same(run, expected)
+
+
+def test_early_stopping_is_not_trained_past(write_full: Callable[..., Path], tmp_path: Path) -> None:
+    """Cut off between the end of a training that stopped early and the predictions."""
+    file = write_full({"selection": {"monitor": "val_mse", "patience": 1}, "trainer.max_epochs": 30})
+    assert main(["run", str(file)]) == 0
+    run = only_run(tmp_path / "runs")
+    last = run / "checkpoints" / "part-0" / "last.ckpt"
+    stopped = torch.load(last, weights_only=True)["epoch"]
+    assert stopped < 28, "it did not stop early"
+    shutil.copytree(run, tmp_path / "kept" / run.name)
+    for name in ("metrics.json", "predictions.csv", "parts/part-0.csv", "part-0.ckpt"):
+        (run / name).unlink()
+    (run / "status.json").write_text('{"state": "running"}')
+    assert main(["run", str(file)]) == 0
+    assert torch.load(last, weights_only=True)["epoch"] == stopped
+    _assert_same(run, tmp_path / "kept" / run.name)
+
+
+def test_folds_that_are_done_are_not_trained_again(
+    write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    file = write_full({"data.split": {"folds": 3, "val": 0.2}, "trainer.max_epochs": 2})
+    assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
+    head = sys.modules[Path(plugin_files[1]).stem]
+    total, head.steps = head.steps, 0
+    monkeypatch.setenv("TEST_CRASH_AT", str(total - 1))  # in the last fold's last epoch
+    with pytest.raises(RuntimeError, match="power is out"):
+        main(["run", str(file)])
+    monkeypatch.delenv("TEST_CRASH_AT")
+    head.steps = 0
+    assert main(["run", str(file)]) == 0
+    assert 0 < head.steps <= total // 6 + 1, "more than the last fold's last epoch was trained"
+    _assert_same(only_run(tmp_path / "runs"), only_run(tmp_path / "whole"))
+
+
+def test_a_cut_off_sweep_goes_on(
+    write_experiment: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import engine.ablation
+
+    file = write_experiment({"sweep": {"model.head.depth": [0, 1, 2], "seed": [0, 1]}})
+    run_variant, begun = engine.ablation.run_variant, []
+
+    def cut_off(variant: Any, *rest: Any) -> Any:
+        begun.append(variant)
+        if len(begun) == 4:
+            raise KeyboardInterrupt
+        return run_variant(variant, *rest)
+
+    monkeypatch.setattr(engine.ablation, "run_variant", cut_off)
+    assert main(["ablate", str(file)]) == 130
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1] == "semfid: interrupted; run the same command again to go on"
+    assert not (tmp_path / "runs" / "t" / "results.csv").exists()
+    before = {run: (run / "status.json").stat().st_mtime_ns for run in run_folders(tmp_path / "runs")}
+    assert len(before) == 3
+    monkeypatch.setattr(engine.ablation, "run_variant", run_variant)
+    assert main(["ablate", str(file)]) == 0
+    after = {run: (run / "status.json").stat().st_mtime_ns for run in run_folders(tmp_path / "runs")}
+    assert len(after) == 6
+    assert {run: after[run] for run in before} == before, "finished runs must not be touched"
+    table = (tmp_path / "runs" / "t" / "results.csv").read_text()
+    assert [f"depth={depth}," in table for depth in (0, 1, 2)] == [True] * 3

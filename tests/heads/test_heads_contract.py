@@ -1,0 +1,277 @@
+"""One contract for every registered head, over its whole option grid. A new plugin is tested by being there."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import itertools
+import typing
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from heads import Head, MapHead, build_head
+from registry import HEADS
+
+TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
+    channels=(3, 5, 4, 6, 8),
+    strides=(2, 4, 8, 16, 32),
+    block_channels=(5,) * 3 + (4,) * 4 + (6,) * 6 + (8,) * 3,
+    embed_dim=7,
+)
+EVEN = SimpleNamespace(channels=(6,) * 5, strides=(16,) * 5, block_channels=(6,) * 5, embed_dim=7)
+
+# an integer keyword has no list of choices in its signature: these are tried where a head has a keyword of the name
+INTEGERS = {"depth": [0, 2, 4]}
+FIXED: dict[str, dict[str, Any]] = {"pooled_mlp": {"hidden": [16, 8]}, "embedding_mlp": {"hidden": [16, 8]}}
+
+
+def trunk_for(name: str) -> Any:
+    return EVEN if name.endswith("_shared") else TRUNK
+
+
+def option_grid(name: str) -> list[dict[str, Any]]:
+    """Every combination of a head's Literal, bool and known integer keywords."""
+    axes: dict[str, list[Any]] = {}
+    for key, parameter in HEADS.get(name).keywords.items():
+        if key in FIXED.get(name, {}):
+            continue
+        if typing.get_origin(parameter.annotation) is Literal:
+            axes[key] = list(typing.get_args(parameter.annotation))
+        elif parameter.annotation is bool:
+            axes[key] = [False, True]
+        elif key in INTEGERS:
+            axes[key] = INTEGERS[key]
+        else:
+            assert parameter.default is not inspect.Parameter.empty, f"{name}: give '{key}' a value in FIXED"
+    return [
+        {**FIXED.get(name, {}), **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())
+    ]
+
+
+def feature_maps(widths: tuple[int, ...], count: int, seed: int) -> list[Tensor]:
+    """Post-ReLU features of `count` images, with positions and channels that are all zero."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = []
+    for index, width in enumerate(widths):
+        tap = torch.randn(count, width, 6 - index % 3, 6 - index % 3, generator=generator).relu()
+        tap[:, :, 0, 0] = 0.0
+        maps.append(tap)
+    return maps
+
+
+def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embeddings: tuple[Tensor, Tensor]) -> Any:
+    """What a lightning module feeds, by the words of the contract and nothing else."""
+    if head.consumes == "embeddings":
+        return torch.stack(embeddings, dim=1)
+    if head.consumes == "pooled_features":
+        return torch.stack([torch.cat([tap.mean((2, 3)) for tap in side], dim=1) for side in (x, y)], dim=1)
+    if head.normalize == "unit":
+        x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
+    differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
+    if head.consumes == "squared_difference_maps":
+        return differences
+    return torch.cat([d.mean((2, 3)) for d in differences], dim=1)
+
+
+def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
+    widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
+    x = feature_maps(widths, count, 2 * seed)
+    y = [tap.clone() for tap in x] if same else feature_maps(widths, count, 2 * seed + 1)
+    generator = torch.Generator().manual_seed(seed)
+    ex = torch.randn(count, trunk.embed_dim, generator=generator)
+    ey = ex.clone() if same else torch.randn(count, trunk.embed_dim, generator=generator)
+    return statistic_of(head, trunk, *((y, x) if swap else (x, y)), (ey, ex) if swap else (ex, ey))
+
+
+def take(statistic: Any, index: slice) -> Any:
+    return [tap[index] for tap in statistic] if isinstance(statistic, list) else statistic[index]
+
+
+def built(name: str) -> Iterator[tuple[dict[str, Any], Head, Any]]:
+    """Every option set, calibrated and with weights that have left their initial values."""
+    trunk = trunk_for(name)
+    for number, options in enumerate(option_grid(name)):
+        torch.manual_seed(number)
+        head = build_head(name, trunk, options)
+        head.calibrate(pairs_for(head, trunk, 9, seed=50))
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.add_(0.3 * torch.randn(parameter.shape))
+        head.project()
+        yield options, head.eval(), trunk
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+class TestHeadContract:
+    def test_one_number_per_pair(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            for count in (1, 5):
+                score = head(pairs_for(head, trunk, count))
+                assert score.shape == (count,) and score.dtype == torch.float32 and score.isfinite().all(), options
+
+    def test_identical_images_score_exactly_zero(self, name: str) -> None:
+        promised = 0
+        for options, head, trunk in built(name):
+            if head.zero_at_identity:
+                promised += 1
+                score = head(pairs_for(head, trunk, 4, same=True))
+                assert (score == 0).all(), (options, score)
+        assert promised, "no option set of this head keeps the promise that most depends on it"
+
+    def test_zero_is_promised_by_default(self, name: str) -> None:
+        assert build_head(name, trunk_for(name), {}).zero_at_identity
+
+    def test_alone_or_among_others(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            statistic = pairs_for(head, trunk, 6)
+            together = head(statistic)
+            alone = torch.cat([head(take(statistic, slice(i, i + 1))) for i in range(6)])
+            torch.testing.assert_close(
+                alone, together, rtol=1e-5, atol=1e-5, msg=lambda text, o=options: f"{o}: {text}"
+            )
+
+    def test_order_of_pairs(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            statistic = pairs_for(head, trunk, 6)
+            order = torch.tensor([3, 0, 5, 1, 4, 2])
+            shuffled = [tap[order] for tap in statistic] if isinstance(statistic, list) else statistic[order]
+            torch.testing.assert_close(head(shuffled), head(statistic)[order], rtol=1e-5, atol=1e-6, msg=str(options))
+
+    def test_symmetry_where_it_says_so(self, name: str) -> None:
+        differs = False
+        for options, head, trunk in built(name):
+            there, back = head(pairs_for(head, trunk, 5)), head(pairs_for(head, trunk, 5, swap=True))
+            if head.symmetric:
+                torch.testing.assert_close(there, back, rtol=1e-6, atol=1e-6, msg=str(options))
+            differs = differs or not torch.allclose(there, back)
+        assert differs != HEADS.get(name).factory.symmetric, "declared asymmetric, yet it is symmetric: say so"
+
+    def test_gradients_are_finite_at_identical_images(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            statistic = pairs_for(head, trunk, 3, same=True)
+            leaves = statistic if isinstance(statistic, list) else [statistic]
+            for leaf in leaves:
+                leaf.requires_grad_()
+            score = head(statistic).sum()
+            for gradient in torch.autograd.grad(score, [*leaves, *head.parameters()], allow_unused=True):
+                assert gradient is None or gradient.isfinite().all(), options
+
+    def test_it_reacts_to_its_input(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            if options.get("output") == "clamp":
+                continue
+            assert head(pairs_for(head, trunk, 4)).unique().numel() == 4, options
+
+    def test_projection_makes_weights_nonnegative_and_nothing_else(self, name: str) -> None:
+        for options, head, _ in built(name):
+            with torch.no_grad():
+                for parameter in head.parameters():
+                    parameter.copy_(torch.randn(parameter.shape))
+            before = {key: value.clone() for key, value in head.named_parameters()}
+            head.project()
+            for key, value in head.named_parameters():
+                expected = before[key].clamp(min=0) if key in head.nonnegative else before[key]
+                assert torch.equal(value, expected), (options, key)
+            assert bool(head.nonnegative) == (options.get("weights") == "nonnegative"), options
+
+    def test_initial_weights_obey_the_projection(self, name: str) -> None:
+        for options in option_grid(name):
+            head = build_head(name, trunk_for(name), options)
+            before = copy.deepcopy(head.state_dict())
+            head.project()
+            assert all(torch.equal(before[key], value) for key, value in head.state_dict().items()), options
+
+    def test_nonnegative_weights_give_nonnegative_differences(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            if head.nonnegative and head.zero_at_identity:
+                assert (head(pairs_for(head, trunk, 20)) >= 0).all(), options
+
+    def test_state_round_trip(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            torch.manual_seed(999)
+            other = build_head(name, trunk, options)  # not calibrated: the state must bring that too
+            other.load_state_dict(head.state_dict())
+            statistic = pairs_for(head, trunk, 4)
+            assert torch.equal(other.eval()(statistic), head(statistic)), options
+
+    def test_same_seed_same_head(self, name: str) -> None:
+        trunk = trunk_for(name)
+        for options in option_grid(name):
+            states = []
+            for _ in range(2):
+                torch.manual_seed(7)
+                states.append(build_head(name, trunk, options).state_dict())
+            assert all(torch.equal(states[0][key], states[1][key]) for key in states[0]), options
+
+    def test_calibration_is_declared(self, name: str) -> None:
+        """A head that says it needs none must not change when it is offered; one that does must, and only buffers."""
+        trunk = trunk_for(name)
+        for options in option_grid(name):
+            head = build_head(name, trunk, options)
+            before, parameters = copy.deepcopy(head.state_dict()), dict(head.named_parameters())
+            head.calibrate(pairs_for(head, trunk, 9, seed=50))
+            moved = {key for key, value in head.state_dict().items() if not torch.equal(before[key], value)}
+            assert bool(moved) == head.needs_calibration, options
+            assert not moved & set(parameters), options
+
+    def test_calibration_is_repeatable_and_ignores_order(self, name: str) -> None:
+        trunk = trunk_for(name)
+        for options in option_grid(name):
+            torch.manual_seed(3)
+            head = build_head(name, trunk, options)
+            if not head.needs_calibration:
+                continue
+            statistic = pairs_for(head, trunk, 9, seed=50)
+            head.calibrate(statistic)
+            first = copy.deepcopy(head.state_dict())
+            head.calibrate(statistic.flip(0))
+            for key, value in head.state_dict().items():
+                torch.testing.assert_close(value, first[key], rtol=1e-6, atol=0.0)
+
+    def test_vmap_over_stacked_heads(self, name: str) -> None:
+        """The cached engine trains the heads of all folds at once."""
+        from torch.func import functional_call, stack_module_state, vmap
+
+        trunk = trunk_for(name)
+        for options in option_grid(name)[:: max(1, len(option_grid(name)) // 12)]:
+            heads = []
+            for seed in range(3):
+                torch.manual_seed(seed)
+                heads.append(build_head(name, trunk, options))
+                heads[-1].calibrate(pairs_for(heads[-1], trunk, 9, seed=50 + seed))
+            statistic = pairs_for(heads[0], trunk, 4)
+            if isinstance(statistic, list) or not list(heads[0].parameters()):
+                continue
+            parameters, buffers = stack_module_state(heads)  # type: ignore[arg-type]
+            stacked = vmap(lambda p, b, h=heads[0], s=statistic: functional_call(h, (p, b), (s,)))(parameters, buffers)
+            expected = torch.stack([head(statistic) for head in heads])
+            torch.testing.assert_close(stacked, expected, rtol=1e-5, atol=1e-6, msg=str(options))
+
+    def test_difference_maps_average_to_the_raw_score(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            if not isinstance(head, MapHead) or options.get("output", "identity") != "identity":
+                continue
+            widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
+            x, y = feature_maps(widths, 3, 1), feature_maps(widths, 3, 2)
+            if head.normalize == "unit":
+                x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
+            differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
+            maps = head.difference_maps(differences)
+            used = differences[len(differences) - len(maps) :]
+            assert [tuple(m.shape) for m in maps] == [(3, 1, *tap.shape[2:]) for tap in used], options
+            mean = torch.stack([m.mean((1, 2, 3)) for m in maps]).mean(0)
+            score = head(torch.cat([d.mean((2, 3)) for d in differences], dim=1))
+            bias = getattr(head, "bias", None)
+            torch.testing.assert_close(
+                mean + (0 if bias is None else bias), score, rtol=1e-4, atol=1e-6, msg=str(options)
+            )
+
+
+def test_the_grid_is_a_grid() -> None:
+    """7 axes of lpips_linear: depth 3, normalize 2, weights 2, bias 2, output 4, scale 2."""
+    assert len(option_grid("lpips_linear")) == 3 * 2 * 2 * 2 * 4 * 2

@@ -1,0 +1,71 @@
+"""The code in the documentation runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), flags=re.S)
+
+USE = """
+import sys
+import torch
+from registry import BACKBONES, HEADS, load_plugins
+from backbones import build_backbone
+from heads import build_head
+from heads.statistics import pool, squared_differences
+
+load_plugins(sys.argv[1:])
+trunk = build_backbone("two_layers", {"width": 8})
+head = build_head("top_stage", trunk, {"start": 0.2})
+x, y = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+features = trunk.features(x)
+assert [f.shape[1] for f in features] == [8, 16]
+assert [32 // f.shape[2] for f in features] == list(trunk.strides)
+assert trunk.embed(x).shape == (2, 16)
+assert not trunk.state_dict(), "frozen weights in the state dict"
+score = head(pool(squared_differences(features, trunk.features(y), head.normalize)))
+assert score.shape == (2,) and bool((score > 0).all())
+assert bool((head(pool(squared_differences(features, features, head.normalize))) == 0).all())
+"""
+
+
+def test_plugins_of_the_documentation_work(tmp_path: Path) -> None:
+    assert len(BLOCKS) == 2
+    files = []
+    for index, block in enumerate(BLOCKS):
+        assert len(block.strip().splitlines()) < 30, "the documentation promises plugins of under 30 lines"
+        files.append(tmp_path / f"documented_plugin_{index}.py")
+        files[-1].write_text(block)
+    done = subprocess.run([sys.executable, "-c", USE, *map(str, files)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["experiments.md", "plugins.md"])
+def test_yaml_of_the_documentation_is_yaml(name: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(), flags=re.S)
+    assert blocks
+    for block in blocks:
+        assert isinstance(yaml.safe_load(block), dict)
+
+
+def test_documented_experiment_passes_the_check(tmp_path: Path) -> None:
+    """The long example names only keys that exist."""
+    from engine.check import check_config
+    from engine.config import expand, load_experiment
+
+    block = re.search(r"```yaml\n(extends.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
+    assert block is not None
+    (tmp_path / "base.yaml").write_text((ROOT / "experiments" / "base.yaml").read_text())
+    (tmp_path / "x.yaml").write_text(block[1])
+    config = load_experiment(
+        tmp_path / "x.yaml", ["plugins=[]", "trainer.devices=1", "trainer.accelerator=cpu", "trainer.strategy=auto"]
+    )
+    variants = expand(config, "x.yaml")
+    assert len(variants) == 2 * 3 * 3
+    for variant in variants:
+        check_config(variant.config)
