@@ -154,6 +154,10 @@ class Registry(Generic[T]):
             raise RegistryError(message)
         return self._entries[name]
 
+    def registered(self) -> list[Entry[T]]:
+        """What is registered up to now, without importing anything."""
+        return [self._entries[name] for name in sorted(self._entries)]
+
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell pattern, sorted."""
         self._load_room()
@@ -191,7 +195,7 @@ class Registry(Generic[T]):
                 importlib.import_module(module.name)
             except ImportError as error:  # an optional library is absent: the rest of the room still works
                 self.failures[module.name] = str(error)
-        _load_entry_points()
+        load_entry_points()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -240,7 +244,12 @@ def load_plugins(plugins: Sequence[str], base: Path | None = None) -> None:
 _entry_points_loaded = False
 
 
-def _load_entry_points() -> None:
+def load_entry_points() -> None:
+    """Import what installed packages announce, once.
+
+    Raises:
+        RegistryError: an installed plugin that fails to import.
+    """
     global _entry_points_loaded
     if _entry_points_loaded:
         return

@@ -17,6 +17,9 @@ from registry import BACKBONES, UserError, did_you_mean
 _BLOCK = re.compile(r"^(layer\d+\.\d+|stages\.\d+\.(blocks\.)?\d+)$")
 
 
+@BACKBONES.register(
+    "timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models"
+)
 class TimmBackbone(Backbone):
     """A timm model's own stages (`forward_intermediates`); a ViT's "stages" are the token maps of its blocks."""
 
@@ -135,11 +138,6 @@ def _block_channels(blocks: list[nn.Module]) -> list[int]:
             return []
         widths.append(convolutions[-1].out_channels)
     return widths
-
-
-BACKBONES.register(
-    "timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models"
-)(TimmBackbone)
 
 
 @BACKBONES.register(

@@ -51,7 +51,10 @@ def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
         UserError: one line with the file, the key and the fix.
     """
     config = load_experiment(file, overrides)
-    load_plugins(config["plugins"])
+    try:
+        load_plugins(config["plugins"])
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
     variants = expand(config, str(file))
     for number, variant in enumerate(variants, start=1):
         try:

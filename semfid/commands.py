@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from registry import REGISTRIES, UserError, did_you_mean, load_plugins
+from registry import REGISTRIES, UserError, did_you_mean, load_entry_points, load_plugins
+from semfid.listing import listing
 
 
 def ablate(arguments: argparse.Namespace) -> int:
@@ -86,18 +87,15 @@ def list_registered(arguments: argparse.Namespace) -> int:
         raise UserError(
             f"no kind '{arguments.kind}'{did_you_mean(arguments.kind, REGISTRIES)} (there are: {', '.join(REGISTRIES)})"
         )
-    root = str(Path(__file__).resolve().parent.parent) + "/"
-    for kind, registry in REGISTRIES.items():
+    load_entry_points()
+    for kind in REGISTRIES:
         if arguments.kind not in (None, kind):
             continue
         print(f"{kind}:")
-        for entry in registry.describe():
-            print(f"  {entry.name}: {entry.summary}")
-            print(f"      {entry.signature() or 'no keywords'}")
-            source = f"after {entry.source}; " if entry.source else ""
-            print(f"      {source}{entry.location.replace(root, '')}")
-        for module, reason in registry.failures.items():
-            print(f"  ({module} could not be imported: {reason})")
+        for row in listing(kind):
+            print(f"  {row.name}: {row.summary}")
+            print(f"      {row.keywords or 'no keywords'}")
+            print(f"      {f'after {row.source}; ' if row.source else ''}{row.location}")
     return 0
 
 

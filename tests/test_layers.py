@@ -20,7 +20,7 @@ FLOORS: dict[str, int] = {
 }
 APART = "user_study"  # shares only the pair table with the rest; only the command line starts it
 APART_MAY_IMPORT = {"pairs", "registry"}
-ABOVE = {"tests", "benchmarks"}  # may import anything; nobody may import them
+ABOVE = {"tests", "benchmarks", "assets"}  # scripts: may import anything; nobody may import them
 NO_CODE = {"docs", "experiments", "runs", "data", "build", "dist", "node_modules"}
 
 
@@ -78,7 +78,7 @@ def wrong_arrows(root: Path) -> list[str]:
 def fault(room: str, target: str) -> str:
     """Why `room` must not import `target`; empty where it may."""
     if target in ABOVE:
-        return "nothing imports tests or benchmarks"
+        return "nothing imports tests, benchmarks or assets"
     if room == APART:
         return "" if target in APART_MAY_IMPORT else "user_study imports only pairs and registry"
     if target == APART:

@@ -252,7 +252,7 @@ def test_a_limit_that_is_too_small_is_named_or_harmless(
     data = _data(table)
     monkeypatch.setattr(engine.extract, "FLUSH_BYTES", 2000)
     monkeypatch.setattr(engine.extract, "IMAGES_PER_PASS", 4)
-    with pytest.raises(UserError, match="cache.max_gb is too small"):
+    with pytest.raises(UserError, match=r"cache\.max_gb is too small"):
         _run(data, [STATISTICS[0]], StatisticsCache(tmp_path, 3000))
 
 

@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "engine"))
 
-from run_support import plugin_files, scene_folder, write_experiment  # noqa: E402
+from run_support import plugin_files, scene_folder, write_experiment
 
 __all__ = ["plugin_files", "scene_folder", "write_experiment"]

@@ -86,7 +86,7 @@ def test_linear_heads(name: str, unit: bool, depth: int, output: str) -> None:
 @pytest.mark.parametrize("name", ["lpips_linear", "lpips_linear_shared"])
 @pytest.mark.parametrize("depth", [0, 2])
 def test_scale_train(name: str, depth: int) -> None:
-    """score = mean_l mean_c ( w_lc mean_hw(d_lc) / rms_lc ): by hand from six training pairs."""
+    """mean_l mean_c ( w_lc mean_hw(d_lc) / (rms_lc + mean_c rms_lc) ): by hand from six training pairs."""
     trunk = EVEN if name.endswith("shared") else TRUNK
     generator = torch.Generator().manual_seed(0)
     training = torch.rand(6, sum(trunk.channels), generator=generator) * torch.logspace(-4, 3, sum(trunk.channels))
@@ -102,19 +102,24 @@ def test_scale_train(name: str, depth: int) -> None:
         for width in used:
             if name.endswith("shared"):
                 index = 0
+            rms = [
+                math.sqrt(sum(pair[position + channel] ** 2 for pair in training.tolist()) / 6)
+                for channel in range(width)
+            ]
             total = 0.0
-            for _ in range(width):
-                rms = math.sqrt(sum(pair[position] ** 2 for pair in training.tolist()) / 6)
-                total += weight[index] * row[position] / rms
+            for channel in range(width):
+                total += weight[index] * row[position] / (rms[channel] + sum(rms) / width)
                 position, index = position + 1, index + 1
             of_taps.append(total / width)
         expected.append(sum(of_taps) / len(of_taps))
     torch.testing.assert_close(head(tested), torch.tensor(expected), rtol=1e-5, atol=1e-6)
 
 
-def test_scale_train_makes_units_of_channels_irrelevant() -> None:
-    """Channels that are a million times larger give the same head, score and first gradient."""
-    factor = torch.logspace(-3, 6, sum(TRUNK.channels))
+def test_scale_train_makes_units_of_stages_irrelevant() -> None:
+    """A stage that is a million times larger gives the same head, score and first gradient."""
+    factor = torch.cat(
+        [torch.full((width,), unit) for width, unit in zip(TRUNK.channels, (1e-3, 1.0, 1e6), strict=True)]
+    )
     training = torch.rand(8, sum(TRUNK.channels), generator=torch.Generator().manual_seed(1))
     scores, gradients = [], []
     for unit in (torch.ones_like(factor), factor):
@@ -137,6 +142,17 @@ def test_scale_train_on_a_dead_channel() -> None:
     score = head(training)
     (gradient,) = torch.autograd.grad(score.sum(), list(head.parameters()))
     assert score.isfinite().all() and gradient.isfinite().all() and gradient[-2] == 0
+    alive = training.clone()
+    alive[:, -2] = training[:, -1]  # dead on the training pairs, as alive as its neighbour on others
+    assert (head(alive) - score).abs().max() < 0.5, "its untrained weight does not take over"
+
+
+def test_scale_train_on_a_dead_stage() -> None:
+    training = torch.rand(5, sum(TRUNK.channels))
+    training[:, : TRUNK.channels[0]] = 0.0
+    head = build_head("lpips_linear", TRUNK, {"depth": 2, "scale": "train"})
+    head.calibrate(training)
+    assert head(training).isfinite().all() and (head.scale > 0).all()  # type: ignore[union-attr, operator]
 
 
 @pytest.mark.parametrize("name", ["pooled_mlp", "embedding_mlp"])

@@ -1,0 +1,205 @@
+"""Every YAML of experiments/ runs for a few steps: same code, shrunken data, no hub."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image, ImageFilter
+from run_support import ROOT, run_folders
+
+from engine.ablation import read_sweep
+from semfid.cli import main
+
+EXPERIMENTS = sorted(path for path in (ROOT / "experiments").glob("*.yaml") if path.stem != "base")
+TRUNKS = ROOT / "assets" / "trunks"
+
+
+@pytest.fixture(autouse=True)
+def in_the_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of the YAMLs are relative to the clone; no hub is reached."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
+    """HQ/<photo>.jpg, SR/<model>_<photo>.png that hold JPEG, and the answers of several people."""
+    rng = np.random.default_rng(0)
+    (folder / "HQ").mkdir(parents=True)
+    (folder / "SR").mkdir()
+    answers = []
+    for photo in photos:
+        image = Image.open(photo).convert("RGB")
+        image.thumbnail((96, 96))
+        image.save(folder / "HQ" / f"{photo.stem}.jpg")
+        for strength, model in enumerate(("BSRGAN", "SwinIR", "SeeSR")):
+            candidate = image.filter(ImageFilter.GaussianBlur(strength * 1.5 + rng.random()))
+            buffer = io.BytesIO()
+            candidate.save(buffer, "JPEG", quality=60)
+            (folder / "SR" / f"{model}_{photo.stem}.png").write_bytes(buffer.getvalue())
+            for user in range(5):
+                said = "Yes" if rng.random() < 0.2 + 0.3 * strength else "No"
+                names = (f"{photo.stem}.jpg", f"{model}_{photo.stem}.png")
+                answers.append([f"user{user}", *names, said, f"2025-03-0{user + 1} 10:00:{len(answers) % 60:02d}"])
+    with open(folder / "answers.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp"])
+        writer.writerows(answers)
+
+
+@pytest.fixture
+def shrink(tmp_path: Path, scene_folder: Path) -> Callable[[Path], list[str]]:
+    """Overrides that leave an experiment its shape and take its size."""
+
+    def overrides(path: Path) -> list[str]:
+        config = yaml.safe_load(path.read_text())
+        sweep: dict[str, list[Any]] = config.get("sweep", {})
+        words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=20"]
+        words += ["data.image_size=64", "trainer.max_epochs=1", "trainer.devices=1", "trainer.accelerator=cpu"]
+        if "seed" in sweep:
+            words.append(f"sweep.seed={sweep['seed'][:1]}")
+        if config["data"]["name"] == "scenes":
+            words += ["data.scenes=12", "data.candidates_per_scene=3", "data.size=64", "data.batch_size=8"]
+            words += [f"data.folder={scene_folder}", "data.split={val: 0.2, test: 0.3}"]
+        return words
+
+    return overrides
+
+
+def _tables(output: Path, name: str) -> pd.DataFrame:
+    folder = output / name
+    for ending in ("csv", "md", "tex"):
+        assert (folder / f"results.{ending}").stat().st_size > 0
+    return pd.read_csv(folder / "results.csv")
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_is_valid_as_it_stands(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMFID_TEST_DATA", os.environ.get("SEMFID_TEST_DATA", "/data"))
+    sweep = read_sweep(path, [])
+    assert sweep.config["name"] == path.stem, "runs lie under the name of the file"
+    assert len({(variant.label, variant.seed) for variant in sweep.variants}) == len(sweep.variants)
+
+
+def test_the_source_document_s_table_is_whole() -> None:
+    sweep = read_sweep(ROOT / "experiments" / "regressor_user_study.yaml", [])
+    cells = {
+        (v.config["model"]["backbone"]["name"], v.config["model"]["head"]["depth"], v.config["model"]["backbone"]["tuning"])
+        for v in sweep.variants
+    }
+    assert cells == {
+        (trunk, depth, tuning)
+        for trunk in ("resnet50_imagenet", "resnet50_clip")
+        for depth in (1, 2, 3)
+        for tuning in ("frozen", "lora", "full")
+    }
+    assert len(sweep.variants) == 3 * len(cells)
+
+
+SPECIAL = {"live_subset", "regressor_user_study"}
+
+
+@pytest.mark.parametrize("path", [p for p in EXPERIMENTS if p.stem not in SPECIAL], ids=lambda path: path.stem)
+def test_experiment_runs(path: Path, shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    assert main(["ablate", str(path), *shrink(path)]) == 0
+    config = yaml.safe_load(path.read_text())
+    rows = 1
+    for key, values in config.get("sweep", {}).items():
+        rows *= 1 if key == "seed" else len(values)
+    table = _tables(tmp_path / "runs", path.stem)
+    assert len(table) == rows + len(config.get("baselines", []))
+    for run in run_folders(tmp_path / "runs"):
+        assert json.loads((run / "status.json").read_text())["state"] == "done"
+
+
+def test_quickstart_uses_the_trained_trunk(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    """Trained and random weights are two variants with two results."""
+    path = ROOT / "experiments" / "quickstart.yaml"
+    words = [*shrink(path), "sweep.model.head=[{name: cosine}]"]
+    assert main(["ablate", str(path), *words]) == 0
+    table = _tables(tmp_path / "runs", "quickstart").set_index("variant")
+    learned = [name for name in table.index if "scenes_resnet" in name or "none" in name]
+    assert len(learned) == 2
+    assert table.loc[learned[0], "mse"] != table.loc[learned[1], "mse"]
+
+
+def test_live_subset(test_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Human scores, real photos, a trunk trained on natural photos, full settings: leave one photo out."""
+    test_data("live_subset"), test_data("trunks")
+    path = ROOT / "experiments" / "live_subset.yaml"
+    words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=50"]
+    words += ["baselines=[psnr]", "trainer.accelerator=cpu", "trainer.devices=1"]
+    sweep = yaml.safe_load(path.read_text())["sweep"]
+    words += [f"sweep.{key}=[{values[0] if 'oc.env' not in str(values[0]) else repr(values[0])}]" for key, values in sweep.items()]
+    assert main(["ablate", str(path), *words]) == 0
+    table = _tables(tmp_path / "runs", "live_subset")
+    learned = table[~table["variant"].str.startswith("psnr")]
+    assert len(learned) == 1
+    assert learned["sources"].item() == 4
+    assert learned["srcc"].item() > 0.93
+    run = next(run for run in run_folders(tmp_path / "runs") if "psnr" not in run.name)
+    predictions = pd.read_csv(run / "predictions.csv")
+    assert predictions.groupby("fold")["source_id"].nunique().tolist() == [1, 1, 1, 1]
+    assert predictions["source_id"].nunique() == 4
+
+
+def _photos(test_data: Callable[[str], Path]) -> list[Path]:
+    return sorted(test_data("koniq_photos").glob("*.jpg"))[:6]
+
+
+@pytest.mark.parametrize("photos", ["real", "rendered"])
+def test_user_study_in_the_author_s_layout(
+    shrink: Callable[[Path], list[str]],
+    test_data: Callable[[str], Path],
+    tmp_path: Path,
+    photos: str,
+) -> None:
+    """All tunings of both trunks' stand-ins, a step each; the ResNet-50s themselves are in tests/backbones."""
+    if photos == "real":
+        files = _photos(test_data)
+    else:
+        from scenes import SceneSetConfig, write_image_folder
+
+        write_image_folder(tmp_path / "scenes", SceneSetConfig(scenes=6, size=64))
+        files = sorted((tmp_path / "scenes").rglob("*.png"))[:6]
+    assert len(files) == 6
+    study = tmp_path / "study"
+    _in_author_s_layout(study, files)
+    path = ROOT / "experiments" / "regressor_user_study.yaml"
+    words = [
+        *shrink(path),
+        f"data.answers={study / 'answers.csv'}",
+        f"data.references={study / 'HQ'}",
+        f"data.candidates={study / 'SR'}",
+        "data.workers=0",
+        "data.image_size=32",
+        "data.split={by: source, folds: 2, val: 0.3}",
+        "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}",
+        "baselines=[psnr]",
+        "sweep={}",
+        "sweep.model.backbone.model=[test_resnet, test_byobnet]",
+        "sweep.model.head.depth=[1, 3]" if photos == "rendered" else "sweep.model.head.depth=[2]",
+        "sweep.model.backbone.tuning=[frozen, lora, full]" if photos == "real" else "sweep.model.backbone.tuning=[frozen]",
+    ]
+    assert main(["ablate", str(path), *words]) == 0
+    table = _tables(tmp_path / "runs", "regressor_user_study")
+    assert len(table) == (6 if photos == "real" else 4) + 1
+    assert (table["n"] == 18).all() and (table["sources"] == 6).all()
+    answers = pd.read_csv(study / "answers.csv")
+    rates = answers.groupby("Super Resolution Image")["Answer"].apply(lambda said: (said == "Yes").mean())
+    for run in run_folders(tmp_path / "runs"):
+        predictions = pd.read_csv(run / "predictions.csv")
+        expected = [rates[f"{pair}.png"] for pair in predictions["pair_id"]]
+        np.testing.assert_allclose(predictions["difference"], expected)
+        assert set(predictions["origin"]) == {"BSRGAN", "SwinIR", "SeeSR"}
+        assert predictions.groupby("source_id")["fold"].nunique().eq(1).all()
+    assert "noise ceiling" in (tmp_path / "runs" / "regressor_user_study" / "results.md").read_text()
