@@ -7,7 +7,7 @@ and transparent images all become RGB.
 from __future__ import annotations
 
 import hashlib
-import warnings
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -40,19 +40,21 @@ def read_image(path: str | Path) -> Image.Image:
     """
     path = Path(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
-                image = ImageOps.exif_transpose(file)
-                image.load()
-                return _to_rgb(image)
+        with Image.open(path) as file:
+            if file.width * file.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow itself only warns
+                raise ImageError(
+                    f"{path} is too large to decode safely ({file.width}x{file.height} pixels); scale it down first"
+                )
+            image = ImageOps.exif_transpose(file)
+            image.load()
+            return _to_rgb(image)
     except FileNotFoundError as error:
         raise ImageError(
             f"no image {path}; check the path in the pair table (relative to the table's folder)"
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not an image that Pillow can read; replace it or drop the pair") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large to decode safely: {error}; scale it down first") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's decoders raise all of these on bad files
         raise ImageError(
@@ -63,7 +65,8 @@ def read_image(path: str | Path) -> Image.Image:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):
         wide = np.asarray(image).astype(np.int64)
-        shift = 8 if wide.max(initial=0) > 255 else 0
+        # 32-bit files say nothing of their range: small values are 8-bit ones
+        shift = 0 if image.mode == "I" and wide.max(initial=0) <= 255 else 8
         image = Image.fromarray(np.clip(wide >> shift, 0, 255).astype(np.uint8))
     elif image.mode == "F":
         image = Image.fromarray(np.clip(np.asarray(image) * 255.0 + 0.5, 0, 255).astype(np.uint8))

@@ -218,6 +218,7 @@ def _check_votes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     rate = frame["yes_votes"] / frame["votes"]
     if "difference" not in frame.columns:
         return frame.assign(difference=rate)
+    frame = frame.assign(difference=frame["difference"].fillna(rate))
     apart = (frame["difference"] - rate).abs() > 1e-3
     if apart.any():
         raise PairTableError(

@@ -84,7 +84,7 @@ class SplitConfig:
 def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[Part]]:
     """Apply a split; the table that comes back has the column split or fold.
 
-    A table that brings a column `split` (or `fold`) keeps it, unless the YAML asks for folds of its own.
+    A table that brings a column `fold` keeps it; one that brings `split` keeps that, unless the YAML asks for folds.
     """
     columns = table.frame.columns
     if config.file is not None:
@@ -97,14 +97,20 @@ def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[
     if "fold" in table.frame.columns and (config.folds is not None or "split" not in table.frame.columns):
         return table, _fold_parts(table, config)
     side = table.frame["split"].to_numpy()
+    absent = [name for name in ("train", "test") if name not in side]
+    if absent:
+        raise UserError(f"{table.name}: no pair has split '{absent[0]}'; correct the column, or set data.split.folds")
     train, val, test = (np.flatnonzero(side == name) for name in SPLITS)
-    if len(train) == 0:
-        raise UserError(f"{table.name}: no pair has split 'train'")
     return table, [Part(0, train, val, test)]
 
 
 def _fold_parts(table: PairTable, config: SplitConfig) -> list[Part]:
     fold = table.frame["fold"].to_numpy()
+    own = len(set(fold.tolist()))
+    if config.folds not in (None, -1, own):
+        raise UserError(
+            f"data.split.folds is {config.folds}, but {table.name} has a column fold with {own} folds; remove one of the two"
+        )
     groups = table.frame["source_id" if config.by == "source" else "pair_id"].to_numpy()
     parts = []
     for index, value in enumerate(sorted(set(fold.tolist()))):

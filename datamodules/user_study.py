@@ -107,7 +107,9 @@ def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
         rows = rows[~rows["User Code"].isin(exclude_users)]
         if "Timestamp" in rows.columns:
             rows = rows.sort_values("Timestamp", kind="stable")
-        rows = rows.drop_duplicates(["User Code", "candidate"], keep="last")
+        # without a code nobody can be told apart: such answers count one by one
+        known = rows["User Code"].str.strip() != ""
+        rows = rows[~known | ~rows.duplicated(["User Code", "candidate"], keep="last")]
     votes = rows.groupby("candidate", sort=True)["yes"].agg(yes_votes="sum", votes="count").reset_index()
     if len(votes) == 0:
         raise UserError(f"data.answers: {path} has no answer left after data.exclude_users")

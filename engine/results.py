@@ -32,7 +32,7 @@ from evaluation.tables import Row
 from pairs import write_atomically
 from registry import UserError
 
-WITH_INTERVAL = ("srcc", "krcc", "plcc", "plcc_logistic", "rmse", "mse", "mae")
+WITH_INTERVAL = ("srcc", "plcc", "plcc_logistic", "rmse", "mse", "mae")
 
 COLUMNS = (
     Column("variant", "variant"),
@@ -64,7 +64,7 @@ def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dic
     label, score, source, pair = _columns(predictions)
     pooled = figures(label, score, source, pair)
     resamples = Resamples.draw(source, int(evaluation["bootstraps"]), 0)
-    samples = bootstrap_figures(label, score, resamples)
+    samples = bootstrap_figures(label, score, resamples, krcc=False)  # the table has KRCC's interval
     content: dict[str, Any] = {
         "pooled": pooled.as_dict(),
         "interval": {name: interval(samples[name], evaluation["level"]) for name in WITH_INTERVAL if name in samples},
@@ -75,7 +75,7 @@ def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dic
     if len(set(folds.tolist())) > 1:
         content["folds"] = {str(fold): values for fold, values in fold_spread(label, score, folds).items()}
     if evaluation["by_origin"] and "origin" in predictions.columns:
-        groups = by_group(label, score, source, pair, predictions["origin"].astype(str).to_numpy())
+        groups = by_group(label, score, source, pair, predictions["origin"].astype(str).to_numpy(), logistic=False)
         content["origin"] = {name: found.as_dict() for name, found in groups.items()}
     return content
 
@@ -189,16 +189,19 @@ def _origin_rows(
         runs = by_label[name]
         if not evaluation["by_origin"] or "origin" not in runs[0].predictions.columns:
             continue
-        found = [by_group(*_columns(run.predictions), run.predictions["origin"].astype(str).to_numpy()) for run in runs]
+        found = [
+            by_group(*_columns(run.predictions), run.predictions["origin"].astype(str).to_numpy(), logistic=False)
+            for run in runs
+        ]
+        labels = runs[0].predictions.groupby("origin")["difference"].mean()
         for origin in found[0]:
             seeds = [groups[origin] for groups in found]
             constant = any(figure.constant for figure in seeds)
             row: dict[str, Any] = {"variant": name, "origin": origin, "n": seeds[0].n, "sources": seeds[0].sources}
-            row["difference"] = float(runs[0].predictions.groupby("origin")["difference"].mean()[origin])
+            row["difference"] = float(labels[origin])
             for figure in ("srcc", "mse"):
-                row[figure] = Cell(
-                    float(np.mean([getattr(s, figure) for s in seeds])), note="constant" if constant else ""
-                )
+                mean = float(np.mean([getattr(seed, figure) for seed in seeds]))
+                row[figure] = Cell(mean, note="constant" if constant else "")
             rows.append(row)
     return rows
 

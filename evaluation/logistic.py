@@ -70,6 +70,21 @@ def _residual(position_and_width: FloatArray, z: FloatArray, y: FloatArray) -> F
     return np.asarray(intercept + slope * share - y, dtype=np.float64)
 
 
+def _jacobian(position_and_width: FloatArray, z: FloatArray, y: FloatArray) -> FloatArray:
+    """Derivative of `_residual`, (n, 2), the plateaus projected out (Kaufman's form of variable projection, 1975)."""
+    narrowing = np.exp(-position_and_width[1])
+    scaled = (z - position_and_width[0]) * narrowing
+    share = special.expit(scaled)
+    slope = _plateaus(share, y)[1] * share * (1.0 - share)
+    columns = np.stack([-slope * narrowing, -slope * scaled], axis=1)
+    columns -= columns.mean(axis=0)
+    centred = share - share.mean()
+    power = float(centred @ centred)
+    if power > 1e-24 * share.size:
+        columns -= np.outer(centred, centred @ columns / power)
+    return np.asarray(columns, dtype=np.float64)
+
+
 def _error(mapping: Logistic, x: FloatArray, y: FloatArray) -> float:
     return float(np.sum((mapping(x) - y) ** 2))
 
@@ -99,7 +114,8 @@ def _refine(x: FloatArray, y: FloatArray, middle: float, spread: float) -> list[
     fits = []
     for start in starts[:STARTS_REFINED]:
         inside = np.clip(start, lower + 1e-6, upper - 1e-6)
-        found = optimize.least_squares(_residual, inside, bounds=(lower, upper), args=(z, y), max_nfev=200)
+        with np.errstate(invalid="ignore"):  # a start without any slope: its step is 0 * inf, and it ends where it is
+            found = optimize.least_squares(_residual, inside, _jacobian, bounds=(lower, upper), args=(z, y), max_nfev=200)
         width = float(np.exp(found.x[1]))
         intercept, slope = _plateaus(special.expit((z - found.x[0]) / width), y)
         b3, b4 = middle + spread * float(found.x[0]), spread * width

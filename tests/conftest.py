@@ -19,6 +19,12 @@ hypothesis.settings.register_profile("semfid", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("semfid")
 
 
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Every test starts from the same random state, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def test_data() -> Callable[[str], Path]:
     """Path of a folder of the real test data; skips the test where SEMFID_TEST_DATA does not lead to it."""

@@ -189,6 +189,18 @@ class TestKeywords:
             sized_room.check("sized", {"depth": 3, **keywords})
         assert part in message(error) and "gadget 'sized'" in message(error)
 
+    @pytest.mark.parametrize(("value", "fits"), [(1, True), (3, True), (True, False), (1.0, False), ("1", False)])
+    def test_choices_are_of_their_type(self, gadgets: Registry[Any], value: Any, fits: bool) -> None:
+        def stage(which: Literal[1, 3] = 1) -> int:
+            return which
+
+        gadgets.register("stage", summary="x")(stage)
+        if fits:
+            assert gadgets.build("stage", which=value) == value
+        else:
+            with pytest.raises(RegistryError, match="should be one of 1, 3"):
+                gadgets.check("stage", {"which": value})
+
     def test_unknown_keyword_is_refused_before_anything_is_built(self, gadgets: Registry[Any]) -> None:
         built = []
         gadgets.register("x", summary="x")(lambda depth=1, width=2: built.append(1))

@@ -35,7 +35,7 @@ _TOWERS: dict[str, dict[str, Any]] = {
 }
 
 TINY: dict[str, list[dict[str, Any]]] = {
-    "timm": [{"model": "test_resnet"}, {"model": "test_vit"}, {"model": "test_convnext"}, {"model": "resnet18"}],
+    "timm": [{"model": "test_resnet"}, {"model": "test_vit"}, {"model": "test_convnext"}],
     "open_clip": [{"model": name} for name in _TOWERS],
 }
 

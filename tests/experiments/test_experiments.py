@@ -138,8 +138,8 @@ def test_live_subset(test_data: Callable[[str], Path], tmp_path: Path) -> None:
     path = ROOT / "experiments" / "live_subset.yaml"
     words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=50"]
     words += ["baselines=[psnr]", "trainer.accelerator=cpu", "trainer.devices=1"]
-    sweep = yaml.safe_load(path.read_text())["sweep"]
-    words += [f"sweep.{key}=[{values[0] if 'oc.env' not in str(values[0]) else repr(values[0])}]" for key, values in sweep.items()]
+    for key, values in yaml.safe_load(path.read_text())["sweep"].items():
+        words.append(f"sweep.{key}=[{json.dumps(values[0])}]")
     assert main(["ablate", str(path), *words]) == 0
     table = _tables(tmp_path / "runs", "live_subset")
     learned = table[~table["variant"].str.startswith("psnr")]

@@ -24,7 +24,10 @@ def test_listing_equals_registry(kind: str) -> None:
 
 
 def test_listing_imports_nothing_heavy() -> None:
-    code = "import sys; from semfid.cli import main; main(['list']); print([m for m in ('torch', 'lightning') if m in sys.modules])"
+    code = (
+        "import sys; from semfid.cli import main; main(['list']); "
+        "print([m for m in ('torch', 'lightning') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
     assert "lpips_linear" in done.stdout and "resnet50_clip" in done.stdout
