@@ -133,9 +133,9 @@ class Registry(Generic[T]):
                     f"{self.kind} '{name}' has no keyword '{key}'{did_you_mean(key, entry.keywords)} (it takes: {known})"
                 )
             annotation = entry.keywords[key].annotation
-            if not _fits(value, annotation):
+            if not fits(value, annotation):
                 raise RegistryError(
-                    f"{self.kind} '{name}': {key}={value!r} should be {_describe_type(annotation)}"
+                    f"{self.kind} '{name}': {key}={value!r} should be {describe_type(annotation)}"
                     f"{_literal_hint(value, annotation)}"
                 )
         for key, parameter in entry.keywords.items():
@@ -274,7 +274,7 @@ def _location(factory: Callable[..., Any]) -> str:
         return getattr(factory, "__module__", "?")
 
 
-def _fits(value: Any, annotation: Any) -> bool:
+def fits(value: Any, annotation: Any) -> bool:
     """Whether a YAML value fits an annotation; what a YAML cannot spell is left to the factory."""
     if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, str):
         return True
@@ -283,7 +283,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in arguments)
     if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in arguments)
+        return any(fits(value, option) for option in arguments)
     if annotation is None or annotation is type(None):
         return value is None
     if annotation is float:
@@ -295,19 +295,19 @@ def _fits(value: Any, annotation: Any) -> bool:
     kind = origin or annotation
     if kind in (list, tuple, Sequence):
         inner = [argument for argument in arguments if argument is not Ellipsis]
-        return isinstance(value, (list, tuple)) and (len(inner) != 1 or all(_fits(item, inner[0]) for item in value))
+        return isinstance(value, (list, tuple)) and (len(inner) != 1 or all(fits(item, inner[0]) for item in value))
     if kind in (dict, Mapping):
         return isinstance(value, Mapping) and (
-            len(arguments) != 2 or all(_fits(item, arguments[1]) for item in value.values())
+            len(arguments) != 2 or all(fits(item, arguments[1]) for item in value.values())
         )
     return True
 
 
-def _describe_type(annotation: Any) -> str:
+def describe_type(annotation: Any) -> str:
     if typing.get_origin(annotation) is Literal:
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
     if typing.get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(_describe_type(option) for option in typing.get_args(annotation))
+        return " or ".join(describe_type(option) for option in typing.get_args(annotation))
     if annotation is type(None):
         return "null"
     return (

@@ -22,8 +22,8 @@ from registry import (
     LOSSES,
     METRICS,
     UserError,
-    _describe_type,
-    _fits,
+    describe_type,
+    fits,
     did_you_mean,
 )
 
@@ -101,8 +101,8 @@ def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
                 f"trainer: lightning.Trainer has no keyword '{key}'" + (f"; did you mean {close}?" if close else "")
             )
         annotation = inspect.signature(L.Trainer).parameters[key].annotation
-        if not _fits(keywords[key], annotation):
-            raise UserError(f"trainer.{key} is {keywords[key]!r}; it must be {_describe_type(annotation)}")
+        if not fits(keywords[key], annotation):
+            raise UserError(f"trainer.{key} is {keywords[key]!r}; it must be {describe_type(annotation)}")
     epochs = keywords.get("max_epochs", 1)
     if epochs is not None and epochs < 1 and epochs != -1:
         raise UserError(f"trainer.max_epochs is {epochs}; it must be at least 1")

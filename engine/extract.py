@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from backbones import Backbone
 from datamodules.base import PairDataModule
 from engine.cache import CacheKey, StatisticsCache
-from engine.progress import Advance, is_rank_zero
+from engine.progress import Advance
 from heads import Head
 from heads.contract import Consumes, Normalize, Taps
 from heads.statistics import pool, squared_differences
@@ -325,7 +325,8 @@ def extract(
     if trainer.world_size > 1 and cache is None:
         raise UserError("cache.enabled: false needs a single device; several processes meet in the cache")
     found = {statistic: _lookup(cache, keys[statistic], entries[statistic]) for statistic in statistics}
-    if not all(hit.all() for hit, _ in found.values()) or not is_rank_zero():
+    # several processes meet even where nothing is missing: each has looked by itself, and rank 0 may have seen less
+    if not all(hit.all() for hit, _ in found.values()) or trainer.world_size > 1:
         with contextlib.ExitStack() as locks:
             if cache is not None and trainer.world_size == 1:
                 for key in sorted(keys.values(), key=str):
@@ -358,7 +359,7 @@ def _compute(
     distinct: dict[tuple[str, str], int] = {}
     for row in sorted(rows):
         distinct.setdefault(pairs[row], row)
-    if not distinct and is_rank_zero():
+    if not distinct and trainer.world_size == 1:
         return {}
     chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], IMAGES_PER_PASS)
     sink = _Sink(cache, keys)
