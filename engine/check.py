@@ -23,8 +23,8 @@ from registry import (
     METRICS,
     UserError,
     describe_type,
-    fits,
     did_you_mean,
+    fits,
 )
 
 OURS = (
@@ -150,5 +150,6 @@ def quiet_lightning() -> None:
         ".*barrier.*",
         ".*custom batch sampler.*",
         ".*predict returned None.*",
+        ".*Total length of `DataLoader`.*",
     ):
         warnings.filterwarnings("ignore", message)
