@@ -41,7 +41,7 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk
         status = Path(weights).stat()
         content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
-    for plugin in config["plugins"]:
+    for plugin in config.get("plugins", []):
         if Path(plugin).is_file():  # an edited plugin is another plugin
             status = Path(plugin).stat()
             content[f"plugin {Path(plugin).name}"] = _file_digest(plugin, status.st_mtime_ns, status.st_size)

@@ -354,3 +354,13 @@ def test_names_of_runs_are_safe_and_tell_variants_apart() -> None:
     folder = RunFolder.of(Variant(config, choices), "d").path
     assert folder.parent == Path("out/x") and "/" not in folder.name and " " not in folder.name
     assert np.unique([RunFolder.of(Variant(merged(config, {"seed": s}), choices), "d").path.name for s in range(5)]).size == 5
+
+
+def test_an_edited_plugin_file_is_another_run(tmp_path: Path) -> None:
+    plugin = tmp_path / "some_plugin.py"
+    plugin.write_text("A = 1\n")
+    config = {**copy.deepcopy(BASE), "plugins": [str(plugin)]}
+    before = run_hash(config, "d")
+    assert run_hash(config, "d") == before
+    plugin.write_text("A = 22\n")
+    assert run_hash(config, "d") != before
