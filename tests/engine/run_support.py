@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -180,7 +181,13 @@ def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interrupts,
     )
+
+
+def _heed_interrupts() -> None:
+    """Tests that run in the background inherit an ignored SIGINT; the command started here must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def semfid(*arguments: str, timeout: float = 150, **env: str) -> subprocess.CompletedProcess[str]:
