@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from datamodules import to_float
 from datamodules.dataset import EvaluationBatches
 from engine.config import Variant
 from engine.progress import progress
-from engine.run import Workbench, finish_run, prediction_table
+from engine.run import Workbench, carry_out, prediction_table
 from engine.run_folder import RunFolder
 from lightning_modules.global_regressor import named
 from registry import METRICS
@@ -33,29 +33,30 @@ def baseline_variant(
 
 
 def run_baseline(variant: Variant, bench: Workbench) -> RunFolder:
-    """Score the test pairs of every part, unless that is done."""
+    """Score the test pairs of every part, unless that is done.
+
+    Raises:
+        UserError: as `engine.run.carry_out`.
+    """
     folder = RunFolder.of(variant, bench.data_hash(variant.config))
     if folder.state == "done":
         return folder
-    with folder.held():
-        folder.set_state("running")
-        folder.write_yaml("config.yaml", {**variant.config, "choices": variant.choices})
-        start = time.monotonic()
-        data = bench.data(variant.config)
-        name, keywords = named(variant.config["model"], "baselines")
-        metric = METRICS.build(name, **keywords).eval()
-        columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
-        for part in data.parts:
-            columns["fold"][part.test] = part.index
-        rows = np.flatnonzero(columns["fold"] >= 0)
-        batches = EvaluationBatches(rows, data.loader.batch_size)
-        done = 0
-        with torch.no_grad(), progress(name) as advance:
-            for batch in data.load(batches):
-                images = to_float(batch)
-                columns["predicted"][batch.row.numpy()] = metric(images.reference, images.candidate).double().numpy()
-                done += len(batch.row)
-                advance(done, len(rows))
-        facts = {"fit": "training-free", "wall_s": round(time.monotonic() - start, 3)}
-        finish_run(variant, bench, folder, prediction_table(data, columns), facts)
-    return folder
+    return carry_out(variant, bench, folder, variant.label, lambda: _score(variant, bench))
+
+
+def _score(variant: Variant, bench: Workbench) -> tuple[pd.DataFrame, dict[str, Any]]:
+    data = bench.data(variant.config)
+    name, keywords = named(variant.config["model"], "baselines")
+    metric = METRICS.build(name, **keywords).eval()
+    columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
+    for part in data.parts:
+        columns["fold"][part.test] = part.index
+    rows = np.flatnonzero(columns["fold"] >= 0)
+    done = 0
+    with torch.no_grad(), progress(name) as advance:
+        for batch in data.load(EvaluationBatches(rows, data.loader.batch_size)):
+            images = to_float(batch)
+            columns["predicted"][batch.row.numpy()] = metric(images.reference, images.candidate).double().numpy()
+            done += len(batch.row)
+            advance(done, len(rows))
+    return prediction_table(data, columns), {"fit": "training-free"}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -377,8 +378,6 @@ def _compute(
 
 
 def _lookup(cache: StatisticsCache | None, key: CacheKey, entries: Sequence[bytes]) -> tuple[Any, Tensor | None]:
-    import numpy as np
-
     return (np.zeros(len(entries), dtype=bool), None) if cache is None else cache.lookup(key, entries)
 
 

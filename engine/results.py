@@ -100,13 +100,20 @@ class Results:
         rows: one per variant, learned ones first, best SRCC first.
         origins: one per variant and origin.
         ceiling: None where the data has no votes.
-        screen: what the terminal shows.
+        notes: how to read the table, one line each.
     """
 
     rows: list[Row]
     origins: list[Row]
     ceiling: Ceiling | None
-    screen: str
+    notes: list[str]
+
+    @property
+    def screen(self) -> str:
+        """What the terminal shows: the columns that fit, and the notes."""
+        shown = [column for column in COLUMNS if column.name in SCREEN]
+        bare = [{**row, "krcc": _bare(row["krcc"]), "plcc": _bare(row["plcc"])} for row in self.rows]
+        return "\n".join([to_markdown(bare, shown), *self.notes])
 
 
 def compare_variants(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> list[Results]:
@@ -146,7 +153,7 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
     )
     table = [rows[name] for name in ranking]
     return Results(
-        table, _origin_rows(by_label, ranking, evaluation), ceiling, _screen(table, ceiling, evaluation, finished)
+        table, _origin_rows(by_label, ranking, evaluation), ceiling, _notes(table, ceiling, evaluation, finished)
     )
 
 
@@ -217,16 +224,13 @@ ORIGIN_COLUMNS = (
 )
 
 
-def _screen(
+def _notes(
     rows: Sequence[Row], ceiling: Ceiling | None, evaluation: Mapping[str, Any], finished: Sequence[Finished]
-) -> str:
-    shown = [column for column in COLUMNS if column.name in SCREEN]
-    bare = [{**row, "krcc": _bare(row["krcc"]), "plcc": _bare(row["plcc"])} for row in rows]
-    lines = [to_markdown(bare, shown)]
-    lines.append(
+) -> list[str]:
+    lines = [
         f"[low, high]: {evaluation['level']:.0%} interval over {rows[0]['sources']} sources ({evaluation['bootstraps']} "
         f"resamples). *: not distinguishable from the best SRCC (paired by source, Holm, alpha {evaluation['alpha']:g})."
-    )
+    ]
     if ceiling is not None:
         low, high = ceiling.srcc_interval
         lines.append(
@@ -235,7 +239,7 @@ def _screen(
         )
     if any(run.leaky for run in finished):
         lines.append("LEAKY: the split ignores sources (data.split.by: row); pairs of one photo stand on both sides.")
-    return "\n".join(lines)
+    return lines
 
 
 def _bare(cell: Any) -> Any:
@@ -247,10 +251,9 @@ def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
     written = []
     for number, result in enumerate(results):
         suffix = f"_{number + 1}" if len(results) > 1 else ""
-        notes = result.screen.split("\n\n", 1)[-1] if "\n\n" in result.screen else result.screen.rsplit("|\n", 1)[-1]
         files = {
             f"results{suffix}.csv": to_csv(result.rows, COLUMNS),
-            f"results{suffix}.md": f"{to_markdown(result.rows, COLUMNS)}\n{notes.strip()}\n",
+            f"results{suffix}.md": "\n".join([to_markdown(result.rows, COLUMNS), *result.notes, ""]),
             f"results{suffix}.tex": to_latex(result.rows, COLUMNS),
         }
         if result.origins:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,32 @@ def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolde
     if not is_rank_zero():
         _train(variant, bench, folder, title)
         return folder
+    return carry_out(variant, bench, folder, title, lambda: _train(variant, bench, folder, title))
+
+
+def carry_out(
+    variant: Variant,
+    bench: Workbench,
+    folder: RunFolder,
+    title: str,
+    work: Callable[[], tuple[pd.DataFrame, dict[str, Any]]],
+) -> RunFolder:
+    """Hold a run's folder, do the work, save what came of it; the folder's state says how it ended.
+
+    Args:
+        work: gives predictions and facts for the provenance.
+
+    Raises:
+        UserError: another process holds the folder, or whatever is wrong with the work; the state is then ``failed``.
+    """
     with folder.held():
         if folder.state == "done":  # by another process, since the look above
             return folder
         folder.set_state("running")
-        folder.write_yaml("config.yaml", {**config, "choices": variant.choices})
+        folder.write_yaml("config.yaml", {**variant.config, "choices": variant.choices})
         start = time.monotonic()
         try:
-            predictions, facts = _train(variant, bench, folder, title)
+            predictions, facts = work()
             finish_run(variant, bench, folder, predictions, {**facts, "wall_s": round(time.monotonic() - start, 3)})
         except UserError as error:
             folder.set_state("failed", str(error))
