@@ -1,29 +1,23 @@
 """Decoding and resizing of photos: float32 RGB in [0, 1] whatever the file holds.
 
-File endings are not believed: Pillow looks at the content. Orientation tags are applied; grey, palette, CMYK, 16-bit
-and transparent images all become RGB.
+The rules stand in `semfid.runtime.images`, which the wheel carries too; here they raise this project's errors.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from registry import UserError
-
-Resize = Literal["squash", "letterbox", "center_crop", "none"]
-"""How an image becomes S x S. ``squash``: the whole image, aspect ratio given up (default: nothing at the borders is
-lost). ``letterbox``: the whole image, aspect kept, grey bars. ``center_crop``: short side to S, then a crop, which hides
-changes at the borders. ``none``: native size."""
-
-DECODER = "rgb8-exif-white-1"
-"""Name of the decoding rules below; part of every cache key, to be raised when they change."""
+from semfid.runtime import images as runtime
+from semfid.runtime.errors import ImageFileError
+from semfid.runtime.images import DECODER as DECODER
+from semfid.runtime.images import Resize as Resize
+from semfid.runtime.images import resize_image as resize_image
 
 
 class ImageError(UserError):
@@ -31,66 +25,24 @@ class ImageError(UserError):
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """Decode a file to an upright 8-bit RGB image.
-
-    Transparency is laid over white, as a browser on a white page shows it; 16-bit values keep their upper 8 bits.
+    """Decode a file to an upright 8-bit RGB image, as `semfid.runtime.images.read_image`.
 
     Raises:
         ImageError: missing, empty, truncated, or no image at all; names the path.
     """
-    path = Path(path)
     try:
-        with Image.open(path) as file:
-            if file.width * file.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow itself only warns
-                raise ImageError(
-                    f"{path} is too large to decode safely ({file.width}x{file.height} pixels); scale it down first"
-                )
-            image = ImageOps.exif_transpose(file)
-            image.load()
-            return _to_rgb(image)
-    except FileNotFoundError as error:
-        raise ImageError(
-            f"no image {path}; check the path in the pair table (relative to the table's folder)"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is not an image that Pillow can read; replace it or drop the pair") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to decode safely: {error}; scale it down first") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's decoders raise all of these on bad files
-        raise ImageError(
-            f"{path} is corrupt: {str(error) or type(error).__name__}; replace it or drop the pair"
-        ) from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        wide = np.asarray(image).astype(np.int64)
-        # 32-bit files say nothing of their range: small values are 8-bit ones
-        shift = 0 if image.mode == "I" and wide.max(initial=0) <= 255 else 8
-        image = Image.fromarray(np.clip(wide >> shift, 0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        image = Image.fromarray(np.clip(np.asarray(image) * 255.0 + 0.5, 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def resize_image(image: Image.Image, size: int, how: Resize) -> Image.Image:
-    """Bring an RGB image to ``size`` x ``size`` (bicubic with antialiasing); ``none`` returns it as it is."""
-    if how == "none" or (image.size == (size, size)):
-        return image
-    if how == "squash":
-        return image.resize((size, size), Image.Resampling.BICUBIC)
-    if how == "letterbox":
-        return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(128, 128, 128))
-    return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+        return runtime.read_image(path)
+    except ImageFileError as error:
+        raise ImageError(str(error)) from error
 
 
 def load_pixels(path: str | Path, size: int, how: Resize) -> NDArray[np.uint8]:
-    """Read and resize; returns (3, H, W) uint8, so that workers ship a quarter of the bytes of float32."""
-    pixels = np.array(resize_image(read_image(path), size, how))  # (H, W, 3), a writable copy
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, H, W)
+    """Read and resize; returns (3, H, W) uint8, so that workers ship a quarter of the bytes of float32.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
+    return runtime.to_planes(resize_image(read_image(path), size, how))
 
 
 def file_hash(path: str | Path) -> bytes:

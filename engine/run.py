@@ -285,6 +285,8 @@ def finish_run(
             "table_hash": data.table.content_hash(),
             "data_hash": bench.data_hash(config),
             "leaky": data.leaky,
+            "image_size": data.loader.image_size,  # what `semfid score` scores at
+            "resize": data.loader.resize,
             **facts,
         },
     )

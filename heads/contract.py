@@ -73,3 +73,7 @@ class MapHead(Head):
             squared_differences: (B, C_l, H_l, W_l) for every tap of the trunk, shallow to deep.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement difference_maps")
+
+    def finish(self, raw: Tensor) -> Tensor:
+        """From the mean of per-position scores to a difference, element by element; the same turns a map into differences."""
+        return raw

@@ -84,7 +84,9 @@ class _LinearHead(MapHead):
     def forward(self, statistic: Tensor) -> Tensor:
         used = statistic[:, self._start :]  # (B, sum of used C_l)
         # the scale joins the weight, not the statistic: many heads then read one statistic by one matrix product
-        raw = used @ (self._weight() / self.scale) / len(self.used)  # (B,)
+        return self.finish(used @ (self._weight() / self.scale) / len(self.used))  # (B,)
+
+    def finish(self, raw: Tensor) -> Tensor:
         return apply_output(raw if self.bias is None else raw + self.bias, self.output)
 
     def _weight(self) -> Tensor:

@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+RUNTIME = "semfid.runtime"  # inside the package that the wheel carries, below everything; imports nothing of the project
+
 FLOORS: dict[str, int] = {
+    RUNTIME: 0,
     **dict.fromkeys(("registry", "pairs", "images", "batch"), 0),
     **dict.fromkeys(("backbones", "heads", "scenes", "evaluation"), 1),
     **dict.fromkeys(("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "splice", "metrics"), 2),
@@ -30,8 +33,11 @@ def rooms(root: Path) -> dict[str, list[Path]]:
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and not folder.name.startswith(".") and folder.name not in NO_CODE | ABOVE:
             files = sorted(folder.rglob("*.py"))
+            below = [file for file in files if file.relative_to(root).parts[:2] == ("semfid", "runtime")]
+            if below:
+                found[RUNTIME] = below
             if files:
-                found[folder.name] = files
+                found[folder.name] = [file for file in files if file not in below]
     return found
 
 
@@ -50,7 +56,7 @@ def imported(tree: ast.AST) -> list[tuple[int, str]]:
             and isinstance(node.args[0], ast.Constant)
         ):
             names.append((node.lineno, str(node.args[0].value)))
-    return [(line, name.split(".")[0]) for line, name in names]
+    return [(line, RUNTIME if f"{name}.".startswith(f"{RUNTIME}.") else name.split(".")[0]) for line, name in names]
 
 
 def wrong_arrows(root: Path) -> list[str]:
@@ -85,8 +91,10 @@ def fault(room: str, target: str) -> str:
         return "" if room == "semfid" else "only the command line knows user_study"
     if target not in FLOORS:
         return "that room has no floor"
+    if room == RUNTIME:
+        return "the runtime imports nothing of the project"
     if FLOORS[room] == 0:
-        return "" if target == "registry" else "files of floor 0 import only registry"
+        return "" if target in ("registry", RUNTIME) else "files of floor 0 import only registry and the runtime"
     if FLOORS[target] > FLOORS[room]:
         return "an arrow that runs up"
     return "an arrow between rooms of one floor" if FLOORS[target] == FLOORS[room] else ""
@@ -116,6 +124,9 @@ def test_registry_imports_nothing_of_the_project() -> None:
         ),
         ("engine/a.py", "import os, semfid.cli\n", "engine/a.py:1: engine (3) -> semfid (4)"),
         ("pairs.py", "import images\n", "pairs.py:1: pairs (0) -> images (0)"),
+        ("semfid/runtime/a.py", "import registry\n", "semfid/runtime/a.py:1: semfid.runtime (0) -> registry (0)"),
+        ("semfid/runtime/a.py", "from semfid import cli\n", "semfid/runtime/a.py:1: semfid.runtime (0) -> semfid (4)"),
+        ("heads/a.py", "from semfid.cli import main\n", "heads/a.py:1: heads (1) -> semfid (4)"),
         ("registry.py", "import pairs\n", "registry.py:1: registry (0) -> pairs (0)"),
         ("datamodules/a.py", "from metrics import x\n", "datamodules/a.py:1: datamodules (2) -> metrics (2)"),
         ("user_study/a.py", "import images\n", "user_study/a.py:1: user_study (apart) -> images (0)"),
@@ -152,10 +163,10 @@ def test_a_forbidden_import_is_named(tmp_path: Path, file: str, code: str, arrow
 def test_allowed_imports_pass(tmp_path: Path) -> None:
     for file, code in {
         "pairs.py": "from registry import UserError\n",
-        "heads/a.py": "from heads.b import x\nfrom . import b\nimport pairs, images, torch\n",
+        "heads/a.py": "from heads.b import x\nfrom . import b\nimport pairs, images, torch\nfrom semfid.runtime.scorer import S\n",
         "datamodules/a.py": "import scenes, batch\n",
         "engine/a.py": "import evaluation, datamodules, lightning_modules\n",
-        "semfid/a.py": "def f():\n    import engine, user_study\n",
+        "semfid/a.py": "def f():\n    import engine, user_study\nfrom semfid.runtime import scorer\n",
         "user_study/a.py": "import pairs, registry\n",
     }.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)

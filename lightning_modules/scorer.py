@@ -1,0 +1,179 @@
+"""A finished run, ready to score: its trunk, the heads of its folds, and what it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import Tensor, nn
+
+from backbones import Backbone, build_backbone
+from backbones.contract import weights_hash
+from heads import Head, MapHead, build_head
+from heads.statistics import pool, squared_differences, unit_channels
+from lightning_modules.global_regressor import GLOBAL_STATISTICS, named
+from registry import DATAMODULES, UserError, load_plugins
+from semfid.runtime.scorer import Description, Facts, Scorer
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULTS = {"image_size": 224, "resize": "squash"}
+
+
+class RunScorer(Scorer):
+    """Scores with the mean of the heads of a run's folds over one trunk.
+
+    Args:
+        trunk: eval mode; no gradient reaches its weights.
+        heads: one per fold, of one kind.
+        facts: see `semfid.runtime.scorer.Facts`.
+    """
+
+    def __init__(self, trunk: Backbone, heads: Sequence[Head], facts: Facts) -> None:
+        super().__init__()
+        self.trunk, self.heads, self.facts = trunk, nn.ModuleList(heads), facts
+        self.kind = heads[0]
+        self.requires_grad_(False)
+        self.eval()
+
+    def describe(self, images: Tensor) -> Description:
+        if self.kind.consumes == "embeddings":
+            return (self.trunk.embed(images),)  # (B, D)
+        features = self.trunk(images, self.kind.taps)  # one (B, C_l, H_l, W_l) per tap
+        if self.kind.consumes == "pooled_features":
+            return (pool(features),)  # (B, sum C_l)
+        return tuple(unit_channels(tap) if self.kind.normalize == "unit" else tap for tap in features)
+
+    def compare(self, reference: Description, candidate: Description) -> Tensor:
+        if self.kind.consumes == "pooled_squared_differences":
+            # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
+            taps = zip(reference, candidate, strict=True)
+            statistic = torch.cat([pool(squared_differences([x], [y], "none")) for x, y in taps], dim=1)  # (B, sum C_l)
+        else:
+            statistic = torch.stack([reference[0], candidate[0]], dim=1)  # (B, 2, D)
+        statistic = statistic.float()
+        return torch.stack([head(statistic) for head in self.heads]).mean(dim=0)  # (B,)
+
+    def maps(self, reference: Description, candidate: Description) -> Tensor:
+        if not self.facts.gives_maps:
+            return super().maps(reference, candidate)
+        differences = [tap.float() for tap in squared_differences(reference, candidate, "none")]
+        out = []
+        for head in self.heads:
+            assert isinstance(head, MapHead)
+            taps = head.difference_maps(differences)  # one (B, 1, h_l, w_l) per used tap
+            size = taps[0].shape[-2:]  # the finest
+            grown = [F.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps]
+            out.append(head.finish(torch.stack(grown).mean(dim=0)))
+        return torch.stack(out).mean(dim=0)  # (B, 1, h, w)
+
+
+def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
+    """The scorer of a finished run.
+
+    Args:
+        part: the fold whose head is used; None: the mean over all folds' heads.
+
+    Raises:
+        UserError: no finished run, a run that cannot score pairs, trunk weights that are missing or not those that the run
+            was trained on, several folds each with a trunk of its own and no `part`.
+    """
+    folder = Path(folder)
+    config = _config(folder)
+    parts = sorted(folder.glob("part-*.ckpt"), key=lambda path: int(path.stem.split("-")[1]))
+    if not parts:
+        raise UserError(f"{folder} has no part-0.ckpt: it is of a metric that needs no training; use a learned variant")
+    if part is not None:
+        parts = [path for path in parts if path.stem == f"part-{part}"]
+        if not parts:
+            raise UserError(f"{folder} has no part {part}; leave it out to use all folds")
+    load_plugins(config.get("plugins") or [])
+    name, backbone = named(config["model"]["backbone"], "model.backbone")
+    tuning = backbone.get("tuning", "frozen")
+    if tuning != "frozen" and len(parts) > 1:
+        raise UserError(f"{folder}: each of its {len(parts)} folds trained a trunk of its own; choose one by its number")
+    trunk = build_backbone(name, _with_weights(backbone, folder))
+    heads = [_head(config, trunk, path) for path in parts]
+    provenance = json.loads((folder / "provenance.json").read_text())
+    defaults = {key: _default(config["data"], key) for key in DEFAULTS}
+    figures = json.loads((folder / "metrics.json").read_text()).get("pooled", {})
+    facts = Facts(
+        run=f"{folder.resolve().parent.name}/{folder.resolve().name}",
+        weights_hash="",
+        image_size=int(provenance.get("image_size", defaults["image_size"])),
+        resize=provenance.get("resize", defaults["resize"]),
+        fixed_size=_fixed_size(trunk),
+        gives_maps=isinstance(heads[0], MapHead),
+        figures={key: figures[key] for key in ("srcc", "krcc", "plcc", "mse", "n") if key in figures},
+    )
+    scorer = RunScorer(trunk, heads, facts)
+    scorer.facts = Facts(**{**vars(facts), "weights_hash": weights_hash(scorer)})
+    return scorer
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    if not (folder / "status.json").is_file():
+        raise UserError(
+            f"{folder} is not a run folder; give runs/<experiment>/<variant>-<hash>, or a file that `semfid export` wrote"
+        )
+    state = json.loads((folder / "status.json").read_text()).get("state")
+    if state != "done":
+        raise UserError(f"{folder} is not finished (its state is {state}); run its experiment again")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    if "backbone" not in config["model"] or "head" not in config["model"]:
+        raise UserError(f"{folder} is a run of {config['model'].get('name')}, which scores no pairs; use a learned variant")
+    return dict(config)
+
+
+def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The backbone's keywords with weights that can be found from here; a run names them as seen from where it was made."""
+    if backbone.get("tuning") == "full":  # every weight stands in the checkpoint
+        return {**backbone, "pretrained": "none"}
+    given = backbone.get("pretrained", "hub")
+    if not (isinstance(given, str) and (given.endswith((".safetensors", ".pt", ".pth", ".ckpt")) or "/" in given)):
+        return backbone
+    for path in (Path(given), ROOT / given):
+        if path.is_file():
+            return {**backbone, "pretrained": str(path)}
+    raise UserError(f"{folder}: its trunk weights {given} are missing; put the file back, or train the run again")
+
+
+def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
+    name, keywords = named(config["model"]["head"], "model.head")
+    head = build_head(name, trunk, keywords)
+    if head.consumes not in GLOBAL_STATISTICS:
+        raise UserError(f"{path.parent}: head '{name}' consumes {head.consumes}; it gives no score per pair")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if trunk.tuning != "full" and saved["trunk_identity"] != trunk.identity:
+        raise UserError(
+            f"{path.parent} was trained on the trunk {saved['trunk_identity']}, but its weights file now holds "
+            f"{trunk.identity}; restore the file, or train the run again"
+        )
+    both = nn.ModuleDict({"trunk": trunk, "head": head})
+    own = {key: value for key, value in saved["state_dict"].items() if key.startswith(("trunk.", "head."))}
+    both.load_state_dict(own)
+    return head
+
+
+def _default(data: dict[str, Any], key: str) -> Any:
+    name, keywords = named(data, "data")
+    if key in keywords:
+        return keywords[key]
+    parameter = DATAMODULES.get(name).keywords.get(key)
+    return DEFAULTS[key] if parameter is None else parameter.default
+
+
+def _fixed_size(trunk: Backbone) -> bool:
+    """Whether the trunk refuses images of another size than its own: tried, since every family has rules of its own."""
+    refused = 0
+    for side in (64, 96):
+        try:
+            with torch.no_grad():
+                trunk(torch.zeros(1, 3, side, side))
+        except (UserError, RuntimeError, AssertionError, ValueError):
+            refused += 1
+    return refused > 0

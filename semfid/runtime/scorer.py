@@ -1,0 +1,104 @@
+"""The contract of a metric that is ready to score, and what needs nothing but it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semfid.runtime.errors import ScoringError
+from semfid.runtime.images import Resize
+
+SMALLEST = 32  # pixels; the deepest stage of a stride-32 trunk would be empty
+
+Description = tuple[Tensor, ...]
+"""What a trunk makes of B images, ready to be compared: tensors whose first dimension is B."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a scorer is; stands in every file of scores.
+
+    Attributes:
+        run: ``<experiment>/<run folder>``.
+        weights_hash: of trunk and head.
+        image_size: side of the images that it was trained on.
+        resize: how those became square.
+        fixed_size: whether the trunk takes images of `image_size` only.
+        gives_maps: whether `Scorer.maps` is to be had.
+        figures: of the run's test part, such as ``{"srcc": 0.8, "mse": 0.03}``.
+    """
+
+    run: str
+    weights_hash: str
+    image_size: int
+    resize: Resize
+    fixed_size: bool
+    gives_maps: bool
+    figures: dict[str, Any]
+
+
+class Scorer(nn.Module):
+    """A trained metric. Images are (B, 3, H, W) RGB in [0, 1]; differences are (B,), 0 = same meaning.
+
+    `describe` costs nearly everything, so that a reference is described once for all its candidates.
+    """
+
+    facts: Facts
+
+    def describe(self, images: Tensor) -> Description:
+        """Features of each image."""
+        raise NotImplementedError(f"{type(self).__name__} must implement describe")
+
+    def compare(self, reference: Description, candidate: Description) -> Tensor:
+        """Difference of each pair, (B,) float32."""
+        raise NotImplementedError(f"{type(self).__name__} must implement compare")
+
+    def maps(self, reference: Description, candidate: Description) -> Tensor:
+        """Difference per position, (B, 1, h, w), on the grid of the finest stage that the head uses."""
+        raise NotImplementedError(f"{self.facts.run} gives no maps")
+
+    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        """Difference of each pair, (B,)."""
+        return self.compare(self.describe(reference), self.describe(candidate))
+
+    def score_and_map(self, reference: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Differences (B,) and maps (B, 1, H, W) at the size of the images; None where the head gives none."""
+        x, y = self.describe(reference), self.describe(candidate)
+        score = self.compare(x, y)
+        return score, upsampled(self.maps(x, y), reference.shape[-2:]) if self.facts.gives_maps else None
+
+
+def upsampled(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, 1, h, w) maps at the size of the images, (B, 1, H, W)."""
+    return F.interpolate(maps, size=(int(size[0]), int(size[1])), mode="bilinear", align_corners=False)
+
+
+def expanded(description: Description, pairs: int) -> Description:
+    """One image's description for each of `pairs` candidates, without copying it."""
+    return tuple(tensor.expand(pairs, *tensor.shape[1:]) for tensor in description)
+
+
+def check_images(images: Tensor, name: str) -> None:
+    """Refuse what cannot be RGB images in [0, 1].
+
+    Raises:
+        ScoringError: not (B, 3, H, W), not floating point, not finite, outside [0, 1] by more than rounding, too small.
+    """
+    if images.dim() != 4 or images.shape[1] != 3:
+        raise ScoringError(f"{name} has the shape {tuple(images.shape)}; give (B, 3, H, W)")
+    if not images.is_floating_point():
+        raise ScoringError(f"{name} is {images.dtype}; give floating point RGB in [0, 1] (uint8 images / 255)")
+    if min(images.shape[-2:]) < SMALLEST:
+        raise ScoringError(f"{name} has {images.shape[-1]}x{images.shape[-2]} pixels; at least {SMALLEST}x{SMALLEST}")
+    if images.numel() == 0:
+        return
+    low, high = (float(value) for value in torch.aminmax(images.detach()))
+    if not (low == low and high == high and abs(low) != float("inf") and abs(high) != float("inf")):
+        raise ScoringError(f"{name} has pixels that are not finite")
+    if low < -0.01 or high > 1.01:
+        raise ScoringError(f"{name} has values in [{low:.3g}, {high:.3g}]; give RGB in [0, 1]")
