@@ -36,40 +36,52 @@ class RunScorer(Scorer):
     def __init__(self, trunk: Backbone, heads: Sequence[Head], facts: Facts) -> None:
         super().__init__()
         self.trunk, self.heads, self.facts = trunk, nn.ModuleList(heads), facts
-        self.kind = heads[0]
         self.requires_grad_(False)
         self.eval()
 
     def describe(self, images: Tensor) -> Description:
-        if self.kind.consumes == "embeddings":
-            return (self.trunk.embed(images),)  # (B, D)
-        features = self.trunk(images, self.kind.taps)  # one (B, C_l, H_l, W_l) per tap
-        if self.kind.consumes == "pooled_features":
-            return (pool(features),)  # (B, sum C_l)
-        return tuple(unit_channels(tap) if self.kind.normalize == "unit" else tap for tap in features)
+        return describe(self.trunk, self.heads[0], images)  # type: ignore[arg-type]
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
-        if self.kind.consumes == "pooled_squared_differences":
-            # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
-            taps = zip(reference, candidate, strict=True)
-            statistic = torch.cat([pool(squared_differences([x], [y], "none")) for x, y in taps], dim=1)  # (B, sum C_l)
-        else:
-            statistic = torch.stack([reference[0], candidate[0]], dim=1)  # (B, 2, D)
-        statistic = statistic.float()
-        return torch.stack([head(statistic) for head in self.heads]).mean(dim=0)  # (B,)
+        return compare(self.heads, reference, candidate)
 
     def maps(self, reference: Description, candidate: Description) -> Tensor:
         if not self.facts.gives_maps:
             return super().maps(reference, candidate)
-        differences = [tap.float() for tap in squared_differences(reference, candidate, "none")]
-        out = []
-        for head in self.heads:
-            assert isinstance(head, MapHead)
-            taps = head.difference_maps(differences)  # one (B, 1, h_l, w_l) per used tap
-            size = taps[0].shape[-2:]  # the finest
-            grown = [F.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps]
-            out.append(head.finish(torch.stack(grown).mean(dim=0)))
-        return torch.stack(out).mean(dim=0)  # (B, 1, h, w)
+        return maps(self.heads, reference, candidate)
+
+
+def describe(trunk: Backbone, head: Head, images: Tensor) -> Description:
+    """What a head wants to know of each image, (B, ...) tensors; see `heads.contract.Head.consumes`."""
+    if head.consumes == "embeddings":
+        return (trunk.embed(images),)  # (B, D)
+    features = trunk(images, head.taps)  # one (B, C_l, H_l, W_l) per tap
+    if head.consumes == "pooled_features":
+        return (pool(features),)  # (B, sum C_l)
+    return tuple(unit_channels(tap) if head.normalize == "unit" else tap for tap in features)
+
+
+def compare(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
+    """Mean over the heads of the difference of each pair, (B,)."""
+    if heads[0].consumes == "pooled_squared_differences":
+        # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
+        taps = zip(reference, candidate, strict=True)
+        statistic = torch.cat([pool(squared_differences([x], [y], "none")) for x, y in taps], dim=1)  # (B, sum C_l)
+    else:
+        statistic = torch.stack([reference[0], candidate[0]], dim=1)  # (B, 2, D)
+    return torch.stack([head(statistic.float()) for head in heads]).mean(dim=0)
+
+
+def maps(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
+    """Mean over the heads of the difference at every position, (B, 1, h, w), on the grid of the finest tap used."""
+    differences = [tap.float() for tap in squared_differences(reference, candidate, "none")]
+    out = []
+    for head in heads:
+        taps = head.difference_maps(differences)  # type: ignore[operator]  # one (B, 1, h_l, w_l) per used tap
+        size = taps[0].shape[-2:]
+        grown = [F.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps]
+        out.append(head.finish(torch.stack(grown).mean(dim=0)))  # type: ignore[operator]
+    return torch.stack(out).mean(dim=0)
 
 
 def load_run(folder: str | Path, part: int | None = None) -> RunScorer:

@@ -154,7 +154,7 @@ class TestBadFiles:
         assert str(path) in text and part in text and "\n" not in text, text
 
     def test_missing(self, tmp_path: Path) -> None:
-        self.check(tmp_path / "no.png", "check the path in the pair table")
+        self.check(tmp_path / "no.png", "check the path")
 
     @pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n"])
     def test_no_image(self, tmp_path: Path, content: bytes) -> None:

@@ -1,0 +1,290 @@
+"""Scoring of many files: every reference is described once, images of one size share a pass, what fails is collected.
+
+Pairs come sorted by reference. A window is a run of references with their candidates, at most `pixels` of them (at least
+one reference with all its candidates). Its images are decoded in threads while the window before is scored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from semfid.runtime.errors import ImageFileError, ScoringError
+from semfid.runtime.images import Resize, read_image, resize_image, to_planes
+from semfid.runtime.pairing import FilePair
+from semfid.runtime.scorer import SMALLEST, Description, Scorer, expanded, upsampled
+
+Precision = Literal["32", "bf16", "fp16"]
+DECODERS = 4
+# pixels of one pass through the trunk: enough to keep the cores busy, small enough for photos of any size
+PASS_PIXELS = {"cpu": 6 * 224 * 224, "cuda": 64 * 224 * 224}
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """How files are scored.
+
+    Attributes:
+        image_size: side that images are resized to; None: whole resolution.
+        resize: how they become square.
+        precision: of the trunk; heads stay in float32.
+        device: of torch.
+        maps: whether difference maps are wanted too.
+    """
+
+    image_size: int | None
+    resize: Resize
+    precision: Precision
+    device: str
+    maps: bool
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One pair's outcome: a difference, or why there is none.
+
+    Attributes:
+        difference: None where the pair failed.
+        width, height: of the images that were scored.
+        map: (H, W) differences at that size, and the candidate as it was scored, (H, W, 3); where asked for.
+    """
+
+    pair: FilePair
+    difference: float | None = None
+    error: str = ""
+    width: int = 0
+    height: int = 0
+    map: NDArray[np.floating] | None = None
+    picture: NDArray[np.uint8] | None = None
+
+
+def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, maps: bool) -> ScoreSettings:
+    """Settings out of what a user writes.
+
+    Args:
+        size: ``train`` (as the run was trained), ``native``, or a side in pixels (square, resized as in training).
+        device: ``auto``, or a device of torch.
+
+    Raises:
+        ScoringError: a size that the trunk does not take, no such device, maps of a head that has none.
+    """
+    facts = scorer.facts
+    if size == "train":
+        side: int | None = facts.image_size
+    elif size == "native":
+        side = None
+    elif size.isdigit() and int(size) >= SMALLEST:
+        side = int(size)
+    else:
+        raise ScoringError(f"--size {size}: give train, native, or a number of pixels of at least {SMALLEST}")
+    if facts.fixed_size and side != facts.image_size:
+        raise ScoringError(f"--size {size}: the trunk of {facts.run} takes {facts.image_size}x{facts.image_size} only")
+    if side is not None and facts.resize == "none":
+        if size == "train":
+            side = None
+        else:
+            raise ScoringError(f"--size {size}: {facts.run} was trained on whole images; use --size native")
+    if maps and not facts.gives_maps:
+        raise ScoringError(f"--map: the head of {facts.run} gives no maps; use a run with an lpips_linear head")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ScoringError(f"--device {device}: {str(error).splitlines()[0]}; use auto") from error
+    return ScoreSettings(side, "none" if side is None else facts.resize, precision, device, maps)
+
+
+def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettings) -> Iterator[Scored]:
+    """Score pairs that are sorted by reference; outcomes come window by window, in the order of `pairs`."""
+    scorer = scorer.to(settings.device).eval()
+    groups: list[list[FilePair]] = []
+    for pair in pairs:
+        if groups and groups[-1][0].reference == pair.reference:
+            groups[-1].append(pair)
+        else:
+            groups.append([pair])
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for window in _windows(groups, settings, pool):
+            yield from _score_window(scorer, window, settings)
+
+
+@dataclass
+class _Image:
+    """A decoded image, or why there is none."""
+
+    pixels: Tensor | None
+    error: str = ""
+
+
+@dataclass
+class _Group:
+    pairs: list[FilePair]
+    images: list[_Image]  # the reference first
+
+
+def _decode(path: Path, settings: ScoreSettings) -> _Image:
+    try:
+        image = read_image(path)
+        if min(image.size) < SMALLEST:
+            raise ImageFileError(f"{path} has {image.width}x{image.height} pixels; at least {SMALLEST}x{SMALLEST}")
+        return _Image(torch.from_numpy(to_planes(resize_image(image, settings.image_size or 0, settings.resize))))
+    except ImageFileError as error:
+        return _Image(None, str(error))
+
+
+def _windows(
+    groups: Sequence[list[FilePair]], settings: ScoreSettings, pool: ThreadPoolExecutor
+) -> Iterator[list[_Group]]:
+    """Decoded groups, together at most one pass's pixels (or one group); the next ones are being decoded meanwhile."""
+    budget = _pass_pixels(settings)
+    coming: list[tuple[list[FilePair], list[Future[_Image]]]] = []
+    rest = iter(groups)
+
+    def ahead() -> None:
+        while sum(len(futures) for _, futures in coming) < 4 * DECODERS:
+            group = next(rest, None)
+            if group is None:
+                return
+            paths = [group[0].reference, *(pair.candidate for pair in group)]
+            coming.append((group, [pool.submit(_decode, path, settings) for path in paths]))
+
+    window: list[_Group] = []
+    held = 0
+    ahead()
+    while coming:
+        pairs, futures = coming.pop(0)
+        images = [future.result() for future in futures]
+        ahead()
+        pixels = sum(image.pixels[0].numel() for image in images if image.pixels is not None)
+        if window and held + pixels > budget:
+            yield window
+            window, held = [], 0
+        window.append(_Group(pairs, images))
+        held += pixels
+    if window:
+        yield window
+
+
+def _pass_pixels(settings: ScoreSettings) -> int:
+    return PASS_PIXELS["cuda" if settings.device.startswith("cuda") else "cpu"]
+
+
+def _score_window(scorer: Scorer, window: list[_Group], settings: ScoreSettings) -> Iterator[Scored]:
+    outcomes: dict[str, Scored] = {}
+    tasks: dict[tuple[int, ...], list[tuple[_Group, list[int]]]] = {}
+    sizes: dict[int, str] = {}
+    for group in window:
+        reference = group.images[0]
+        good: list[int] = []
+        for number, pair in enumerate(group.pairs):
+            candidate = group.images[number + 1]
+            why = reference.error or candidate.error
+            if reference.pixels is not None and candidate.pixels is not None:
+                why = _misfit(pair, reference.pixels, candidate.pixels)
+            if why:
+                outcomes[pair.pair_id] = Scored(pair, error=why)
+            else:
+                good.append(number)
+        if good and reference.pixels is not None:
+            tasks.setdefault(tuple(reference.pixels.shape), []).append((group, good))
+    del sizes
+    for bucket in tasks.values():
+        for scored in _score_bucket(scorer, bucket, settings):
+            outcomes[scored.pair.pair_id] = scored
+    for group in window:
+        for pair in group.pairs:
+            yield outcomes[pair.pair_id]
+
+
+def _misfit(pair: FilePair, reference: Tensor, candidate: Tensor) -> str:
+    if reference.shape == candidate.shape:
+        return ""
+    (height, width), (other_height, other_width) = reference.shape[-2:], candidate.shape[-2:]
+    return (
+        f"{pair.candidate} has {other_width}x{other_height} pixels, its reference {pair.reference.name} {width}x{height}; "
+        "scale one of them, or score at --size train"
+    )
+
+
+def _score_bucket(
+    scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settings: ScoreSettings
+) -> Iterator[Scored]:
+    """Groups of one image size: as many images to a pass as `PASS_PIXELS` allows."""
+    images: list[Tensor] = []
+    for group, good in bucket:
+        images += [group.images[0].pixels, *(group.images[number + 1].pixels for number in good)]  # type: ignore[list-item]
+    height, width = images[0].shape[-2:]
+    per_pass = max(1, _pass_pixels(settings) // (height * width))
+    if len(images) <= per_pass:
+        described = _describe(scorer, images, settings)
+        at = 0
+        for group, good in bucket:
+            reference = tuple(tensor[at : at + 1] for tensor in described)
+            candidates = tuple(tensor[at + 1 : at + 1 + len(good)] for tensor in described)
+            at += 1 + len(good)
+            yield from _outcomes(scorer, group, good, reference, candidates, settings)
+        return
+    for group, good in bucket:  # large images: the reference's features are kept while its candidates pass
+        reference = _describe(scorer, [group.images[0].pixels], settings)  # type: ignore[list-item]
+        for start in range(0, len(good), per_pass):
+            chosen = good[start : start + per_pass]
+            candidates = _describe(scorer, [group.images[n + 1].pixels for n in chosen], settings)  # type: ignore[misc]
+            yield from _outcomes(scorer, group, chosen, reference, candidates, settings)
+
+
+def _describe(scorer: Scorer, images: list[Tensor], settings: ScoreSettings) -> Description:
+    batch = torch.stack(images).to(settings.device).float() / 255.0  # (b, 3, H, W)
+    with torch.inference_mode(), _autocast(settings):
+        return scorer.describe(batch)
+
+
+def _autocast(settings: ScoreSettings) -> Any:
+    if settings.precision == "32":
+        return contextlib.nullcontext()
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float16
+    return torch.autocast(torch.device(settings.device).type, dtype=dtype)
+
+
+def _outcomes(
+    scorer: Scorer,
+    group: _Group,
+    good: Sequence[int],
+    reference: Description,
+    candidates: Description,
+    settings: ScoreSettings,
+) -> Iterator[Scored]:
+    with torch.inference_mode():
+        shared = expanded(tuple(tensor.float() for tensor in reference), len(good))
+        candidates = tuple(tensor.float() for tensor in candidates)
+        differences = scorer.compare(shared, candidates).double().cpu().tolist()
+        maps = None
+        if settings.maps:
+            size = group.images[0].pixels.shape[-2:]  # type: ignore[union-attr]
+            maps = upsampled(scorer.maps(shared, candidates), size)[:, 0].float().cpu().numpy()  # (b, H, W)
+    for place, number in enumerate(good):
+        pixels = group.images[number + 1].pixels
+        assert pixels is not None  # `good` holds decoded ones only
+        difference = differences[place]
+        finite = difference == difference and abs(difference) != float("inf")
+        yield Scored(
+            group.pairs[number],
+            difference if finite else None,
+            "" if finite else "its score is not finite; use --precision 32",
+            width=int(pixels.shape[-1]),
+            height=int(pixels.shape[-2]),
+            map=None if maps is None else maps[place],
+            picture=None if maps is None else pixels.numpy().transpose(1, 2, 0),
+        )
+
+
+Advance = Callable[[int, int], None]
