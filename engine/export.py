@@ -154,7 +154,9 @@ def _onnx_file(scorer: RunScorer) -> bytes:
     try:
         import onnxscript  # noqa: F401 - torch.onnx asks for it in the middle of its work
     except ModuleNotFoundError as error:
-        raise UserError("export to ONNX needs the packages onnx and onnxscript: pip install -r requirements.txt") from error
+        raise UserError(
+            "export to ONNX needs the packages onnx and onnxscript: pip install -r requirements.txt"
+        ) from error
     axes = _axes(scorer)
     outputs = ["difference", "map"] if scorer.facts.gives_maps else ["difference"]
     module = (_ScoreAndMap(scorer) if scorer.facts.gives_maps else _Score(scorer)).eval()
@@ -198,7 +200,9 @@ def _card(run: Path, scorer: RunScorer, form: Format, name: str) -> str:
         else f"any of at least 32x32; trained on {facts.image_size}x{facts.image_size} ({facts.resize})"
     )
     use = _TORCH_USE if form == "torch" else _ONNX_USE
-    origin = {key: provenance.get(key) for key in ("commit", "seed", "table", "table_hash", "trunk_identity", "versions")}
+    origin = {
+        key: provenance.get(key) for key in ("commit", "seed", "table", "table_hash", "trunk_identity", "versions")
+    }
     return _CARD.format(
         name=name,
         run=facts.run,

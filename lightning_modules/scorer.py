@@ -107,7 +107,9 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
     name, backbone = named(config["model"]["backbone"], "model.backbone")
     tuning = backbone.get("tuning", "frozen")
     if tuning != "frozen" and len(parts) > 1:
-        raise UserError(f"{folder}: each of its {len(parts)} folds trained a trunk of its own; choose one by its number")
+        raise UserError(
+            f"{folder}: each of its {len(parts)} folds trained a trunk of its own; choose one by its number"
+        )
     trunk = build_backbone(name, _with_weights(backbone, folder))
     heads = [_head(config, trunk, path) for path in parts]
     provenance = json.loads((folder / "provenance.json").read_text())
@@ -137,7 +139,9 @@ def _config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not finished (its state is {state}); run its experiment again")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     if "backbone" not in config["model"] or "head" not in config["model"]:
-        raise UserError(f"{folder} is a run of {config['model'].get('name')}, which scores no pairs; use a learned variant")
+        raise UserError(
+            f"{folder} is a run of {config['model'].get('name')}, which scores no pairs; use a learned variant"
+        )
     return dict(config)
 
 

@@ -19,26 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         arguments.overrides += rest
     try:
-        from registry import UserError
-        from semfid import commands
-    except ModuleNotFoundError as error:
-        print(
-            f"semfid: '{arguments.command}' needs the clone of the repository and its environment (no module "
-            f"'{error.name}'); clone it and run `make quickstart`",
-            file=sys.stderr,
-        )
-        return 2
-    try:
-        command = {
-            "ablate": commands.ablate,
-            "run": commands.run_one,
-            "list": commands.list_registered,
-            "scenes": commands.scenes,
-        }[arguments.command]
-        return command(arguments)
-    except UserError as error:
-        print(f"semfid: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _run(arguments)
     except BrokenPipeError:
         return 0
     except OSError as error:  # a full disk, a folder that cannot be written
@@ -51,6 +32,45 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("semfid: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "score":  # the one command that the wheel has too
+        from semfid.runtime.errors import ScoringError
+
+        try:
+            from semfid.score import score
+
+            return score(arguments)
+        except ScoringError as error:
+            return _mistake(error)
+    from semfid.clone import in_clone
+
+    if not in_clone():
+        return _mistake(f"'{arguments.command}' needs the clone of the repository; clone it and run `make quickstart`")
+    try:
+        from registry import UserError
+        from semfid import commands
+    except ModuleNotFoundError as error:
+        return _mistake(
+            f"'{arguments.command}' needs the clone's environment (no module '{error.name}'); run `make quickstart`"
+        )
+    try:
+        command = {
+            "ablate": commands.ablate,
+            "run": commands.run_one,
+            "list": commands.list_registered,
+            "scenes": commands.scenes,
+            "export": commands.export,
+        }[arguments.command]
+        return command(arguments)
+    except UserError as error:
+        return _mistake(error)
+
+
+def _mistake(error: Exception | str) -> int:
+    print(f"semfid: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +98,31 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument(
         "settings", nargs="*", metavar="key=value", help="format=pairs|coco|images scenes=N size=128 seed=0 ..."
     )
+    _score_arguments(commands.add_parser("score", help="how much the meaning differs: two images, or two folders"))
+
+    export = commands.add_parser("export", help="a finished run as one file that scores without this repository")
+    export.add_argument("run", metavar="RUN", help="runs/<experiment>/<variant>-<hash>")
+    export.add_argument("--format", choices=["torch", "onnx"], default="torch")
+    export.add_argument("--out", metavar="FILE", help="default: scorer.pt2 or scorer.onnx in the run folder")
+    export.add_argument("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
+    export.add_argument("--replace", action="store_true", help="write over a file that exists")
     return parser
+
+
+def _score_arguments(score: argparse.ArgumentParser) -> None:
+    score.add_argument("reference", nargs="?", metavar="REFERENCE", help="an image, or a folder of them")
+    score.add_argument(
+        "candidate", nargs="?", metavar="CANDIDATE", help="the same; names as the reference's, or <model>_<name>"
+    )
+    score.add_argument("--run", required=True, metavar="RUN", help="a run folder, or a file of `semfid export`")
+    score.add_argument("--pairs", metavar="TABLE.csv", help="pair_id, reference, candidate in place of two folders")
+    score.add_argument("--out", metavar="FILE", help=".csv, .json or .parquet; resumable (default: CSV on the screen)")
+    score.add_argument("--map", metavar="DIR", help="write heat maps and overlays (linear heads)")
+    score.add_argument("--size", default="train", help="train (as the run was trained), native, or pixels a side")
+    score.add_argument("--strict", action="store_true", help="fail where a name finds no partner")
+    score.add_argument("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
+    score.add_argument("--precision", choices=["32", "bf16", "fp16"], default="32", help="of the trunk")
+    score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 
 
 def _experiment(parser: argparse.ArgumentParser) -> None:

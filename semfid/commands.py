@@ -123,3 +123,13 @@ def scenes(arguments: argparse.Namespace) -> int:
     with progress("scenes") as advance:
         print(write(Path(arguments.out), SceneSetConfig(**settings), advance))
     return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """A finished run as one file, with its model card."""
+    from engine.export import export_run
+
+    out = None if arguments.out is None else Path(arguments.out)
+    target = export_run(Path(arguments.run), arguments.format, out, arguments.part, arguments.replace)
+    print(f"{target} (card: {target}.md)")
+    return 0

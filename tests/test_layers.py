@@ -163,7 +163,7 @@ def test_a_forbidden_import_is_named(tmp_path: Path, file: str, code: str, arrow
 def test_allowed_imports_pass(tmp_path: Path) -> None:
     for file, code in {
         "pairs.py": "from registry import UserError\n",
-        "heads/a.py": "from heads.b import x\nfrom . import b\nimport pairs, images, torch\nfrom semfid.runtime.scorer import S\n",
+        "heads/a.py": "from heads.b import x\nfrom . import b\nimport pairs, images\nfrom semfid.runtime.scorer import S\n",
         "datamodules/a.py": "import scenes, batch\n",
         "engine/a.py": "import evaluation, datamodules, lightning_modules\n",
         "semfid/a.py": "def f():\n    import engine, user_study\nfrom semfid.runtime import scorer\n",

@@ -78,7 +78,9 @@ def load_exported(path: str | Path) -> ExportedScorer:
             raise ScoringError(f"{path} is no file of `semfid export`: it does not say what it was trained on")
         content = json.loads(extra[FACTS])
         if content.get("format") != FORMAT:
-            raise ScoringError(f"{path} has the format {content.get('format')}, this semfid reads {FORMAT}; update semfid")
+            raise ScoringError(
+                f"{path} has the format {content.get('format')}, this semfid reads {FORMAT}; update semfid"
+            )
         maps = None
         if extra[MAPS]:
             maps = torch.export.load(io.BytesIO(base64.b64decode(extra[MAPS])))

@@ -7,7 +7,7 @@ one reference with all its candidates). Its images are decoded in threads while 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +120,10 @@ def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettin
 
 @dataclass
 class _Image:
-    """A decoded image, or why there is none."""
+    """A decoded image, (3, H, W) uint8 and the (width, height) of its file, or why there is none."""
 
     pixels: Tensor | None
+    size: tuple[int, int] = (0, 0)
     error: str = ""
 
 
@@ -137,9 +138,10 @@ def _decode(path: Path, settings: ScoreSettings) -> _Image:
         image = read_image(path)
         if min(image.size) < SMALLEST:
             raise ImageFileError(f"{path} has {image.width}x{image.height} pixels; at least {SMALLEST}x{SMALLEST}")
-        return _Image(torch.from_numpy(to_planes(resize_image(image, settings.image_size or 0, settings.resize))))
+        pixels = to_planes(resize_image(image, settings.image_size or 0, settings.resize))
+        return _Image(torch.from_numpy(pixels), image.size)
     except ImageFileError as error:
-        return _Image(None, str(error))
+        return _Image(None, error=str(error))
 
 
 def _windows(
@@ -182,22 +184,20 @@ def _pass_pixels(settings: ScoreSettings) -> int:
 def _score_window(scorer: Scorer, window: list[_Group], settings: ScoreSettings) -> Iterator[Scored]:
     outcomes: dict[str, Scored] = {}
     tasks: dict[tuple[int, ...], list[tuple[_Group, list[int]]]] = {}
-    sizes: dict[int, str] = {}
     for group in window:
         reference = group.images[0]
         good: list[int] = []
         for number, pair in enumerate(group.pairs):
             candidate = group.images[number + 1]
             why = reference.error or candidate.error
-            if reference.pixels is not None and candidate.pixels is not None:
-                why = _misfit(pair, reference.pixels, candidate.pixels)
+            if not why:
+                why = _misfit(pair, reference.size, candidate.size)
             if why:
                 outcomes[pair.pair_id] = Scored(pair, error=why)
             else:
                 good.append(number)
         if good and reference.pixels is not None:
             tasks.setdefault(tuple(reference.pixels.shape), []).append((group, good))
-    del sizes
     for bucket in tasks.values():
         for scored in _score_bucket(scorer, bucket, settings):
             outcomes[scored.pair.pair_id] = scored
@@ -206,19 +206,17 @@ def _score_window(scorer: Scorer, window: list[_Group], settings: ScoreSettings)
             yield outcomes[pair.pair_id]
 
 
-def _misfit(pair: FilePair, reference: Tensor, candidate: Tensor) -> str:
-    if reference.shape == candidate.shape:
+def _misfit(pair: FilePair, reference: tuple[int, int], candidate: tuple[int, int]) -> str:
+    """Files of different sizes are refused at any --size: squashed alike they would be compared askew."""
+    if reference == candidate:
         return ""
-    (height, width), (other_height, other_width) = reference.shape[-2:], candidate.shape[-2:]
     return (
-        f"{pair.candidate} has {other_width}x{other_height} pixels, its reference {pair.reference.name} {width}x{height}; "
-        "scale one of them, or score at --size train"
+        f"{pair.candidate} has {candidate[0]}x{candidate[1]} pixels, its reference {pair.reference.name} "
+        f"{reference[0]}x{reference[1]}; scale one of them to the other's size"
     )
 
 
-def _score_bucket(
-    scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settings: ScoreSettings
-) -> Iterator[Scored]:
+def _score_bucket(scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settings: ScoreSettings) -> Iterator[Scored]:
     """Groups of one image size: as many images to a pass as `PASS_PIXELS` allows."""
     images: list[Tensor] = []
     for group, good in bucket:
@@ -285,6 +283,3 @@ def _outcomes(
             map=None if maps is None else maps[place],
             picture=None if maps is None else pixels.numpy().transpose(1, 2, 0),
         )
-
-
-Advance = Callable[[int, int], None]

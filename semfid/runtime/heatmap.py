@@ -28,7 +28,7 @@ def overlay(candidate: NDArray[np.uint8], difference: NDArray[np.floating]) -> N
     """
     luma = candidate.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     grey = np.repeat((0.25 * 255 + 0.6 * luma)[..., None], 3, axis=-1)  # pale, so that colours stand out
-    weight = np.clip(np.nan_to_num(difference), 0.0, 1.0)[..., None] ** 0.5 * 0.85
+    weight = np.clip(np.nan_to_num(difference), 0.0, 1.0)[..., None] ** 0.5 * 0.65
     return (grey * (1 - weight) + colours(difference) * weight).round().clip(0, 255).astype(np.uint8)
 
 

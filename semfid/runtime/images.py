@@ -44,7 +44,9 @@ def read_image(path: str | Path) -> Image.Image:
             image.load()
             return _to_rgb(image)
     except FileNotFoundError as error:
-        raise ImageFileError(f"no image {path}; check the path (in the pair table, relative to the table's folder)") from error
+        raise ImageFileError(
+            f"no image {path}; check the path (in the pair table, relative to the table's folder)"
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path} is not an image that Pillow can read; replace it or drop the pair") from error
     except Image.DecompressionBombError as error:

@@ -105,9 +105,7 @@ def _pairing(pairs: list[FilePair], references: Sequence[Path], root: Path, extr
     return Pairing(sorted(pairs, key=lambda pair: (str(pair.reference), pair.pair_id)), missing, extra)
 
 
-def _reference_of(
-    inside: Path, by_path: dict[str, Path], by_stem: dict[str, list[Path]]
-) -> tuple[list[Path], str]:
+def _reference_of(inside: Path, by_path: dict[str, Path], by_stem: dict[str, list[Path]]) -> tuple[list[Path], str]:
     """The references that a candidate's path fits, and its origin."""
     folder = "" if inside.parent == Path() else inside.parent.as_posix()
     parts = inside.parts

@@ -102,3 +102,41 @@ def check_images(images: Tensor, name: str) -> None:
         raise ScoringError(f"{name} has pixels that are not finite")
     if low < -0.01 or high > 1.01:
         raise ScoringError(f"{name} has values in [{low:.3g}, {high:.3g}]; give RGB in [0, 1]")
+
+
+def check_pair(reference: Tensor, candidate: Tensor) -> None:
+    """Refuse what cannot be two batches of images.
+
+    Raises:
+        ScoringError: as `check_images`; shapes that differ.
+    """
+    check_images(reference, "reference")
+    check_images(candidate, "candidate")
+    if reference.shape != candidate.shape:
+        raise ScoringError(
+            f"reference is {tuple(reference.shape)}, candidate {tuple(candidate.shape)}; give equal shapes"
+        )
+
+
+def as_scored(scorer: Scorer, images: Tensor) -> Tensor:
+    """Images in the precision of the scorer's weights: half-precision images are scored in float32."""
+    weights = next(scorer.parameters(), None)
+    return images.float() if weights is None else images.to(weights.dtype)
+
+
+def keep_out_of_checkpoints(module: nn.Module, name: str) -> None:
+    """Leave the weights of a submodule out of `module`'s state dicts, and fill them in on loading, so that it stays strict.
+
+    A metric or a loss that a LightningModule holds would put its trunk into every checkpoint.
+    """
+
+    def drop(_module: Any, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+        for key in [key for key in state if key.startswith(f"{prefix}{name}.")]:
+            del state[key]
+
+    def fill(owner: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        for key, value in getattr(owner, name).state_dict().items():
+            state.setdefault(f"{prefix}{name}.{key}", value)
+
+    module.register_state_dict_post_hook(drop)
+    module.register_load_state_dict_pre_hook(fill)

@@ -1,0 +1,68 @@
+"""`SemanticDifferenceLoss`: a trained metric as a loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from semfid.runtime.scorer import Scorer, as_scored, check_pair, keep_out_of_checkpoints
+from semfid.scorers import load_scorer
+
+
+class SemanticDifferenceLoss(nn.Module):
+    """Semantic difference of candidates from their references, to be minimised over the candidates.
+
+    Gradients flow to `candidate` alone: the reference is described without a graph, and the scorer's weights never train.
+    They are finite at identical images. The scorer's weights stay out of checkpoints.
+
+    Args:
+        scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer.
+        reduction: ``mean`` over the batch, ``sum``, or ``none``: (B,).
+        check: look at shapes, ranges and finiteness at every call; off saves two passes over the pixels. Networks give
+            values a little outside [0, 1]: clamp them first.
+
+    Raises:
+        ScoringError: nothing there, or not a scorer.
+    """
+
+    def __init__(
+        self,
+        scorer: str | Path | Scorer,
+        reduction: Literal["mean", "sum", "none"] = "mean",
+        check: bool = True,
+    ) -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction is {reduction!r}; give 'mean', 'sum' or 'none'")
+        self.reduction, self.check = reduction, check
+        self.scorer = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
+        self.scorer.requires_grad_(False)
+        keep_out_of_checkpoints(self, "scorer")
+
+    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        """The loss, a scalar or (B,).
+
+        Args:
+            reference: (B, 3, H, W) floating point RGB in [0, 1].
+            candidate: the same shape; gradients reach it.
+
+        Raises:
+            ScoringError: where `check` finds another shape, type or range, or pixels that are not finite.
+        """
+        if self.check:
+            check_pair(reference, candidate)
+        with torch.no_grad():
+            x = self.scorer.describe(as_scored(self.scorer, reference))
+        score = self.scorer.compare(x, self.scorer.describe(as_scored(self.scorer, candidate)))  # (B,)
+        if self.reduction == "none":
+            return score
+        return score.mean() if self.reduction == "mean" else score.sum()
+
+    def train(self, mode: bool = True) -> SemanticDifferenceLoss:
+        """The scorer stays in eval mode."""
+        super().train(mode)
+        self.scorer.eval()
+        return self

@@ -1,0 +1,85 @@
+"""`SemanticDifference`: a trained metric as a torchmetrics `Metric`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
+
+from semfid.runtime.scorer import Scorer, as_scored, check_pair, keep_out_of_checkpoints
+from semfid.scorers import load_scorer
+
+
+class SemanticDifference(Metric):
+    """Mean semantic difference between references and candidates: 0 = same meaning, 1 = every rater would see a change.
+
+    Args:
+        scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer.
+        reduction: ``mean`` over all pairs, ``none``: one value per pair, in the order of the updates (and ranks).
+
+    Raises:
+        ScoringError: nothing there, or not a scorer.
+
+    Example:
+        >>> metric = SemanticDifference("scorer.pt2")  # doctest: +SKIP
+        >>> metric.update(reference, candidate)  # doctest: +SKIP
+        >>> metric.compute()  # doctest: +SKIP
+        tensor(0.2715)
+    """
+
+    is_differentiable = True
+    higher_is_better = False
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    total: Tensor
+    count: Tensor
+    values: list[Tensor]
+
+    def __init__(self, scorer: str | Path | Scorer, reduction: Literal["mean", "none"] = "mean") -> None:
+        super().__init__()
+        if reduction not in ("mean", "none"):
+            raise ValueError(f"reduction is {reduction!r}; give 'mean' or 'none'")
+        self.reduction = reduction
+        self.scorer = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
+        keep_out_of_checkpoints(self, "scorer")
+        if reduction == "mean":
+            self.add_state("total", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state("count", default=torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+        else:
+            self.add_state("values", default=[], dist_reduce_fx="cat")
+
+    def update(self, reference: Tensor, candidate: Tensor) -> None:
+        """Score a batch.
+
+        Args:
+            reference: (B, 3, H, W) floating point RGB in [0, 1].
+            candidate: the same shape.
+
+        Raises:
+            ScoringError: another shape, type or range; pixels that are not finite.
+        """
+        check_pair(reference, candidate)
+        scores = self.scorer(as_scored(self.scorer, reference), as_scored(self.scorer, candidate))
+        if self.reduction == "mean":
+            self.total = self.total + scores.sum(dtype=self.total.dtype)
+            self.count = self.count + len(scores)
+        else:
+            self.values.append(scores)
+
+    def compute(self) -> Tensor:
+        """The mean, or (N,) values."""
+        if self.reduction == "mean":
+            return (self.total / self.count).float()
+        return dim_zero_cat(self.values)
+
+    def train(self, mode: bool = True) -> SemanticDifference:
+        """The scorer stays in eval mode."""
+        super().train(mode)
+        self.scorer.eval()
+        return self

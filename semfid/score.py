@@ -1,0 +1,129 @@
+"""``semfid score``: files in, differences out. Needs the runtime only, so that it works from the wheel."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from semfid.runtime.errors import ScoringError
+from semfid.runtime.folder import Scored, score_files, settings_for
+from semfid.runtime.heatmap import grey, overlay
+from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
+from semfid.runtime.progress import Progress
+from semfid.runtime.results import Journal, Method, Row, as_csv, row_of
+from semfid.scorers import load_scorer
+
+NAMED = 10  # failures that are listed one by one
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """Score a pair or folders; exit code 2 where something could not be scored."""
+    pairing = _pairing(arguments)
+    names_fail = _report_names(pairing, arguments.strict)
+    if names_fail:
+        return 2
+    scorer = load_scorer(arguments.run, arguments.part)
+    settings = settings_for(scorer, arguments.size, arguments.precision, arguments.device, arguments.map is not None)
+    method = Method.of(scorer.facts, settings)
+    journal = None if arguments.out is None else Journal(Path(arguments.out), method)
+    rows: dict[str, Row] = {}
+    todo = []
+    for pair in pairing.pairs:
+        known = None if journal is None else journal.known(pair)
+        drawn = arguments.map is None or _map_files(Path(arguments.map), pair)[1].is_file()
+        if known is not None and drawn:
+            rows[pair.pair_id] = known
+        else:
+            todo.append(pair)
+    if rows:
+        print(f"{len(rows)} of {len(pairing.pairs)} pairs were scored before", file=sys.stderr)
+    single = len(pairing.pairs) == 1
+    progress = Progress("scoring", len(todo))
+    for scored in score_files(scorer, todo, settings):
+        if arguments.map is not None and scored.map is not None:
+            _write_maps(Path(arguments.map), scored)
+        rows[scored.pair.pair_id] = row = row_of(scored, method)
+        if journal is not None:
+            journal.add(scored.pair, row)
+        progress.advance()
+    if todo and not single:
+        progress.close()
+    ordered = [rows[pair.pair_id] for pair in pairing.pairs]
+    if journal is not None:
+        journal.finish(ordered, pairing.missing, pairing.extra)
+    elif single and not ordered[0]["error"]:
+        print(f"{ordered[0]['difference']:.6f}")
+    elif not single:
+        print(as_csv(ordered), end="")
+    _say_summary(ordered, method, arguments.out)
+    return 2 if any(row["error"] for row in ordered) else 0
+
+
+def _pairing(arguments: argparse.Namespace) -> Pairing:
+    if arguments.pairs is not None:
+        if arguments.reference is not None or arguments.candidate is not None:
+            raise ScoringError("--pairs names the images; leave REFERENCE and CANDIDATE out")
+        return read_pair_table(Path(arguments.pairs))
+    if arguments.reference is None or arguments.candidate is None:
+        raise ScoringError("give REFERENCE and CANDIDATE (two files or two folders), or --pairs TABLE.csv")
+    return pair_files(Path(arguments.reference), Path(arguments.candidate))
+
+
+def _report_names(pairing: Pairing, strict: bool) -> bool:
+    """Say which names found no partner; whether that ends the command."""
+    for names, what in (
+        (pairing.missing, "references without a candidate"),
+        (pairing.extra, "candidates without a reference"),
+    ):
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            print(f"semfid: {len(names)} {what}: {', '.join(names[:NAMED])}{more}", file=sys.stderr)
+    if strict and (pairing.missing or pairing.extra):
+        print("semfid: --strict: nothing was scored; add or remove these files, or leave --strict out", file=sys.stderr)
+        return True
+    return False
+
+
+def _say_summary(rows: Sequence[Row], method: Method, out: str | None) -> None:
+    good = [row for row in rows if not row["error"]]
+    failed = [row for row in rows if row["error"]]
+    print(f"{method.run}, weights {method.weights}, size {method.size}", file=sys.stderr)
+    if len(rows) > 1 and good:
+        print(f"{len(good)} pairs, mean difference {np.mean([row['difference'] for row in good]):.4f}", file=sys.stderr)
+        origins = sorted({row["origin"] for row in good})
+        if len(origins) > 1:
+            for origin in origins:
+                values = [row["difference"] for row in good if row["origin"] == origin]
+                print(f"  {origin or '(none)'}: {np.mean(values):.4f} ({len(values)} pairs)", file=sys.stderr)
+    for row in failed[:NAMED]:
+        print(f"semfid: {row['pair_id']} FAILED: {row['error']}", file=sys.stderr)
+    if len(failed) > NAMED:
+        where = f"; all of them in {out}" if out else "; all of them in the column error"
+        print(f"semfid: and {len(failed) - NAMED} more failed{where}", file=sys.stderr)
+    if out is not None:
+        print(f"scores: {out}", file=sys.stderr)
+
+
+def _map_files(folder: Path, pair: FilePair) -> tuple[Path, Path]:
+    name = re.sub(r"[^A-Za-z0-9._=+-]+", "_", pair.pair_id.replace("/", "__"))
+    return folder / f"{name}_map.png", folder / f"{name}_overlay.png"
+
+
+def _write_maps(folder: Path, scored: Scored) -> None:
+    """The map as grey levels (255 = difference 1), then the candidate with the map over it."""
+    assert scored.map is not None and scored.picture is not None
+    pictures = grey(scored.map), overlay(scored.picture, scored.map)
+    for path, picture in zip(_map_files(folder, scored.pair), pictures, strict=True):
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(temporary, "PNG")
+            temporary.replace(path)
+        except OSError as error:
+            raise ScoringError(f"cannot write {path}: {error.strerror or error}; choose another --map") from error

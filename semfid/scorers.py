@@ -1,0 +1,52 @@
+"""Scorers by path: an exported file anywhere, a run folder in the clone."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from semfid.clone import in_clone
+from semfid.runtime.errors import ScoringError
+from semfid.runtime.scorer import Scorer
+
+
+def load_scorer(path: str | Path, part: int | None = None) -> Scorer:
+    """The scorer of an exported file or of a run folder.
+
+    Args:
+        path: ``scorer.pt2``, or ``runs/<experiment>/<variant>-<hash>``; a pattern such as
+            ``runs/quickstart/*head=cosine_seed=0*`` that fits one path.
+        part: the fold of a run whose head is used; None: the mean of all.
+
+    Raises:
+        ScoringError: nothing there, or not a scorer.
+    """
+    found = _one_path(str(path))
+    if found.is_file():
+        if found.suffix == ".onnx":
+            raise ScoringError(f"{found} is for onnxruntime; give the run, or a file of `semfid export --format torch`")
+        if part is not None:
+            raise ScoringError(f"{found} holds one scorer; leave --part out")
+        from semfid.runtime.exported import load_exported
+
+        return load_exported(found)
+    if not in_clone():
+        raise ScoringError(f"{found} is a run folder, which needs the clone of the repository; export it there first")
+    from lightning_modules.scorer import load_run
+    from registry import UserError
+
+    try:
+        return load_run(found, part)
+    except UserError as error:
+        raise ScoringError(str(error)) from error
+
+
+def _one_path(path: str) -> Path:
+    if Path(path).exists():
+        return Path(path)
+    found = sorted(glob.glob(path))
+    if len(found) > 1:
+        raise ScoringError(f"{path} fits {len(found)} paths ({found[0]}, {found[1]}, ...); make it fit one")
+    if not found:
+        raise ScoringError(f"no file or folder {path}; give a run folder, or a file that `semfid export` wrote")
+    return Path(found[0])
