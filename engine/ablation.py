@@ -20,10 +20,12 @@ import torch
 from engine.baselines import baseline_variant, run_baseline
 from engine.check import check_config, make_trainer
 from engine.config import Variant, expand, load_experiment
+from engine.kinds import task_class
 from engine.progress import progress, say
 from engine.results import Finished, Results, compare_variants, write_results
 from engine.run import Workbench, run_variant
 from engine.run_folder import RunFolder
+from engine.task_results import TaskResults, compare_tasks, write_task_results
 from registry import UserError, load_plugins
 
 
@@ -62,6 +64,10 @@ def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
         except UserError as error:
             which = f" (variant {number}: {variant.label})" if len(variants) > 1 else ""
             raise UserError(f"{file}: {error}{which}") from error
+    if len({task_class(variant.config) is None for variant in variants}) > 1:
+        raise UserError(
+            f"{file}: some variants learn from pairs and some from single images; make them two experiments"
+        )
     return Sweep(Path(file), tuple(overrides), config, variants)
 
 
@@ -73,19 +79,18 @@ def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
     """
     seen = set()
     for variant in sweep.variants:
-        data = bench.data(variant.config)
+        data = bench.source(variant.config)
         if not images or id(data) in seen:
             continue
         seen.add(id(data))
         with progress("checking images") as advance:
             data.check_images(advance)
-        folds = f", {len(data.parts)} folds" if len(data.parts) > 1 else ""
-        say(
-            f"{data.table.name}: {len(data.table)} pairs of {data.table.frame['source_id'].nunique()} sources{folds}: fine"
-        )
+        say(f"{data.describe()}: fine")
 
 
-def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple[list[Results], list[str]]:
+def ablate(
+    sweep: Sweep, jobs: int = 1, bench: Workbench | None = None
+) -> tuple[Sequence[Results | TaskResults], list[str]]:
     """Run every variant and baseline that is not done and compare all that are.
 
     Variants run one after another in this process, or `jobs` at a time (one GPU each) in processes of their own, as does
@@ -117,6 +122,8 @@ def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple
         failures += _run_processes(sweep, bench, jobs)
     else:
         failures += _run_here(sweep, bench)
+    if task_class(sweep.variants[0].config) is not None:
+        return _task_results(sweep, bench), failures
     for variant in sweep.variants:
         folder = RunFolder.of(variant, bench.data_hash(variant.config))
         if folder.state == "done":
@@ -128,10 +135,20 @@ def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple
     return results, failures
 
 
+def _task_results(sweep: Sweep, bench: Workbench) -> list[TaskResults]:
+    folders = [(variant, RunFolder.of(variant, bench.data_hash(variant.config))) for variant in sweep.variants]
+    done = [(variant, folder) for variant, folder in folders if folder.state == "done"]
+    if not done:
+        return []
+    results = compare_tasks(done)
+    write_task_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
+    return [results]
+
+
 def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
     failures = []
     # variants of one trunk follow each other, so that it is built once
-    order = sorted(enumerate(sweep.variants), key=lambda item: (repr(item[1].config["model"]["backbone"]), item[0]))
+    order = sorted(enumerate(sweep.variants), key=lambda item: (repr(item[1].config["model"].get("backbone")), item[0]))
     for number, (_, variant) in enumerate(order, start=1):
         title = f"[{number}/{len(order)}] {variant.label} seed={variant.seed}"
         try:

@@ -12,8 +12,11 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from datamodules import ImageDataModule
+from engine.kinds import task_class
 from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
+from lightning_modules.task import ImageTask
 from registry import (
     BACKBONES,
     DATAMODULES,
@@ -46,13 +49,21 @@ def check_config(config: dict[str, Any]) -> None:
     """
     _check_data(config["data"])
     model_name, model = named(config["model"], "model")
+    task = task_class(config)
+    _check_kind(config, task)
+    if "backbone" not in model and task is not None and not task.needs_trunk:
+        model["backbone"] = None
     if "backbone" not in model:
         raise UserError(
             "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
         )
-    backbone_name, backbone = named(model.pop("backbone"), "model.backbone")
-    _under("model.backbone", BACKBONES, backbone_name, backbone)
+    given = model.pop("backbone")
+    if given is not None or task is None or task.needs_trunk:
+        backbone_name, backbone = named(given, "model.backbone")
+        _under("model.backbone", BACKBONES, backbone_name, backbone)
     _under("model", LIGHTNING_MODULES, model_name, model)
+    if task is not None:
+        task.check(model)
     if "head" in model:
         _under("model.head", HEADS, *named(model["head"], "model.head"))
     if "loss" in model:
@@ -62,14 +73,30 @@ def check_config(config: dict[str, Any]) -> None:
     for metric in config["baselines"]:
         _under("baselines", METRICS, *named(metric, "baselines"))
     selection = config["selection"]
-    if selection["monitor"] not in MONITORS:
+    # the schema's default, val_mse, is a word of pairs; to a module that does not log it, it means the last epoch
+    monitors = MONITORS if task is None else ("last", *task.monitors)
+    if selection["monitor"] not in monitors and (task is None or selection["monitor"] != "val_mse"):
         raise UserError(
-            f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], MONITORS)} "
-            f"(there are: {', '.join(MONITORS)})"
+            f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], monitors)} "
+            f"(there are: {', '.join(monitors)})"
         )
     if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
         raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
     make_trainer(config)
+
+
+def _check_kind(config: dict[str, Any], task: type[ImageTask] | None) -> None:
+    """A module of single images needs such data, and a module of pairs needs pairs."""
+    data_name, _ = named(config["data"], "data")
+    model_name, _ = named(config["model"], "model")
+    factory: Any = DATAMODULES.get(data_name).factory
+    of_images = isinstance(factory, type) and issubclass(factory, ImageDataModule)
+    if task is None and of_images and model_name in LIGHTNING_MODULES.names():
+        raise UserError(f"data: '{data_name}' gives single images and model: '{model_name}' learns from pairs")
+    if task is not None and not of_images:
+        raise UserError(f"data: '{data_name}' gives pairs and model: '{model_name}' learns from single images")
+    if task is not None and config["baselines"]:
+        raise UserError(f"baselines are metrics of pairs; remove them: model: '{model_name}' learns from single images")
 
 
 def _check_data(data: dict[str, Any]) -> None:

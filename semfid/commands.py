@@ -12,6 +12,8 @@ from pathlib import Path
 from registry import REGISTRIES, UserError, did_you_mean, load_entry_points, load_plugins
 from semfid.listing import listing
 
+SHOWN = ("srcc", "krcc", "plcc", "mse")
+
 
 def ablate(arguments: argparse.Namespace) -> int:
     """Run what is missing of an experiment and print its table."""
@@ -31,7 +33,7 @@ def ablate(arguments: argparse.Namespace) -> int:
         print(result.screen)
     if results:
         folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
-        print(f"tables: {folder}/results.csv, .md, .tex; runs: {folder}/")
+        print(f"tables: {folder}/results.*; runs: {folder}/")
     for failure in failures:
         print(f"semfid: FAILED {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -61,12 +63,11 @@ def run_one(arguments: argparse.Namespace) -> int:
         folder = run_variant(variant, bench, variant.label)
     if is_rank_zero():
         say(f"run folder: {folder.path}")
-        figures = folder.read_json("metrics.json")["pooled"]
-        digits = {
-            name: "constant" if value is None else f"{value:.4f}"
-            for name, value in figures.items()
-            if name in ("srcc", "krcc", "plcc", "mse")
-        }
+        metrics = folder.read_json("metrics.json")
+        figures = metrics.get("figures")  # of single images; all of them
+        if figures is None:
+            figures = {name: value for name, value in metrics["pooled"].items() if name in SHOWN}
+        digits = {name: "constant" if value is None else f"{value:.4f}" for name, value in figures.items()}
         print(" ".join(f"{name} {value}" for name, value in digits.items()))
     return 0
 
