@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import ImageDataModule
 from engine.kinds import task_class
+from engine.pretraining_section import check_section, pretraining_config
 from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
 from lightning_modules.task import ImageTask
@@ -82,7 +83,30 @@ def check_config(config: dict[str, Any]) -> None:
         )
     if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
         raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
-    make_trainer(config)
+    _check_pretraining(config, make_trainer(config).world_size)
+
+
+def _check_pretraining(config: dict[str, Any], processes: int) -> None:
+    """Every entry of the section, as if a variant asked for it."""
+    if not config.get("pretraining"):
+        return
+    check_section(config)
+    for name in config["pretraining"]:
+        own = pretraining_config(config, name)
+        try:
+            check_config(own)
+        except UserError as error:
+            raise UserError(f"pretraining.{name}: {error}") from error
+        if task_class(own) is None:
+            raise UserError(
+                f"pretraining.{name}: model: '{own['model']['name']}' does not learn from single images; use supervised or "
+                "contrastive"
+            )
+        own_processes = make_trainer(own).world_size
+        if own_processes not in (1, processes):
+            raise UserError(
+                f"pretraining.{name}: it spans {own_processes} processes and its variants {processes}; let it use as many, or 1"
+            )
 
 
 def _check_kind(config: dict[str, Any], task: type[ImageTask] | None) -> None:

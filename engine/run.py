@@ -23,6 +23,7 @@ from engine.fit_cached import FitSettings, FoldResult, fit_heads, predict_heads
 from engine.fit_lightning import fit_part
 from engine.fit_task import run_task
 from engine.kinds import task_class
+from engine.pretraining import pretrained
 from engine.progress import is_rank_zero, progress, say
 from engine.provenance import provenance
 from engine.results import run_figures
@@ -40,11 +41,12 @@ CACHED_TRAINER_KEYS = {
 
 
 def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolder:
-    """Train and evaluate one variant unless it is done; every process of a DDP run calls it.
+    """Train and evaluate one variant unless it is done, and before it its pretraining; every process of a DDP run calls it.
 
     Raises:
         UserError: whatever is wrong; the run's state is then ``failed``.
     """
+    variant = pretrained(variant, bench)
     config = variant.config
     if task_class(config) is not None:
         return run_task(variant, bench, title)

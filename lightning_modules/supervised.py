@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from backbones import Backbone
 from batch import ImageBatch, ImageList
-from lightning_modules.task import ImageTask
+from lightning_modules.task import ImageTask, trunk_of
 from lightning_modules.trunk_file import write_trunk
 from registry import LIGHTNING_MODULES, UserError
 
@@ -61,13 +61,13 @@ class Supervised(ImageTask):
             raise UserError(
                 f"{listed.name}: no training image of the class '{lost}'; add images of it, or hold out fewer (data.split)"
             )
-        self.classifier = nn.Linear(_trunk(self).embed_dim, len(listed.classes))
+        self.classifier = nn.Linear(trunk_of(self).embed_dim, len(listed.classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 3, H, W) in [0, 1]."""
         if self.classifier is None:
             raise UserError("model: supervised needs prepare(listed) before it sees an image")
-        return self.classifier(_trunk(self).embed(images))  # (B, D) -> (B, K)
+        return self.classifier(trunk_of(self).embed(images))  # (B, D) -> (B, K)
 
     def training_step(self, batch: ImageBatch, batch_index: int) -> Tensor:
         logits = self(batch.image).float()  # (B, K)
@@ -117,10 +117,4 @@ class Supervised(ImageTask):
 
     def save(self, folder: Path) -> None:
         """``trunk.safetensors``, without the classifier."""
-        write_trunk(_trunk(self), folder, "supervised", self.figures)
-
-
-def _trunk(module: ImageTask) -> Backbone:
-    if module.trunk is None:
-        raise UserError("model: this module trains a trunk; give model.backbone")
-    return module.trunk
+        write_trunk(trunk_of(self), folder, "supervised", self.figures)

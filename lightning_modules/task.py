@@ -14,6 +14,7 @@ from backbones import Backbone
 from batch import ImageList
 from lightning_modules.gather import gather_rows
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
+from registry import UserError
 
 DEFAULT_OPTIMIZER = {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}
 
@@ -105,3 +106,10 @@ class ImageTask(L.LightningModule):
             found[name] = values_of.squeeze(1) if piece.dim() == 1 else values_of
         self._rows, self._columns = [], {}
         return found
+
+
+def trunk_of(module: ImageTask) -> Backbone:
+    """The trunk of a module that needs one."""
+    if module.trunk is None:
+        raise UserError("model: this module trains a trunk; give model.backbone")
+    return module.trunk

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("registry", "pairs", "images", "batch"), 0),
-    **dict.fromkeys(("backbones", "heads", "scenes", "evaluation"), 1),
+    **dict.fromkeys(("backbones", "heads", "scenes", "evaluation", "text_embedders"), 1),
     **dict.fromkeys(("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "splice", "metrics"), 2),
     "engine": 3,
     "semfid": 4,
