@@ -32,3 +32,41 @@ class PairBatch(NamedTuple):
     source_id: tuple[str, ...]
     row: Tensor
     total: float
+
+
+class ImageBatch(NamedTuple):
+    """B single images, for modules that learn from photos and not from pairs.
+
+    Attributes:
+        image: (B, 3, H, W) float32 RGB in [0, 1].
+        label: (B,) int64 class, -1 where there is none.
+        caption: B sentences, empty where there is none.
+        row: (B,) int64 row of the image in the datamodule's table.
+        total: as in `PairBatch`.
+    """
+
+    image: Tensor
+    label: Tensor
+    caption: tuple[str, ...]
+    row: Tensor
+    total: float
+
+
+class ImageList(NamedTuple):
+    """What a module may learn of a set of images before it sees one: class names, vocabulary, how many there are.
+
+    Attributes:
+        name: what messages call the set.
+        classes: K class names, sorted; empty where images have no class.
+        label: (N,) int64 class of each image, -1 where there is none.
+        captions: the sentences of each image, N tuples; empty ones where there is none.
+        train: (n,) int64 rows that are trained on.
+        test: (m,) int64 rows that the figures are of.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    label: Tensor
+    captions: tuple[tuple[str, ...], ...]
+    train: Tensor
+    test: Tensor

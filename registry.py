@@ -327,6 +327,7 @@ LOSSES: Registry[nn.Module] = Registry("loss", "lightning_modules")
 LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning_modules", given=("trunk",))
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
+TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "text_embedders")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "backbones": BACKBONES,
@@ -335,4 +336,5 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "lightning_modules": LIGHTNING_MODULES,
     "datamodules": DATAMODULES,
     "metrics": METRICS,
+    "text_embedders": TEXT_EMBEDDERS,
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from batch import PairBatch
 from datamodules.dataset import Collate, EvaluationBatches, PairDataset, TrainBatches
+from datamodules.files import decode_files, hash_files
 from datamodules.splits import Part, SplitConfig, split_table
-from images import DECODER, ImageError, Resize, file_hash, read_image
+from images import DECODER, Resize
 from pairs import PairTable
 from registry import UserError
 
@@ -120,12 +121,7 @@ class PairDataModule(L.LightningDataModule):
             ImageError: a file is missing.
         """
         if not self._hashes:
-            paths = sorted({*self.dataset_paths()})
-            with ThreadPoolExecutor(4) as pool:
-                for number, (path, digest) in enumerate(zip(paths, pool.map(file_hash, paths), strict=True)):
-                    self._hashes[path] = digest
-                    if progress is not None:
-                        progress(number + 1, len(paths))
+            self._hashes = hash_files(self.dataset_paths(), progress)
         return self._hashes
 
     def dataset_paths(self) -> list[str]:
@@ -139,26 +135,7 @@ class PairDataModule(L.LightningDataModule):
         Raises:
             UserError: names the first bad image and says how many there are; sizes that differ where they must not.
         """
-        paths = sorted({*self.dataset_paths()})
-        bad: list[ImageError] = []
-        sizes: dict[str, tuple[int, int]] = {}
-
-        def check(path: str) -> tuple[str, tuple[int, int] | ImageError]:
-            try:
-                return path, read_image(path).size
-            except ImageError as error:
-                return path, error
-
-        with ThreadPoolExecutor(2) as pool:
-            for number, (path, found) in enumerate(pool.map(check, paths)):
-                if isinstance(found, ImageError):
-                    bad.append(found)
-                else:
-                    sizes[path] = found
-                progress(number + 1, len(paths))
-        if bad:
-            more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-            raise UserError(f"{bad[0]}{more}")
+        sizes = decode_files(self.dataset_paths(), progress)
         if self.loader.resize == "none":
             for name, x, y in zip(
                 self.table.frame["pair_id"], self.dataset.reference, self.dataset.candidate, strict=True
@@ -167,6 +144,20 @@ class PairDataModule(L.LightningDataModule):
                     raise UserError(
                         f"pair {name!r}: {sizes[x]} against {sizes[y]} pixels; data.resize: none needs equal sizes"
                     )
+
+    def describe(self) -> str:
+        """One line for `--check`."""
+        folds = f", {len(self.parts)} folds" if len(self.parts) > 1 else ""
+        return f"{self.table.name}: {len(self.table)} pairs of {self.table.frame['source_id'].nunique()} sources{folds}"
+
+    def content_digest(self, progress: Callable[[int, int], None] | None = None) -> str:
+        """16 hex digits over the table's rows, the test parts and every image's bytes."""
+        hashes = self.image_hashes(progress)
+        digest = hashlib.sha256(self.table.content_hash().encode())
+        digest.update(str([part.test.tolist() for part in self.parts]).encode())
+        for path in self.dataset_paths():
+            digest.update(hashes[path])
+        return digest.hexdigest()[:16]
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         part = self._chosen()

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -20,10 +20,14 @@ import torch
 from engine.baselines import baseline_variant, run_baseline
 from engine.check import check_config, make_trainer
 from engine.config import Variant, expand, load_experiment
+from engine.kinds import task_class
+from engine.pretraining import pretrained, pretraining_run
+from engine.pretraining_section import pretraining_config, pretraining_name
 from engine.progress import progress, say
 from engine.results import Finished, Results, compare_variants, write_results
 from engine.run import Workbench, run_variant
 from engine.run_folder import RunFolder
+from engine.task_results import TaskResults, compare_tasks, write_task_results
 from registry import UserError, load_plugins
 
 
@@ -36,12 +40,18 @@ class Sweep:
         overrides: as given on the command line.
         config: resolved, with its sweep.
         variants: all of them, checked.
+        lost: numbers (from 0) of those whose pretraining failed; they are not run.
     """
 
     file: Path
     overrides: tuple[str, ...]
     config: dict[str, Any]
     variants: list[Variant]
+    lost: frozenset[int] = frozenset()
+
+    def alive(self) -> list[tuple[int, Variant]]:
+        """The variants that can run, with their numbers (from 1)."""
+        return [(index + 1, variant) for index, variant in enumerate(self.variants) if index not in self.lost]
 
 
 def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
@@ -62,6 +72,10 @@ def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
         except UserError as error:
             which = f" (variant {number}: {variant.label})" if len(variants) > 1 else ""
             raise UserError(f"{file}: {error}{which}") from error
+    if len({task_class(variant.config) is None for variant in variants}) > 1:
+        raise UserError(
+            f"{file}: some variants learn from pairs and some from single images; make them two experiments"
+        )
     return Sweep(Path(file), tuple(overrides), config, variants)
 
 
@@ -72,20 +86,23 @@ def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
         UserError: the first fault.
     """
     seen = set()
-    for variant in sweep.variants:
-        data = bench.data(variant.config)
+    configs = [variant.config for variant in sweep.variants]
+    if images:  # a pretraining without data fails its variants only
+        names = [(config, pretraining_name(config)) for config in configs]
+        configs += [pretraining_config(config, name) for config, name in names if name is not None]
+    for config in configs:
+        data = bench.source(config)
         if not images or id(data) in seen:
             continue
         seen.add(id(data))
         with progress("checking images") as advance:
             data.check_images(advance)
-        folds = f", {len(data.parts)} folds" if len(data.parts) > 1 else ""
-        say(
-            f"{data.table.name}: {len(data.table)} pairs of {data.table.frame['source_id'].nunique()} sources{folds}: fine"
-        )
+        say(f"{data.describe()}: fine")
 
 
-def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple[list[Results], list[str]]:
+def ablate(
+    sweep: Sweep, jobs: int = 1, bench: Workbench | None = None
+) -> tuple[Sequence[Results | TaskResults], list[str]]:
     """Run every variant and baseline that is not done and compare all that are.
 
     Variants run one after another in this process, or `jobs` at a time (one GPU each) in processes of their own, as does
@@ -107,17 +124,19 @@ def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple
             data_choices = {key: value for key, value in variant.choices.items() if key.split(".")[0] == "data"}
             baseline = baseline_variant(variant.config, metric, data_choices)
             baselines.setdefault(str(RunFolder.of(baseline, bench.data_hash(variant.config)).path), baseline)
-    failures: list[str] = []
     finished: list[Finished] = []
     for baseline in baselines.values():
         folder = run_baseline(baseline, bench)
         finished.append(_finished(folder, baseline.label, 0, bench.data(baseline.config).leaky, learned=False))
+    sweep, failures = _pretrain(sweep, bench)
     in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
     if in_processes:
         failures += _run_processes(sweep, bench, jobs)
     else:
         failures += _run_here(sweep, bench)
-    for variant in sweep.variants:
+    if task_class(sweep.variants[0].config) is not None:
+        return _task_results(sweep, bench), failures
+    for _, variant in sweep.alive():
         folder = RunFolder.of(variant, bench.data_hash(variant.config))
         if folder.state == "done":
             leaky = bench.data(variant.config).leaky
@@ -128,10 +147,66 @@ def ablate(sweep: Sweep, jobs: int = 1, bench: Workbench | None = None) -> tuple
     return results, failures
 
 
+def _pretrain(sweep: Sweep, bench: Workbench) -> tuple[Sweep, list[str]]:
+    """Train the trunks that variants ask for by name, each once; the variants then name their files."""
+    failed: dict[Path, str] = {}
+    variants, failures, lost = list(sweep.variants), [], set()
+    for index, variant in enumerate(sweep.variants):
+        name = pretraining_name(variant.config)
+        if name is None:
+            continue
+        try:
+            run, folder = pretraining_run(variant.config, name, bench)
+            if folder.path in failed:
+                raise UserError(failed[folder.path])
+            try:
+                if make_trainer(run.config).world_size > 1 and folder.state != "done":
+                    _pretrain_in_processes(sweep, index + 1, name)
+                variants[index] = pretrained(variant, bench)
+            except UserError as error:
+                failed[folder.path] = str(error)
+                raise
+            except Exception as error:  # a fault in one pretraining must not take the other variants with it
+                _write_error(folder, traceback.format_exc())
+                failed[folder.path] = f"{type(error).__name__}: {error} (see {folder.path}/error.txt)"
+                raise UserError(failed[folder.path]) from error
+        except UserError as error:
+            lost.add(index)
+            failures.append(f"{variant.label} seed={variant.seed}: its pretraining '{name}' failed: {error}")
+            say(
+                f"[{index + 1}/{len(variants)}] {variant.label} seed={variant.seed}: FAILED, its pretraining failed: {error}"
+            )
+    return replace(sweep, variants=variants, lost=frozenset(lost)), failures
+
+
+def _pretrain_in_processes(sweep: Sweep, number: int, name: str) -> None:
+    """A pretraining that spans several processes, by ``semfid run FILE --variant I --pretraining``."""
+    command = [sys.executable, "-m", "semfid", "run", str(sweep.file), *sweep.overrides]
+    say(f"pretraining {name}: started")
+    done = subprocess.run(
+        [*command, "--variant", str(number), "--pretraining"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise UserError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+
+
+def _task_results(sweep: Sweep, bench: Workbench) -> list[TaskResults]:
+    folders = [(variant, RunFolder.of(variant, bench.data_hash(variant.config))) for _, variant in sweep.alive()]
+    done = [(variant, folder) for variant, folder in folders if folder.state == "done"]
+    if not done:
+        return []
+    results = compare_tasks(done)
+    write_task_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
+    return [results]
+
+
 def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
     failures = []
     # variants of one trunk follow each other, so that it is built once
-    order = sorted(enumerate(sweep.variants), key=lambda item: (repr(item[1].config["model"]["backbone"]), item[0]))
+    order = sorted(sweep.alive(), key=lambda item: (repr(item[1].config["model"].get("backbone")), item[0]))
     for number, (_, variant) in enumerate(order, start=1):
         title = f"[{number}/{len(order)}] {variant.label} seed={variant.seed}"
         try:
@@ -153,7 +228,7 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
     """Each variant as ``semfid run FILE --variant I`` in a process of its own."""
     gpus = [str(index) for index in range(torch.cuda.device_count())]
     waiting: Queue[tuple[int, Variant]] = Queue()
-    for number, variant in enumerate(sweep.variants, start=1):
+    for number, variant in sweep.alive():
         if RunFolder.of(variant, bench.data_hash(variant.config)).state != "done":
             waiting.put((number, variant))
     failures: list[str] = []

@@ -12,8 +12,12 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+from datamodules import ImageDataModule
+from engine.kinds import task_class
+from engine.pretraining_section import check_section, pretraining_config
 from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
+from lightning_modules.task import ImageTask
 from registry import (
     BACKBONES,
     DATAMODULES,
@@ -46,13 +50,21 @@ def check_config(config: dict[str, Any]) -> None:
     """
     _check_data(config["data"])
     model_name, model = named(config["model"], "model")
+    task = task_class(config)
+    _check_kind(config, task)
+    if "backbone" not in model and task is not None and not task.needs_trunk:
+        model["backbone"] = None
     if "backbone" not in model:
         raise UserError(
             "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
         )
-    backbone_name, backbone = named(model.pop("backbone"), "model.backbone")
-    _under("model.backbone", BACKBONES, backbone_name, backbone)
+    given = model.pop("backbone")
+    if given is not None or task is None or task.needs_trunk:
+        backbone_name, backbone = named(given, "model.backbone")
+        _under("model.backbone", BACKBONES, backbone_name, backbone)
     _under("model", LIGHTNING_MODULES, model_name, model)
+    if task is not None:
+        task.check(model)
     if "head" in model:
         _under("model.head", HEADS, *named(model["head"], "model.head"))
     if "loss" in model:
@@ -62,14 +74,53 @@ def check_config(config: dict[str, Any]) -> None:
     for metric in config["baselines"]:
         _under("baselines", METRICS, *named(metric, "baselines"))
     selection = config["selection"]
-    if selection["monitor"] not in MONITORS:
+    # the schema's default, val_mse, is a word of pairs; to a module that does not log it, it means the last epoch
+    monitors = MONITORS if task is None else ("last", *task.monitors)
+    if selection["monitor"] not in monitors and (task is None or selection["monitor"] != "val_mse"):
         raise UserError(
-            f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], MONITORS)} "
-            f"(there are: {', '.join(MONITORS)})"
+            f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], monitors)} "
+            f"(there are: {', '.join(monitors)})"
         )
     if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
         raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
-    make_trainer(config)
+    _check_pretraining(config, make_trainer(config).world_size)
+
+
+def _check_pretraining(config: dict[str, Any], processes: int) -> None:
+    """Every entry of the section, as if a variant asked for it."""
+    if not config.get("pretraining"):
+        return
+    check_section(config)
+    for name in config["pretraining"]:
+        own = pretraining_config(config, name)
+        try:
+            check_config(own)
+        except UserError as error:
+            raise UserError(f"pretraining.{name}: {error}") from error
+        if task_class(own) is None:
+            raise UserError(
+                f"pretraining.{name}: model: '{own['model']['name']}' does not learn from single images; use supervised or "
+                "contrastive"
+            )
+        own_processes = make_trainer(own).world_size
+        if own_processes not in (1, processes):
+            raise UserError(
+                f"pretraining.{name}: it spans {own_processes} processes and its variants {processes}; let it use as many, or 1"
+            )
+
+
+def _check_kind(config: dict[str, Any], task: type[ImageTask] | None) -> None:
+    """A module of single images needs such data, and a module of pairs needs pairs."""
+    data_name, _ = named(config["data"], "data")
+    model_name, _ = named(config["model"], "model")
+    factory: Any = DATAMODULES.get(data_name).factory
+    of_images = isinstance(factory, type) and issubclass(factory, ImageDataModule)
+    if task is None and of_images and model_name in LIGHTNING_MODULES.names():
+        raise UserError(f"data: '{data_name}' gives single images and model: '{model_name}' learns from pairs")
+    if task is not None and not of_images:
+        raise UserError(f"data: '{data_name}' gives pairs and model: '{model_name}' learns from single images")
+    if task is not None and config["baselines"]:
+        raise UserError(f"baselines are metrics of pairs; remove them: model: '{model_name}' learns from single images")
 
 
 def _check_data(data: dict[str, Any]) -> None:

@@ -77,6 +77,8 @@ class Experiment:
         seed: of initial weights, order and dropout.
         data: ``{name: <datamodule>, keywords}``.
         model: ``{name: <lightning module>, backbone: {...}, keywords}``.
+        pretraining: name -> ``{data, model, trainer, selection, seed}``: a trunk that `model.backbone.pretrained` may
+            name; it is trained first, on single images.
         compile: torch.compile the trunk.
         baselines: training-free metrics to stand beside the learned variants: names or ``{name: ..., keywords}``.
         trainer: goes to `lightning.Trainer` as it stands.
@@ -90,6 +92,7 @@ class Experiment:
     seed: int = 0
     data: dict[str, Any] = MISSING
     model: dict[str, Any] = MISSING
+    pretraining: dict[str, Any] = field(default_factory=dict)
     compile: bool = False
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -331,7 +334,7 @@ def _sweep_key(key: str) -> str:
 
 
 def _inside_free_section(key: str) -> bool:
-    return key.split(".")[0] in ("data", "model", "trainer") or key.startswith("sweep")
+    return key.split(".")[0] in ("data", "model", "trainer", "pretraining") or key.startswith("sweep")
 
 
 def _short(key: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import time
 from collections.abc import Callable
@@ -13,21 +12,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from backbones import Backbone, build_backbone
+from backbones import Backbone
 from datamodules.base import PairDataModule
+from engine.attempt import attempt
 from engine.cache import StatisticsCache
 from engine.check import make_trainer
 from engine.config import Variant
 from engine.extract import Statistic, extract
 from engine.fit_cached import FitSettings, FoldResult, fit_heads, predict_heads
 from engine.fit_lightning import fit_part
+from engine.fit_task import run_task
+from engine.kinds import task_class
+from engine.pretraining import pretrained
 from engine.progress import is_rank_zero, progress, say
 from engine.provenance import provenance
 from engine.results import run_figures
 from engine.run_folder import RunFolder
+from engine.workbench import Workbench as Workbench
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, named
 from pairs import write_atomically
-from registry import DATAMODULES, LIGHTNING_MODULES, UserError
+from registry import LIGHTNING_MODULES, UserError
 
 # what the fit on cached statistics honours; anything else in `trainer` sends a variant through images
 CACHED_TRAINER_KEYS = {
@@ -36,60 +40,16 @@ CACHED_TRAINER_KEYS = {
 }  # fmt: skip
 
 
-class Workbench:
-    """What the variants of one process share: the trunk and the data built last."""
-
-    def __init__(self) -> None:
-        self._data: dict[str, PairDataModule] = {}
-        self._data_hashes: dict[str, str] = {}
-        self._trunk: tuple[str, Backbone] | None = None
-
-    def data(self, config: dict[str, Any]) -> PairDataModule:
-        """The prepared datamodule of a variant."""
-        key = repr(config["data"])
-        if key not in self._data:
-            name, keywords = named(config["data"], "data")
-            data = DATAMODULES.build(name, **keywords)
-            if not isinstance(data, PairDataModule):
-                raise UserError(f"data: datamodule '{name}' is not a datamodules.PairDataModule")
-            data.prepare()
-            self._data[key] = data
-        return self._data[key]
-
-    def data_hash(self, config: dict[str, Any]) -> str:
-        """Hash of the table's rows and of every image's bytes."""
-        key = repr(config["data"])
-        if key in self._data_hashes:
-            return self._data_hashes[key]
-        data = self.data(config)
-        with progress("hashing images") as advance:
-            hashes = data.image_hashes(advance)
-        digest = hashlib.sha256(data.table.content_hash().encode())
-        digest.update(str([part.test.tolist() for part in data.parts]).encode())
-        for path in data.dataset_paths():
-            digest.update(hashes[path])
-        self._data_hashes[key] = digest.hexdigest()[:16]
-        return self._data_hashes[key]
-
-    def trunk(self, config: dict[str, Any]) -> Backbone:
-        """The trunk of a variant; a frozen one is shared, one that trains is built anew each time."""
-        name, keywords = named(config["model"]["backbone"], "model.backbone")
-        key = repr((name, sorted(keywords.items())))
-        if self._trunk is not None and self._trunk[0] == key:
-            return self._trunk[1]
-        trunk = build_backbone(name, keywords)
-        if trunk.tuning == "frozen":
-            self._trunk = key, trunk
-        return trunk
-
-
 def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolder:
-    """Train and evaluate one variant unless it is done; every process of a DDP run calls it.
+    """Train and evaluate one variant unless it is done, and before it its pretraining; every process of a DDP run calls it.
 
     Raises:
         UserError: whatever is wrong; the run's state is then ``failed``.
     """
+    variant = pretrained(variant, bench)
     config = variant.config
+    if task_class(config) is not None:
+        return run_task(variant, bench, title)
     folder = RunFolder.of(variant, bench.data_hash(config))
     if folder.state == "done":
         return folder
@@ -114,32 +74,12 @@ def carry_out(
     Raises:
         UserError: another process holds the folder, or whatever is wrong with the work; the state is then ``failed``.
     """
-    with folder.held():
-        if folder.state == "done":  # by another process, since the look above
-            return folder
-        folder.set_state("running")
-        folder.write_yaml("config.yaml", {**variant.config, "choices": variant.choices})
-        start = time.monotonic()
-        try:
-            predictions, facts = work()
-            finish_run(variant, bench, folder, predictions, {**facts, "wall_s": round(time.monotonic() - start, 3)})
-        except UserError as error:
-            folder.set_state("failed", str(error))
-            raise
-        except OSError as error:
-            folder.set_state("failed", str(error))
-            raise UserError(
-                f"{folder.path}: {error.strerror or error}; free some space, or choose another folder by output="
-            ) from error
-        except torch.OutOfMemoryError as error:
-            folder.set_state("failed", "out of GPU memory")
-            raise UserError(
-                f"{title or variant.label}: out of GPU memory; lower data.batch_size or data.image_size"
-            ) from error
-        except Exception as error:
-            folder.set_state("failed", f"{type(error).__name__}: {error}")
-            raise
-    return folder
+
+    def whole(start: float) -> None:
+        predictions, facts = work()
+        finish_run(variant, bench, folder, predictions, {**facts, "wall_s": round(time.monotonic() - start, 3)})
+
+    return attempt(variant, folder, title, whole)
 
 
 def _make_module(config: dict[str, Any], trunk: Backbone) -> GlobalRegressor:

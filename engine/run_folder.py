@@ -41,6 +41,8 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk
         status = Path(weights).stat()
         content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
+        if config.get("pretrained_by"):  # the file's content counts, not where this run's pretraining put it
+            content["model"]["backbone"]["pretrained"] = "pretraining"
     for plugin in config.get("plugins", []):
         if Path(plugin).is_file():  # an edited plugin is another plugin
             status = Path(plugin).stat()

@@ -89,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         "--variant", type=_positive, metavar="I", help="the I-th variant of the sweep (default: without sweep)"
     )
 
+    run.add_argument("--pretraining", action="store_true", help="only the pretraining that the variant asks for")
+
     listing = commands.add_parser("list", help="what is registered, from where, with its keywords")
     listing.add_argument("kind", nargs="?", help="backbones, heads, ... (default: all)")
     listing.add_argument("--plugins", nargs="*", default=[], metavar="P", help="modules or files to import first")

@@ -8,9 +8,16 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from registry import REGISTRIES, UserError, did_you_mean, load_entry_points, load_plugins
 from semfid.listing import listing
+
+if TYPE_CHECKING:
+    from engine.config import Variant
+    from engine.run import Workbench
+
+SHOWN = ("srcc", "krcc", "plcc", "mse")
 
 
 def ablate(arguments: argparse.Namespace) -> int:
@@ -31,7 +38,7 @@ def ablate(arguments: argparse.Namespace) -> int:
         print(result.screen)
     if results:
         folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
-        print(f"tables: {folder}/results.csv, .md, .tex; runs: {folder}/")
+        print(f"tables: {folder}/results.*; runs: {folder}/")
     for failure in failures:
         print(f"semfid: FAILED {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -58,16 +65,30 @@ def run_one(arguments: argparse.Namespace) -> int:
         print(f"{sweep.file}: configuration and data are fine")
         return 0
     with _naming(sweep.file):
+        if arguments.pretraining:
+            return _pretraining_alone(variant, bench)
         folder = run_variant(variant, bench, variant.label)
     if is_rank_zero():
         say(f"run folder: {folder.path}")
-        figures = folder.read_json("metrics.json")["pooled"]
-        digits = {
-            name: "constant" if value is None else f"{value:.4f}"
-            for name, value in figures.items()
-            if name in ("srcc", "krcc", "plcc", "mse")
-        }
+        metrics = folder.read_json("metrics.json")
+        figures = metrics.get("figures")  # of single images; all of them
+        if figures is None:
+            figures = {name: value for name, value in metrics["pooled"].items() if name in SHOWN}
+        digits = {name: "constant" if value is None else f"{value:.4f}" for name, value in figures.items()}
         print(" ".join(f"{name} {value}" for name, value in digits.items()))
+    return 0
+
+
+def _pretraining_alone(variant: Variant, bench: Workbench) -> int:
+    """The trunk that a variant asks for by name, so that many of its variants can then run side by side."""
+    from engine.pretraining import pretrained
+    from engine.progress import is_rank_zero
+
+    done = pretrained(variant, bench)
+    if done is variant:
+        raise UserError("--pretraining: model.backbone.pretrained of this variant names no entry of pretraining")
+    if is_rank_zero():
+        print(done.config["model"]["backbone"]["pretrained"])
     return 0
 
 

@@ -4,10 +4,14 @@ from semfid.plugins import BACKBONES, HEADS, Backbone, Head
 """
 
 from backbones.contract import Backbone as Backbone
+from datamodules import ImageDataModule as ImageDataModule
+from datamodules import ImageLoader as ImageLoader
+from datamodules import ImageTable as ImageTable
 from heads.contract import Head as Head
 from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape as TrunkShape
 from lightning_modules.losses import PairLoss as PairLoss
+from lightning_modules.task import ImageTask as ImageTask
 from metrics import TrainingFreeMetric as TrainingFreeMetric
 from registry import BACKBONES as BACKBONES
 from registry import DATAMODULES as DATAMODULES
@@ -15,4 +19,6 @@ from registry import HEADS as HEADS
 from registry import LIGHTNING_MODULES as LIGHTNING_MODULES
 from registry import LOSSES as LOSSES
 from registry import METRICS as METRICS
+from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
 from registry import UserError as UserError
+from text_embedders import TextEmbedder as TextEmbedder

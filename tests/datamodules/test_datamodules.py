@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from batch import PairBatch
-from datamodules import PairDataModule, to_float
+from datamodules import ImageDataModule, PairDataModule, to_float
 from datamodules.dataset import epoch_order
 from images import load_pixels
 from pairs import read_pairs
@@ -530,6 +530,8 @@ class TestScenes:
 @pytest.mark.parametrize("name", DATAMODULES.names())
 def test_every_datamodule_takes_the_common_keywords(name: str) -> None:
     """An experiment may exchange its data and keep the rest."""
-    common = {"split", "image_size", "resize", "batch_size", "workers", "weights", "in_memory"}
+    common = {"split", "image_size", "resize", "batch_size", "workers", "in_memory"}
+    factory = DATAMODULES.get(name).factory
+    assert issubclass(factory, (PairDataModule, ImageDataModule))  # type: ignore[arg-type]
+    common |= {"weights"} if issubclass(factory, PairDataModule) else {"augment", "least_crop"}  # type: ignore[arg-type]
     assert common <= set(DATAMODULES.get(name).keywords)
-    assert issubclass(DATAMODULES.get(name).factory, PairDataModule)  # type: ignore[arg-type]

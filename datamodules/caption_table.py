@@ -1,0 +1,129 @@
+"""Captioned photos: a CSV or Parquet table, or COCO's captions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from datamodules.base import existing
+from datamodules.image_dataset import Augment
+from datamodules.image_set import PARTS, ImageDataModule, ImageLoader, ImageTable
+from images import Resize
+from registry import DATAMODULES, UserError, did_you_mean
+
+
+@DATAMODULES.register(
+    "captions",
+    summary="photos with captions: a table (path, caption, optionally class and split) or COCO's captions JSON",
+    source="cocodataset.org, captions_*.json",
+)
+class CaptionData(ImageDataModule):
+    """Captioned photos. Several rows of one path are several captions of that photo: an epoch takes one of them.
+
+    Args:
+        table: CSV, Parquet or COCO captions JSON.
+        images: folder that its paths are relative to; default: the table's.
+        columns: for a table of another schema: ``{path: file, caption: text, class: label, split: part}``.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        images: str | None = None,
+        columns: dict[str, str] | None = None,
+        split: dict[str, Any] | None = None,
+        image_size: int = 224,
+        resize: Resize = "squash",
+        batch_size: int = 64,
+        workers: int = 0,
+        in_memory: bool = False,
+        augment: Augment = "none",
+        least_crop: float = 0.5,
+    ) -> None:
+        super().__init__(ImageLoader(split, image_size, resize, batch_size, workers, in_memory, augment, least_crop))
+        self.path, self.images, self.columns = table, images, columns or {}
+
+    def load_images(self) -> ImageTable:
+        """Read the table.
+
+        Raises:
+            UserError: no such file, not a table, a column that is missing, a photo without a caption.
+        """
+        path = existing(self.path, "data.table")
+        root = existing(self.images, "data.images") if self.images is not None else path.parent
+        frame = _read_coco(path) if path.suffix.lower() == ".json" else _read_table(path, self.columns)
+        return _table(frame, path, root)
+
+
+KNOWN = ("path", "caption", "class", "split")
+
+
+def _read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    for key in columns:
+        if key not in KNOWN:
+            raise UserError(
+                f"data.columns has no key '{key}'{did_you_mean(key, KNOWN)} (there are: {', '.join(KNOWN)})"
+            )
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise UserError(f"data.table: {path} is not a table: {str(error).splitlines()[0]}") from error
+    for ours in ("path", "caption"):
+        theirs = columns.get(ours, ours)
+        if theirs not in frame.columns:
+            raise UserError(
+                f"data.table: {path} has no column '{theirs}'{did_you_mean(theirs, frame.columns)}; name it in data.columns"
+            )
+    theirs_of = {columns.get(ours, ours): ours for ours in KNOWN}
+    kept = frame[[name for name in theirs_of if name in frame.columns]]
+    return kept.rename(columns=theirs_of).fillna("").astype(str)
+
+
+def _read_coco(path: Path) -> pd.DataFrame:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files = {image["id"]: image["file_name"] for image in content["images"]}
+        rows = [(files[one["image_id"]], one["caption"]) for one in content["annotations"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"data.table: {path} is not a COCO captions file: {type(error).__name__}: {error}; give captions_*.json"
+        ) from error
+    return pd.DataFrame(rows, columns=["path", "caption"])
+
+
+def _table(frame: pd.DataFrame, path: Path, root: Path) -> ImageTable:
+    empty = frame.index[(frame["caption"].str.strip() == "") | (frame["path"].str.strip() == "")]
+    if len(empty):
+        row = frame.loc[empty[0]]
+        raise UserError(
+            f"data.table: {path}, row {int(empty[0]) + 1} ({row['path'] or 'no path'}) has no "
+            f"{'caption' if row['path'].strip() else 'path'} ({len(empty)} such rows); add it or drop the row"
+        )
+    captions: dict[str, list[str]] = {}
+    for name, sentence in zip(frame["path"], frame["caption"].str.strip(), strict=True):
+        captions.setdefault(name, []).append(sentence)
+    names = sorted(captions)
+    first = frame.drop_duplicates("path").set_index("path")
+    found: dict[str, list[str]] = {}
+    for column in ("class", "split"):
+        if column in frame.columns:
+            if (frame.groupby("path")[column].nunique() > 1).any():
+                raise UserError(f"data.table: {path} gives one photo several values of '{column}'; make them equal")
+            found[column] = first.loc[names, column].tolist()
+    for side in found.get("split", []):
+        if side not in PARTS:
+            raise UserError(f"data.table: {path} has the split {side!r}; use {', '.join(PARTS)}")
+    return ImageTable(
+        name=str(path),
+        root=root,
+        paths=names,
+        classes=found.get("class", ()),
+        captions=[tuple(captions[name]) for name in names],
+        split=found.get("split", ()),
+    )

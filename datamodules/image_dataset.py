@@ -1,0 +1,154 @@
+"""Single images as tensors: decoding, augmentation that depends on seed, epoch and row alone, batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from batch import ImageBatch, ImageList
+from datamodules.dataset import TrainBatches
+from images import Resize, load_pixels, read_image
+from registry import UserError
+
+Augment = Literal["none", "flip", "crop"]
+"""What training images undergo. ``flip``: mirrored half of the time. ``crop``: also a random window, resized to S x S."""
+
+Index = tuple[int, float, int]  # row, size of the whole batch, epoch (-1: as it stands)
+Item = tuple[Tensor, str, int, float]
+_ASPECT = 4 / 3  # of random windows, either way round
+
+
+class ImageDataset(Dataset[Item]):
+    """Decodes images.
+
+    Args:
+        paths: of the images.
+        listed: captions of each.
+        image_size: S of S x S images.
+        resize: how they become so.
+        in_memory: keep decoded images; with workers: 0.
+        augment: what images of an epoch undergo.
+        least_crop: least share of the area that a random window keeps.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        listed: ImageList,
+        image_size: int,
+        resize: Resize,
+        in_memory: bool,
+        augment: Augment = "none",
+        least_crop: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        self.paths, self.captions = list(paths), listed.captions
+        self.image_size, self.resize, self.augment, self.least_crop = image_size, resize, augment, least_crop
+        self.seed = seed
+        self._kept: dict[tuple[int, bool], NDArray[np.uint8]] | None = {} if in_memory else None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Index) -> Item:
+        row, total, epoch = index
+        sentences = self.captions[row]
+        # of several sentences, an epoch takes one; figures are of the first
+        sentence = sentences[(epoch + row) % len(sentences) if epoch >= 0 else 0] if sentences else ""
+        if epoch < 0 or self.augment == "none":
+            return torch.from_numpy(self._as_it_stands(row)), sentence, row, total
+        rng = np.random.default_rng([self.seed, epoch, row])
+        if self.augment == "crop":
+            pixels = random_window(self._whole(row), self.image_size, self.least_crop, rng)
+        else:
+            pixels = self._as_it_stands(row)
+        if rng.random() < 0.5:
+            pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+        return torch.from_numpy(pixels), sentence, row, total
+
+    def _as_it_stands(self, row: int) -> NDArray[np.uint8]:
+        """(3, S, S)."""
+        if self._kept is None:
+            return load_pixels(self.paths[row], self.image_size, self.resize)
+        if (row, False) not in self._kept:
+            self._kept[row, False] = load_pixels(self.paths[row], self.image_size, self.resize)
+        return self._kept[row, False]
+
+    def _whole(self, row: int) -> Image.Image:
+        """The image, its short side at most 2 S: a window of it is resized to S anyway."""
+        if self._kept is not None and (row, True) in self._kept:
+            return Image.fromarray(self._kept[row, True])
+        image = read_image(self.paths[row])
+        factor = 2 * self.image_size / min(image.size)
+        if factor < 1:
+            size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+            image = image.resize(size, Image.Resampling.BICUBIC)
+        if self._kept is not None:
+            self._kept[row, True] = np.array(image)
+        return image
+
+
+def random_window(image: Image.Image, size: int, least: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A window of between `least` and all of the area, its aspect between 3:4 and 4:3, resized to (3, size, size)."""
+    share = rng.uniform(least, 1.0)
+    aspect = math.exp(rng.uniform(-math.log(_ASPECT), math.log(_ASPECT)))
+    width = min(image.width, max(1, round(math.sqrt(share * image.width * image.height * aspect))))
+    height = min(image.height, max(1, round(math.sqrt(share * image.width * image.height / aspect))))
+    left = int(rng.integers(image.width - width + 1))
+    top = int(rng.integers(image.height - height + 1))
+    window = (left, top, left + width, top + height)
+    taken = np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=window))  # (S, S, 3)
+    return np.ascontiguousarray(taken.transpose(2, 0, 1))
+
+
+class ImageCollate:
+    """Items to an ImageBatch whose images are still uint8; `ImageDataModule.on_after_batch_transfer` makes them float."""
+
+    def __init__(self, paths: Sequence[str], label: Tensor) -> None:
+        self.paths, self.label = list(paths), label
+
+    def __call__(self, items: Sequence[Item]) -> ImageBatch:
+        rows = torch.tensor([item[2] for item in items])
+        for image, _, row, _ in items:
+            if image.shape != items[0][0].shape:
+                raise UserError(
+                    f"{self.paths[row]}: a {image.shape[2]}x{image.shape[1]} image among {items[0][0].shape[2]}x"
+                    f"{items[0][0].shape[1]} ones; set data.resize to squash, letterbox or center_crop, or batch_size: 1"
+                )
+        return ImageBatch(
+            image=torch.stack([item[0] for item in items]),
+            label=self.label[rows],
+            caption=tuple(item[1] for item in items),
+            row=rows,
+            total=items[0][3],
+        )
+
+
+class WithEpoch(Sampler[list[Index]]):
+    """Batches of rows, each row with the epoch that its augmentation is drawn for."""
+
+    def __init__(self, batches: Sampler[list[tuple[int, float]]]) -> None:
+        self.batches = batches
+        self.sampler = self  # Lightning calls set_epoch on a loader's sampler and on its batch_sampler.sampler only
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        if isinstance(self.batches, TrainBatches):
+            self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[list[Index]]:
+        epoch = self.batches.epoch if isinstance(self.batches, TrainBatches) else -1
+        for batch in self.batches:
+            yield [(row, total, epoch) for row, total in batch]

@@ -1,0 +1,47 @@
+"""Work on a run's folder, and what the folder says when the work fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from engine.config import Variant
+from engine.run_folder import RunFolder
+from registry import UserError
+
+
+def attempt(variant: Variant, folder: RunFolder, title: str, work: Callable[[float], None]) -> RunFolder:
+    """Hold a run's folder and do the work unless it is done; the folder's state says how it ended.
+
+    Args:
+        work: called with the time it began (`time.monotonic`); it must set the state ``done`` last.
+
+    Raises:
+        UserError: another process holds the folder, or whatever is wrong with the work; the state is then ``failed``.
+    """
+    with folder.held():
+        if folder.state == "done":  # by another process, since it was looked at last
+            return folder
+        folder.set_state("running")
+        folder.write_yaml("config.yaml", {**variant.config, "choices": variant.choices})
+        try:
+            work(time.monotonic())
+        except UserError as error:
+            folder.set_state("failed", str(error))
+            raise
+        except OSError as error:
+            folder.set_state("failed", str(error))
+            raise UserError(
+                f"{folder.path}: {error.strerror or error}; free some space, or choose another folder by output="
+            ) from error
+        except torch.OutOfMemoryError as error:
+            folder.set_state("failed", "out of GPU memory")
+            raise UserError(
+                f"{title or variant.label}: out of GPU memory; lower data.batch_size or data.image_size"
+            ) from error
+        except Exception as error:
+            folder.set_state("failed", f"{type(error).__name__}: {error}")
+            raise
+    return folder

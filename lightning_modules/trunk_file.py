@@ -1,0 +1,37 @@
+"""A trained trunk as a file that ``pretrained:`` takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from backbones import Backbone
+from pairs import write_atomically
+
+TRUNK_FILE = "trunk.safetensors"
+
+
+def write_trunk(trunk: Backbone, folder: Path, method: str, figures: Mapping[str, float]) -> Path:
+    """Write the network alone (no classifier, no projection), float32, with what made it in the file's metadata.
+
+    Args:
+        method: name of the module that trained it.
+        figures: on held-out images.
+    """
+    state = {}
+    for name, value in trunk.trunk.state_dict().items():
+        plain = value.detach().cpu()
+        state[name] = (plain.float() if plain.is_floating_point() else plain).contiguous()
+    facts = {
+        "arch": trunk.identity.rpartition("-")[0],
+        "trained_by": "semfid",
+        "method": method,
+        "figures": json.dumps({name: round(value, 6) for name, value in figures.items()}),
+        "torch": torch.__version__,
+    }
+    write_atomically(folder / TRUNK_FILE, save(state, metadata=facts))
+    return folder / TRUNK_FILE
