@@ -6,6 +6,7 @@ import contextlib
 import copy
 import fcntl
 import functools
+import glob
 import hashlib
 import json
 import re
@@ -26,6 +27,7 @@ TRAINER_PLACE = (
     "profiler", "detect_anomaly", "benchmark", "barebones", "inference_mode",
 )  # fmt: skip
 DATA_PLACE = ("workers", "in_memory", "folder")
+SCORERS = ("semantic", "judge")  # keys of `model` that name a scorer: its content counts, not its path
 VERSION = 1  # raised when the meaning of a configuration changes
 
 
@@ -43,12 +45,26 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
         content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
         if config.get("pretrained_by"):  # the file's content counts, not where this run's pretraining put it
             content["model"]["backbone"]["pretrained"] = "pretraining"
+    scorers = {key: _scorer_digest(content["model"].get(key)) for key in SCORERS}
+    if any(scorers.values()):
+        content["scorers"] = scorers
     for plugin in config.get("plugins", []):
         if Path(plugin).is_file():  # an edited plugin is another plugin
             status = Path(plugin).stat()
             content[f"plugin {Path(plugin).name}"] = _file_digest(plugin, status.st_mtime_ns, status.st_size)
     content["version"] = VERSION
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _scorer_digest(pattern: Any) -> str:
+    """Digest of an exported file, or of a run's checkpoints; empty where there is none (the module says so later)."""
+    found = sorted(glob.glob(pattern)) if isinstance(pattern, str) else []
+    if len(found) != 1:
+        return ""
+    path = Path(found[0])
+    files = [path] if path.is_file() else sorted(path.glob("part-*.ckpt"))
+    statuses = [(file, file.stat()) for file in files]
+    return " ".join(_file_digest(str(file), status.st_mtime_ns, status.st_size) for file, status in statuses)
 
 
 @functools.lru_cache(maxsize=64)

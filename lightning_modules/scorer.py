@@ -18,6 +18,8 @@ from heads import Head, MapHead, build_head
 from heads.statistics import pool, squared_differences, unit_channels
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, named
 from registry import DATAMODULES, UserError, load_plugins
+from semfid.runtime.errors import ScoringError
+from semfid.runtime.exported import load_exported, one_path
 from semfid.runtime.scorer import Description, Facts, Scorer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +129,19 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
     scorer = RunScorer(trunk, heads, facts)
     scorer.facts = Facts(**{**vars(facts), "weights_hash": weights_hash(scorer)})
     return scorer
+
+
+def open_scorer(path: str) -> Scorer:
+    """A scorer by the path of a run folder or of an exported file, or by a pattern that fits one of them.
+
+    Raises:
+        UserError: nothing there, or not a scorer.
+    """
+    try:
+        found = one_path(path)
+        return load_exported(found) if found.is_file() else load_run(found)
+    except ScoringError as error:
+        raise UserError(str(error)) from error
 
 
 def _config(folder: Path) -> dict[str, Any]:

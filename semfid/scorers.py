@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 
 from semfid.clone import in_clone
@@ -21,14 +20,14 @@ def load_scorer(path: str | Path, part: int | None = None) -> Scorer:
     Raises:
         ScoringError: nothing there, or not a scorer.
     """
-    found = _one_path(str(path))
+    from semfid.runtime.exported import load_exported, one_path
+
+    found = one_path(path)
     if found.is_file():
         if found.suffix == ".onnx":
             raise ScoringError(f"{found} is for onnxruntime; give the run, or a file of `semfid export --format torch`")
         if part is not None:
             raise ScoringError(f"{found} holds one scorer; leave --part out")
-        from semfid.runtime.exported import load_exported
-
         return load_exported(found)
     if not in_clone():
         raise ScoringError(f"{found} is a run folder, which needs the clone of the repository; export it there first")
@@ -39,14 +38,3 @@ def load_scorer(path: str | Path, part: int | None = None) -> Scorer:
         return load_run(found, part)
     except UserError as error:
         raise ScoringError(str(error)) from error
-
-
-def _one_path(path: str) -> Path:
-    if Path(path).exists():
-        return Path(path)
-    found = sorted(glob.glob(path))
-    if len(found) > 1:
-        raise ScoringError(f"{path} fits {len(found)} paths ({found[0]}, {found[1]}, ...); make it fit one")
-    if not found:
-        raise ScoringError(f"no file or folder {path}; give a run folder, or a file that `semfid export` wrote")
-    return Path(found[0])

@@ -8,6 +8,7 @@ Beside the program it carries ``semfid.json`` (the facts) and, where the head gi
 from __future__ import annotations
 
 import base64
+import glob
 import io
 import json
 import warnings
@@ -85,3 +86,22 @@ def load_exported(path: str | Path) -> ExportedScorer:
         if extra[MAPS]:
             maps = torch.export.load(io.BytesIO(base64.b64decode(extra[MAPS])))
         return ExportedScorer(program, maps, Facts(**content["facts"]))
+
+
+def one_path(path: str | Path) -> Path:
+    """The file or folder of a scorer.
+
+    Args:
+        path: may be a pattern, such as ``runs/quickstart/*head=cosine_seed=0*``: run folders end in a hash.
+
+    Raises:
+        ScoringError: nothing fits, or more than one path does.
+    """
+    if Path(path).exists():
+        return Path(path)
+    found = sorted(glob.glob(str(path)))
+    if len(found) > 1:
+        raise ScoringError(f"{path} fits {len(found)} paths ({found[0]}, {found[1]}, ...); make it fit one")
+    if not found:
+        raise ScoringError(f"no file or folder {path}; give a run folder, or a file that `semfid export` wrote")
+    return Path(found[0])
