@@ -8,7 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from semfid.runtime.scorer import Scorer, as_scored, check_pair, keep_out_of_checkpoints
+from semfid.runtime.scorer import (
+    Description,
+    Scorer,
+    as_scored,
+    check_images,
+    check_pair,
+    keep_out_of_checkpoints,
+)
 from semfid.scorers import load_scorer
 
 
@@ -42,20 +49,32 @@ class SemanticDifferenceLoss(nn.Module):
         self.scorer.requires_grad_(False)
         keep_out_of_checkpoints(self, "scorer")
 
-    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
+    def describe(self, reference: Tensor) -> Description:
+        """Features of references (B, 3, H, W), without a graph: for photos that come again, to be given to `forward`.
+
+        Raises:
+            ScoringError: as `forward`.
+        """
+        if self.check:
+            check_images(reference, "reference")
+        with torch.no_grad():
+            return self.scorer.describe(as_scored(self.scorer, reference))
+
+    def forward(self, reference: Tensor | Description, candidate: Tensor) -> Tensor:
         """The loss, a scalar or (B,).
 
         Args:
-            reference: (B, 3, H, W) floating point RGB in [0, 1].
-            candidate: the same shape; gradients reach it.
+            reference: (B, 3, H, W) floating point RGB in [0, 1], or what `describe` made of it.
+            candidate: (B, 3, H, W); gradients reach it.
 
         Raises:
             ScoringError: where `check` finds another shape, type or range, or pixels that are not finite.
         """
-        if self.check:
+        if self.check and isinstance(reference, Tensor):
             check_pair(reference, candidate)
-        with torch.no_grad():
-            x = self.scorer.describe(as_scored(self.scorer, reference))
+        elif self.check:
+            check_images(candidate, "candidate")
+        x = self.describe(reference) if isinstance(reference, Tensor) else reference
         score = self.scorer.compare(x, self.scorer.describe(as_scored(self.scorer, candidate)))  # (B,)
         if self.reduction == "none":
             return score
