@@ -56,7 +56,7 @@ def table_content(result: Results, evaluation: Mapping[str, Any]) -> dict[str, A
                 "label": name,
                 "learned": own[0].learned,
                 "note": row["note"],
-                "figures": {key: cell_text(row[key]) for key in ("srcc", "mse")},
+                "figures": {"srcc": cell_text(row["srcc"]), "mse": cell_text(row["mse"], 4)},
                 "origins": [
                     {"srcc": number(found["srcc"]), "mse": number(found["mse"])}
                     for found in result.origins

@@ -300,7 +300,7 @@ function explore(section, table) {
         draw("title", {}, `${origin.name}: ${origin.n} pairs, human ${shown(origin.mean)}${span(origin.low, origin.high)}, predicted ${shown(m.mean)}${span(m.low, m.high)}`));
       hit.addEventListener("click", () => light(state.origin === k ? -1 : k));
       svg.append(hit, draw("text", { class: "strong", x: narrow ? 4 : text, y: narrow ? y - 14 : y + 4, "text-anchor": narrow ? "start" : "end" },
-        clip(origin.name, Math.floor((narrow ? width - 10 : text - 20) / 7.5)) + (narrow || text < 120 ? "" : "")));
+        clip(origin.name, Math.floor((narrow ? width - 10 : text - 20) / 7.5))));
       if (origin.low !== null) svg.append(draw("line", { class: "whisker human", x1: x(origin.low), x2: x(origin.high), y1: y - 4, y2: y - 4 }));
       if (m.low !== null) svg.append(draw("line", { class: "whisker", x1: x(m.low), x2: x(m.high), y1: y + 4, y2: y + 4 }));
       svg.append(draw("circle", { class: "mark human", cx: x(origin.mean), cy: y - 4, r: 4.5 }),
@@ -317,7 +317,7 @@ function explore(section, table) {
   // ---- best and worst pairs ----
 
   function picture(name, alt) {
-    return make("img", { src: report.pictures[name], alt, loading: "lazy", decoding: "async" });
+    return make("img", { src: report.pictures[name], alt });
   }
   function examples() {
     const ranks = chosen().learned ? "" : "By place in the order, since a training-free metric is not calibrated. ";
