@@ -44,9 +44,7 @@ class CalibrationBin:
     label: GroupMean
 
 
-def group_means(
-    values: npt.ArrayLike, group: Names, resamples: Resamples, level: float = 0.95
-) -> dict[str, GroupMean]:
+def group_means(values: npt.ArrayLike, group: Names, resamples: Resamples, level: float = 0.95) -> dict[str, GroupMean]:
     """Mean of each group, with a cluster bootstrap interval.
 
     Args:
@@ -78,7 +76,9 @@ def group_means(
 def _sums(values: FloatArray, index: npt.NDArray[np.intp], groups: int, resamples: Resamples) -> FloatArray:
     """(sources, groups)."""
     flat = resamples.row_source * groups + index
-    return np.bincount(flat, weights=values, minlength=resamples.sources.size * groups).reshape(-1, groups)
+    return np.asarray(
+        np.bincount(flat, weights=values, minlength=resamples.sources.size * groups), dtype=np.float64
+    ).reshape(-1, groups)
 
 
 def calibration_curve(

@@ -15,6 +15,7 @@ from engine.results import Finished, Results
 from evaluation import Cell, Resamples, calibration_curve, group_means, resamples_needed, wilson
 
 EXAMPLES = 4  # best and worst pairs that are shown of a run, each
+FEW_SOURCES = 20  # below, a bootstrap over sources is known to give intervals that are too short
 NAMED = 6  # variants that a sentence lists
 DIGITS = 4
 
@@ -133,6 +134,9 @@ def headline(result: Results, evaluation: Mapping[str, Any]) -> list[str]:
             sentences = [f"{found}. It is the only variant that ranks the pairs: all others predict a constant."]
     if best["note"]:
         sentences.append(f"Mind that {name} is {best['note']}.")
+    sources = result.runs[0].predictions["source_id"].nunique()
+    if sources < FEW_SOURCES and len(result.rows) > 1:
+        sentences.append(f"These are {sources} sources only, so intervals and marks are rough.")
     needed = resamples_needed(len(result.rows), evaluation["alpha"])
     if len(result.rows) > 1 and int(evaluation["bootstraps"]) < needed:
         sentences.append(

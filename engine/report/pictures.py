@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,9 @@ LONG_SIDE = 192
 QUALITY = 82
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
-DrawMap = Callable[[Path, Path], Pixels]
-"""From the paths of a reference and a candidate to the candidate with its difference map laid over."""
+DrawMap = Callable[[int, Path, Path], Pixels]
+"""From the fold that a pair was tested in, and the paths of its reference and candidate, to the candidate with its
+difference map laid over."""
 
 
 @dataclass
@@ -40,12 +41,9 @@ class Album:
         """Name of an image file's thumbnail; None where the file is missing or broken."""
         if path not in self._of_path:
             try:
-                image = read_image(path)
+                self._of_path[path] = self.add(thumbnail(path))
             except ImageError:
                 self._of_path[path] = None
-            else:
-                image.thumbnail((LONG_SIDE, LONG_SIDE))
-                self._of_path[path] = self.add(np.asarray(image))
         return self._of_path[path]
 
     def add(self, pixels: Pixels) -> str:
@@ -54,6 +52,17 @@ class Album:
         name = self._of_content.setdefault(uri, f"p{len(self._of_content)}")
         self.uris[name], self.pixels[name] = uri, pixels
         return name
+
+
+def thumbnail(path: Path) -> Pixels:
+    """An image file, scaled down to `LONG_SIDE` where it is larger.
+
+    Raises:
+        ImageError: missing or broken.
+    """
+    image = read_image(path)
+    image.thumbnail((LONG_SIDE, LONG_SIDE))
+    return np.asarray(image)
 
 
 def data_uri(pixels: Pixels) -> str:
@@ -76,20 +85,18 @@ def add_pairs(album: Album, rows: Iterable[int], paths: Mapping[int, tuple[Path,
 
 
 def add_maps(
-    album: Album, rows: Iterable[int], paths: Mapping[int, tuple[Path, Path]], draw: DrawMap
+    album: Album, rows: Iterable[int], paths: Mapping[int, tuple[Path, Path]], folds: Sequence[int], draw: DrawMap
 ) -> dict[int, str | None]:
-    """Heat maps of pairs, in the shape of the candidate's thumbnail.
+    """Heat maps of pairs.
+
+    Args:
+        folds: of every row of the table.
 
     Returns:
         row to the name of the picture, None where an image cannot be read.
     """
     result: dict[int, str | None] = {}
-    for row in rows:
-        thumbnail = album.add_file(paths[row][1]) if row in paths else None
-        if thumbnail is None or album.add_file(paths[row][0]) is None:
-            result[row] = None
-            continue
-        height, width, _ = album.pixels[thumbnail].shape
-        drawn = Image.fromarray(draw(*paths[row])).resize((width, height), Image.Resampling.BICUBIC)
-        result[row] = album.add(np.asarray(drawn))
+    for row in sorted(rows, key=lambda row: paths.get(row, ("", ""))[0]):  # a reference's pairs follow each other
+        readable = row in paths and None not in [album.add_file(path) for path in paths[row]]
+        result[row] = album.add(draw(folds[row], *paths[row])) if readable else None
     return result

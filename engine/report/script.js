@@ -322,7 +322,8 @@ function explore(section, table) {
   function examples() {
     const ranks = chosen().learned ? "" : "By place in the order, since a training-free metric is not calibrated. ";
     const maps = chosen().maps_note ? `${chosen().maps_note} ` : state.run > 0 && chosen().maps
-      ? `Heat maps are drawn for seed ${chosen().runs[0].seed} only. ` : "";
+      ? `Heat maps are drawn for seed ${chosen().runs[0].seed} only. `
+      : chosen().maps ? "Heat map: where the metric sees the difference, on one scale from 0 (grey, violet) to 1 (yellow). " : "";
     part(".worst-note").textContent = `${ranks || "Largest distance between prediction and label. "}${maps}`;
     part(".best-note").textContent = ranks || "Smallest distance between prediction and label.";
     for (const kind of ["worst", "best"]) part(`.cards.${kind}`).replaceChildren(...run()[kind].map(card));

@@ -64,7 +64,7 @@ def _row(row: Mapping[str, Any], columns: Any, start: float) -> dict[str, Any]:
                 "text": text.removesuffix(mark) if mark else text,
                 "mark": mark,
                 "value": "" if (found := number(value)) is None else found,
-                "bar": _bar(value, start) if column.name == "srcc" else None,
+                "bar": _bar(value, start) if column.name == "srcc" and isinstance(value, Cell) else None,
             }
         )
     note = str(row["note"])

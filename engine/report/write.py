@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,12 @@ from pairs import write_atomically
 
 PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
 MOST_PAIRS = 100  # with pictures, over all tables
+MAP_SECONDS = 60.0  # after which no further run's heat maps are begun
 TITLE_KEYS = 3
 
 Paths = Mapping[str, tuple[Path, Path]]
 PathsOf = Callable[[Results], Paths]
-DrawerOf = Callable[[Finished], "DrawMap | str"]
+DrawerOf = Callable[[Finished, dict[str, Any]], "DrawMap | str"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Origins:
 
     Attributes:
         paths: of a table, pair_id to reference and candidate.
-        drawer: of a run, what draws its heat maps; or a sentence that says why there are none, empty where none are
-            to be expected.
+        drawer: of a run and its configuration, what draws its heat maps; or a sentence that says why there are none,
+            empty where none are to be expected.
     """
 
     paths: PathsOf
@@ -69,9 +71,10 @@ def write_report(
     titles = _titles(results, facts)
     views, tables = [], []
     budget = MOST_PAIRS // len(results)
+    deadline = time.monotonic() + MAP_SECONDS
     for number, result in enumerate(results):
         content = table_content(result, evaluation)
-        _add_pictures(content, result, origins, album, budget)
+        _add_pictures(content, result, origins, album, facts, budget, deadline)
         tables.append(content)
         views.append(
             {
@@ -101,7 +104,7 @@ def write_report(
 def _facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Configuration and provenance of a run."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, and not always there
-    config = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    config = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=loader)
     return dict(config), dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
 
 
@@ -128,7 +131,15 @@ def _titles(results: Sequence[Results], facts: Mapping[Path, Any]) -> list[str]:
     return [" ".join(f"{key}={values.get(key, '')}" for key in keys) for values in flat]
 
 
-def _add_pictures(content: dict[str, Any], result: Results, origins: Origins, album: Album, budget: int) -> None:
+def _add_pictures(
+    content: dict[str, Any],
+    result: Results,
+    origins: Origins,
+    album: Album,
+    facts: Mapping[Path, Any],
+    budget: int,
+    deadline: float,
+) -> None:
     """Thumbnails and heat maps of the first seed's examples, from the top of the table until `budget` pairs have theirs."""
     paths_of = origins.paths(result)
     paths = {row: paths_of[name] for row, name in enumerate(content["pairs"]["id"]) if name in paths_of}
@@ -142,11 +153,16 @@ def _add_pictures(content: dict[str, Any], result: Results, origins: Origins, al
             continue
         content["pictures"].update(add_pairs(album, rows, paths))
         run = runs[variant["label"], shown["seed"]]
-        drawer = origins.drawer(run)
+        late = time.monotonic() > deadline
+        drawer = (
+            f"No heat maps: those of the variants above took {MAP_SECONDS:g} s."
+            if late
+            else origins.drawer(run, facts[run.path][0])
+        )
         if isinstance(drawer, str):
             variant["maps_note"] = drawer
         else:
-            variant["maps"] = add_maps(album, rows, paths, drawer)
+            variant["maps"] = add_maps(album, rows, paths, by_pair(run.predictions)["fold"].tolist(), drawer)
         write_event_images(run.path, album, content, variant)
 
 
