@@ -148,10 +148,10 @@ function explore(section, table) {
   function describe(i) {
     const origin = pairs.origin ? `${table.origins[pairs.origin[i]].name}, ` : "";
     const votes = pairs.votes ? `${span(pairs.low[i], pairs.high[i])} (${pairs.votes[i]} votes)` : "";
-    return { origin, label: `human ${shown(pairs.label[i])}${votes}`, predicted: `predicted ${shown(run().predicted[i])}` };
+    return { origin, label: `label ${shown(pairs.label[i])}${votes}`, predicted: `predicted ${shown(run().predicted[i])}` };
   }
 
-  // axes shared by scatter and calibration: predicted to the right, human label upwards
+  // axes shared by scatter and calibration: predicted to the right, label upwards
   function frame(box, predictions, name) {
     const width = Math.max(260, Math.min(box.clientWidth || 560, 620)), height = Math.round(width * 0.78);
     const pad = { left: 46, right: 10, top: 8, bottom: 42 };
@@ -170,14 +170,14 @@ function explore(section, table) {
     }
     svg.append(draw("line", { class: "diagonal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
       draw("text", { class: "strong", x: (pad.left + width - pad.right) / 2, y: height - 6, "text-anchor": "middle" }, "predicted difference"),
-      draw("text", { class: "strong", transform: `translate(13 ${(height - pad.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "human difference"));
+      draw("text", { class: "strong", transform: `translate(13 ${(height - pad.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "label"));
     return { svg, x, y, width, height };
   }
 
   function drawScatter() {
     const box = part(".chart-scatter .plot"), predicted = run().predicted;
     const { svg, x, y, width, height } = frame(box, predicted,
-      `Scatter of ${count} pairs, predicted against human difference, for ${chosen().label}. Arrow keys go from pair to pair.`);
+      `Scatter of ${count} pairs, predicted difference against label, for ${chosen().label}. Arrow keys go from pair to pair.`);
     svg.setAttribute("tabindex", "0");
     const radius = count > 1000 ? 2.5 : count > 300 ? 3 : 4;
     const lit = (i) => state.origin >= 0 && pairs.origin[i] === state.origin;
@@ -260,12 +260,12 @@ function explore(section, table) {
 
   function drawCalibration() {
     const box = part(".chart-calibration .plot"), bins = run().calibration;
-    const { svg, x, y } = frame(box, run().predicted, `Calibration of ${chosen().label}: mean human against mean predicted difference in ${bins.length} bins.`);
+    const { svg, x, y } = frame(box, run().predicted, `Calibration of ${chosen().label}: mean label against mean prediction in ${bins.length} bins.`);
     if (bins.length > 1) svg.append(draw("polyline", { class: "curve", points: bins.map((b) => `${x(b.x)},${y(b.mean)}`).join(" ") }));
     for (const b of bins) {
       if (b.low !== null) svg.append(draw("line", { class: "whisker", x1: x(b.x), x2: x(b.x), y1: y(b.low), y2: y(b.high) }));
       svg.append(draw("circle", { class: "mark model", cx: x(b.x), cy: y(b.mean), r: 4 },
-        draw("title", {}, `${b.n} pairs: predicted ${shown(b.x)}, human ${shown(b.mean)}${span(b.low, b.high)}`)));
+        draw("title", {}, `${b.n} pairs: predicted ${shown(b.x)}, label ${shown(b.mean)}${span(b.low, b.high)}`)));
     }
     box.replaceChildren(svg);
     part(".chart-calibration .explain").textContent = (bins.length === 1 ? "One bin: predictions are constant, or pairs are few. "
@@ -279,7 +279,8 @@ function explore(section, table) {
     figure.hidden = !run().origins;
     if (!run().origins) return;
     const width = Math.max(280, Math.min(box.clientWidth || 900, 1150)), narrow = width < 620;
-    const text = narrow ? 0 : Math.min(260, width * 0.26), right = narrow ? 118 : 150, line = narrow ? 46 : 30, top = 24;
+    const longest = Math.max(...table.origins.map((origin) => origin.name.length));
+    const text = narrow ? 0 : Math.min(16 + longest * 7.5, width * 0.3), right = narrow ? 118 : 150, line = narrow ? 46 : 30, top = 24;
     const height = top + line * table.origins.length + 26;
     const means = run().origins, figures = chosen().origins;
     const ends = [...means, ...table.origins].flatMap((m) => [m.mean, m.low === null ? m.mean : m.low, m.high === null ? m.mean : m.high]);
@@ -287,7 +288,7 @@ function explore(section, table) {
     const left = text + 8;
     const x = (v) => left + (v - low) / (high - low) * (width - left - right);
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label":
-      `Mean predicted and mean human difference of ${chosen().label}, per origin.` });
+      `Mean prediction and mean label of ${chosen().label}, per origin.` });
     for (const t of ticks(low, high, 5)) {
       svg.append(draw("line", { class: "axis", x1: x(t), x2: x(t), y1: top - 4, y2: height - 22 }),
         draw("text", { x: x(t), y: height - 6, "text-anchor": "middle" }, tickText(t)));
@@ -297,7 +298,7 @@ function explore(section, table) {
     table.origins.forEach((origin, k) => {
       const y = top + line * k + (narrow ? 32 : line / 2), m = means[k], f = figures[k] || {};
       const hit = draw("rect", { class: state.origin === k ? "hit lit" : "hit", x: 0, y: top + line * k, width, height: line },
-        draw("title", {}, `${origin.name}: ${origin.n} pairs, human ${shown(origin.mean)}${span(origin.low, origin.high)}, predicted ${shown(m.mean)}${span(m.low, m.high)}`));
+        draw("title", {}, `${origin.name}: ${origin.n} pairs, label ${shown(origin.mean)}${span(origin.low, origin.high)}, predicted ${shown(m.mean)}${span(m.low, m.high)}`));
       hit.addEventListener("click", () => light(state.origin === k ? -1 : k));
       svg.append(hit, draw("text", { class: "strong", x: narrow ? 4 : text, y: narrow ? y - 14 : y + 4, "text-anchor": narrow ? "start" : "end" },
         clip(origin.name, Math.floor((narrow ? width - 10 : text - 20) / 7.5))));
@@ -310,7 +311,7 @@ function explore(section, table) {
     });
     box.replaceChildren(svg);
     part(".chart-origins .explain").textContent =
-      "○ mean human difference, ■ mean prediction, with intervals over sources. Choose an origin to highlight its pairs above." +
+      "○ mean label, ■ mean prediction, with intervals over sources. Choose an origin to highlight its pairs above." +
       (figures.length ? ` SRCC and MSE within the origin${chosen().runs.length > 1 ? ", means over seeds" : ""}.` : "");
   }
 
@@ -324,7 +325,8 @@ function explore(section, table) {
     const maps = chosen().maps_note ? `${chosen().maps_note} ` : state.run > 0 && chosen().maps
       ? `Heat maps are drawn for seed ${chosen().runs[0].seed} only. `
       : chosen().maps ? "Heat map: where the metric sees the difference, on one scale from 0 (grey, violet) to 1 (yellow). " : "";
-    part(".worst-note").textContent = `${ranks || "Largest distance between prediction and label. "}${maps}`;
+    const key = `○ label${pairs.low ? " with the interval of its votes" : ""}, ■ prediction. `;
+    part(".worst-note").textContent = `${ranks || "Largest distance between prediction and label. "}${key}${maps}`;
     part(".best-note").textContent = ranks || "Smallest distance between prediction and label.";
     for (const kind of ["worst", "best"]) part(`.cards.${kind}`).replaceChildren(...run()[kind].map(card));
   }
@@ -346,7 +348,7 @@ function explore(section, table) {
     const value = run().predicted[i], [low, high] = domain([value, pairs.label[i]]);
     const x = (v) => 2 + 96 * (v - low) / (high - low);
     const at = (v) => `${x(v)}%`;
-    const svg = draw("svg", { class: "strip", role: "img", "aria-label": `human ${shown(pairs.label[i])}, predicted ${shown(value)}` },
+    const svg = draw("svg", { class: "strip", role: "img", "aria-label": `label ${shown(pairs.label[i])}, predicted ${shown(value)}` },
       draw("line", { class: "axis", x1: at(low), x2: at(high), y1: 11, y2: 11 }));
     if (pairs.low) svg.append(draw("line", { class: "whisker human", x1: at(pairs.low[i]), x2: at(pairs.high[i]), y1: 11, y2: 11 }));
     svg.append(draw("circle", { class: "mark human", cx: at(pairs.label[i]), cy: 11, r: 5 }),

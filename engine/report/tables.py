@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.report.content import cell_text, number
 from engine.results import COLUMNS, Results
 from evaluation import Cell
+from evaluation.tables import Row
 
 SAME_FOR_ALL = ("n", "sources")  # of one table: the caption says them
 INTERVAL_SHOWN = ("srcc", "mse")  # others have theirs in results.csv
@@ -27,11 +29,8 @@ def table_view(result: Results) -> dict[str, Any]:
         for column in COLUMNS
         if column.name not in (*SAME_FOR_ALL, "variant") and any(_says(row.get(column.name)) for row in rows)
     ]
-    lows = [row["srcc"].low for row in rows if isinstance(row["srcc"], Cell) and number(row["srcc"].low) is not None]
-    start = min(0.0, *(low for low in lows if low is not None), 0.0)
-    scale: dict[str, Any] = {"low": round(start, 2), "high": 1, "zero": _percent(0.0, start), "ceiling": None}
-    if result.ceiling is not None and number(result.ceiling.srcc) is not None:
-        scale["ceiling"] = _percent(result.ceiling.srcc, start)
+    ceiling = None if result.ceiling is None else number(result.ceiling.srcc)
+    scale = _scale(rows, ceiling)
     return {
         "pairs": rows[0]["n"],
         "sources": rows[0]["sources"],
@@ -44,12 +43,26 @@ def table_view(result: Results) -> dict[str, Any]:
             }
             for column in columns
         ],
-        "scale": scale,
-        "rows": [_row(row, columns, start) for row in rows],
+        "scale": {
+            "low": scale[0],
+            "high": scale[1],
+            "zero": _percent(0.0, scale),
+            "ceiling": None if ceiling is None else _percent(ceiling, scale),
+        },
+        "rows": [_row(row, columns, scale) for row in rows],
     }
 
 
-def _row(row: Mapping[str, Any], columns: Any, start: float) -> dict[str, Any]:
+def _scale(rows: Sequence[Row], ceiling: float | None) -> tuple[float, float]:
+    """Ends of the SRCC bars, at whole tenths: room for every interval and for the ceiling."""
+    cells = [row["srcc"] for row in rows]
+    values = [number(value) for cell in cells if isinstance(cell, Cell) for value in (cell, cell.low, cell.high)]
+    known = [value for value in (*values, ceiling) if value is not None] or [0.0, 1.0]
+    low, high = math.floor(min(known) * 10) / 10, math.ceil(max(known) * 10) / 10
+    return low, max(high, low + 0.1)
+
+
+def _row(row: Mapping[str, Any], columns: Any, scale: tuple[float, float]) -> dict[str, Any]:
     cells = []
     for column in columns:
         value = row.get(column.name)
@@ -64,25 +77,26 @@ def _row(row: Mapping[str, Any], columns: Any, start: float) -> dict[str, Any]:
                 "text": text.removesuffix(mark) if mark else text,
                 "mark": mark,
                 "value": "" if (found := number(value)) is None else found,
-                "bar": _bar(value, start) if column.name == "srcc" and isinstance(value, Cell) else None,
+                "bar": _bar(value, scale) if column.name == "srcc" and isinstance(value, Cell) else None,
             }
         )
     note = str(row["note"])
     return {"variant": str(row["variant"]), "leaky": "LEAKY" in note, "cells": cells}
 
 
-def _bar(cell: Cell, start: float) -> dict[str, float] | None:
+def _bar(cell: Cell, scale: tuple[float, float]) -> dict[str, float] | None:
     value = number(cell)
     if value is None:
         return None
     low, high = number(cell.low), number(cell.high)
-    left = _percent(value if low is None else low, start)
-    right = _percent(value if high is None else high, start)
-    return {"low": left, "width": round(right - left, 2), "value": _percent(value, start)}
+    left = _percent(value if low is None else low, scale)
+    right = _percent(value if high is None else high, scale)
+    return {"low": left, "width": round(right - left, 2), "value": _percent(value, scale)}
 
 
-def _percent(value: float, start: float) -> float:
-    return round(100 * (value - start) / (1.0 - start), 2)
+def _percent(value: float, scale: tuple[float, float]) -> float:
+    low, high = scale
+    return round(100 * (value - low) / (high - low), 2)
 
 
 def _says(value: Any) -> bool:
