@@ -53,7 +53,9 @@ def finished(
     predicted = 0.5 if noise is None else (table["difference"] + rng.normal(0, noise, len(table))).clip(0, 1)
     model = {"name": "global_regressor", "backbone": {"name": "timm"}, "head": {"name": "lpips_linear", "depth": 3}}
     own = {"seed": seed, "data": {"name": "pairs"}, "model": {**model, **(config or {})}, "trainer": {"max_epochs": 3}}
-    (path / "config.yaml").write_text(yaml.safe_dump(own if learned else {**own, "model": {"name": label}}, sort_keys=False))
+    (path / "config.yaml").write_text(
+        yaml.safe_dump(own if learned else {**own, "model": {"name": label}}, sort_keys=False)
+    )
     facts = {"commit": "abc", "versions": {"torch": "2"}, "seed": seed, "table_hash": "t", "wall_s": 1.0 + seed}
     (path / "provenance.json").write_text(json.dumps(facts))
     return Finished(label, seed, table.assign(fold=0, split="test", predicted=predicted), leaky, learned, path)
@@ -68,7 +70,9 @@ def images(folder: Path, table: pd.DataFrame, size: tuple[int, int] = (40, 30)) 
         for path in paths:
             if not path.exists():
                 rng = np.random.default_rng(sum(path.name.encode()))
-                Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(path)
+                Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(
+                    path, compress_level=1
+                )
         found[pair] = paths
     return found
 
@@ -94,14 +98,20 @@ def data_of(page: Path) -> dict[str, Any]:
     return dict(json.loads(text[start : text.index("</script>", start)]))
 
 
-def many_variants(folder: Path, variants: int = 50, seeds: int = 3, pairs: int = 2000) -> tuple[list[Finished], pd.DataFrame]:
+def many_variants(
+    folder: Path, variants: int = 50, seeds: int = 3, pairs: int = 2000
+) -> tuple[list[Finished], pd.DataFrame]:
     table = labels(sources=pairs // 5, each=5)
     runs = []
     for number in range(variants):
-        name = f"backbone={('resnet50_imagenet', 'resnet50_clip', 'vit_b16')[number % 3]} head=lpips_linear/depth:{number}"
+        name = (
+            f"backbone={('resnet50_imagenet', 'resnet50_clip', 'vit_b16')[number % 3]} head=lpips_linear/depth:{number}"
+        )
         for seed in range(seeds):
             runs.append(
-                finished(folder, name, table, seed, 0.05 + 0.01 * number, config={"head": {"name": "x", "depth": number}})
+                finished(
+                    folder, name, table, seed, 0.05 + 0.01 * number, config={"head": {"name": "x", "depth": number}}
+                )
             )
     runs.append(finished(folder, "psnr", table, noise=0.5, learned=False))
     return runs, table
