@@ -9,7 +9,7 @@ from engine.ablation import Sweep
 from engine.report.heatmaps import map_drawer
 from engine.report.write import Origins, Paths, paths_by_pair, write_report
 from engine.results import Results
-from engine.run import Workbench
+from engine.workbench import Workbench
 
 
 def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, failures: Sequence[str] = ()) -> Path:
