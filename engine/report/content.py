@@ -128,12 +128,18 @@ def headline(result: Results, evaluation: Mapping[str, Any]) -> list[str]:
         high = f"{name} has the highest SRCC: {_shown(best['srcc'])}"
         if same:
             sentences = [f"{high}.", f"Not distinguishable from it: {_named(same)}."]
-        elif len(ranked) > 1:
+        elif len(ranked) == len(result.rows):
             sentences = [f"{high}. Every other variant is worse beyond chance."]
+        elif len(ranked) > 1:
+            sentences = [f"{high}. Every other variant that ranks the pairs is worse beyond chance."]
         else:
             sentences = [f"{found}. It is the only variant that ranks the pairs: all others predict a constant."]
-    if best["note"]:
-        sentences.append(f"Mind that {name} is {best['note']}.")
+    if "LEAKY" in str(best["note"]):
+        sentences.append(
+            f"But {name} is LEAKY: it has seen its test photos, so its figures say nothing of other photos."
+        )
+    elif best["note"]:
+        sentences.append(f"{name} is a training-free metric.")
     sources = result.runs[0].predictions["source_id"].nunique()
     if sources < FEW_SOURCES and len(result.rows) > 1:
         sentences.append(f"These are {sources} sources only, so intervals and marks are rough.")

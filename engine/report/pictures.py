@@ -96,7 +96,7 @@ def add_maps(
         row to the name of the picture, None where an image cannot be read.
     """
     result: dict[int, str | None] = {}
-    for row in sorted(rows, key=lambda row: paths.get(row, ("", ""))[0]):  # a reference's pairs follow each other
+    for row in sorted(rows, key=lambda row: str(paths.get(row, ""))):  # a reference's pairs follow each other
         readable = row in paths and None not in [album.add_file(path) for path in paths[row]]
         result[row] = album.add(draw(folds[row], *paths[row])) if readable else None
     return result

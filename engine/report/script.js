@@ -280,7 +280,7 @@ function explore(section, table) {
     if (!run().origins) return;
     const width = Math.max(280, Math.min(box.clientWidth || 900, 1150)), narrow = width < 620;
     const longest = Math.max(...table.origins.map((origin) => origin.name.length));
-    const text = narrow ? 0 : Math.min(16 + longest * 7.5, width * 0.3), right = narrow ? 118 : 150, line = narrow ? 46 : 30, top = 24;
+    const text = narrow ? 0 : Math.min(24 + longest * 7.5, width * 0.3), right = narrow ? 118 : 150, line = narrow ? 46 : 30, top = 24;
     const height = top + line * table.origins.length + 26;
     const means = run().origins, figures = chosen().origins;
     const ends = [...means, ...table.origins].flatMap((m) => [m.mean, m.low === null ? m.mean : m.low, m.high === null ? m.mean : m.high]);

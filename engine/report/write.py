@@ -20,6 +20,7 @@ from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
 from engine.report.tables import table_view
 from engine.results import Finished, Results
 from pairs import write_atomically
+from registry import UserError
 
 PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
 MOST_PAIRS = 100  # with pictures, over all tables
@@ -102,10 +103,19 @@ def write_report(
 
 
 def _facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configuration and provenance of a run."""
+    """Configuration and provenance of a run.
+
+    Raises:
+        UserError: one of the files is gone or broken.
+    """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, and not always there
-    config = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=loader)
-    return dict(config), dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
+    try:
+        config = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=loader)
+        return dict(config), dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path}: its config.yaml or provenance.json cannot be read; remove the folder and run again"
+        ) from error
 
 
 def _settings(result: Results, facts: Mapping[Path, Any]) -> dict[str, Any]:

@@ -103,6 +103,9 @@ def test_missing_and_broken_pictures_leave_the_report_whole(tmp_path: Path) -> N
     for row in (gone, broken):
         assert content["pictures"][str(row)][0] is not None and content["pictures"][str(row)][1] is None
         assert all(variant["maps"].get(str(row)) is None for variant in content["variants"])
+    for row in (gone, broken):
+        del paths[names[row]]  # pairs that the data no longer has
+    assert data_of(report(tmp_path, runs, paths, draw_candidate)[0])["tables"][0]["pictures"][str(gone)] == [None, None]
     none = data_of(report(tmp_path, runs, {}, draw_candidate)[0])
     assert none["pictures"] == {} and set(map(tuple, none["tables"][0]["pictures"].values())) == {(None, None)}
 
@@ -144,6 +147,13 @@ def test_two_data_sets_are_two_sections(tmp_path: Path) -> None:
     page, results = report(tmp_path, [finished(tmp_path, "a", one), finished(tmp_path, "b", other)])
     text = page.read_text()
     assert len(results) == 2 and text.count('<section class="data-set"') == 2 and text.count('class="tab"') == 2
+
+
+def test_a_run_folder_without_its_files_is_a_user_error(tmp_path: Path) -> None:
+    run = finished(tmp_path, "a", labels())
+    (run.path / "provenance.json").unlink()
+    with pytest.raises(UserError, match=r"run-0: its config\.yaml or provenance\.json cannot be read"):
+        report(tmp_path, [run])
 
 
 def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
