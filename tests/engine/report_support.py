@@ -61,12 +61,14 @@ def finished(
     return Finished(label, seed, table.assign(fold=0, split="test", predicted=predicted), leaky, learned, path)
 
 
-def images(folder: Path, table: pd.DataFrame, size: tuple[int, int] = (40, 30)) -> dict[str, tuple[Path, Path]]:
-    """A photo per source, a candidate per pair: plain noise, which no codec shrinks."""
+def images(
+    folder: Path, table: pd.DataFrame, size: tuple[int, int] = (40, 30), most: int = 1000
+) -> dict[str, tuple[Path, Path]]:
+    """A photo per source, a candidate per pair: plain noise, which no codec shrinks. Pairs beyond `most` share files."""
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, tuple[Path, Path]] = {}
     for number, (pair, source) in enumerate(zip(table["pair_id"], table["source_id"], strict=True)):
-        paths = folder / f"{source}.png", folder / f"c{number}.png"
+        paths = folder / f"{source}.png", folder / f"c{number % most}.png"
         for path in paths:
             if not path.exists():
                 rng = np.random.default_rng(sum(path.name.encode()))
@@ -99,19 +101,24 @@ def data_of(page: Path) -> dict[str, Any]:
 
 
 def many_variants(
-    folder: Path, variants: int = 50, seeds: int = 3, pairs: int = 2000
+    folder: Path, variants: int = 50, seeds: int = 3, pairs: int = 2000, distinct: int | None = None
 ) -> tuple[list[Finished], pd.DataFrame]:
+    """Runs of a large sweep.
+
+    Args:
+        distinct: variants whose predictions are their own; the others repeat theirs, which saves the time of figures.
+    """
     table = labels(sources=pairs // 5, each=5)
-    runs = []
+    runs: list[Finished] = []
+    kept: dict[tuple[int, int], pd.DataFrame] = {}
     for number in range(variants):
         name = (
             f"backbone={('resnet50_imagenet', 'resnet50_clip', 'vit_b16')[number % 3]} head=lpips_linear/depth:{number}"
         )
         for seed in range(seeds):
-            runs.append(
-                finished(
-                    folder, name, table, seed, 0.05 + 0.01 * number, config={"head": {"name": "x", "depth": number}}
-                )
-            )
+            config = {"head": {"name": "x", "depth": number}}
+            run = finished(folder, name, table, seed, 0.05 + 0.01 * number, config=config)
+            predictions = kept.setdefault((number % (distinct or variants), seed), run.predictions)
+            runs.append(Finished(**{**vars(run), "predictions": predictions}))
     runs.append(finished(folder, "psnr", table, noise=0.5, learned=False))
     return runs, table
