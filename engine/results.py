@@ -101,12 +101,14 @@ class Results:
         origins: one per variant and origin.
         ceiling: None where the data has no votes.
         notes: how to read the table, one line each.
+        runs: what the table is made of.
     """
 
     rows: list[Row]
     origins: list[Row]
     ceiling: Ceiling | None
     notes: list[str]
+    runs: list[Finished]
 
     @property
     def screen(self) -> str:
@@ -153,7 +155,11 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
     )
     table = [rows[name] for name in ranking]
     return Results(
-        table, _origin_rows(by_label, ranking, evaluation), ceiling, _notes(table, ceiling, evaluation, finished)
+        table,
+        _origin_rows(by_label, ranking, evaluation),
+        ceiling,
+        _notes(table, ceiling, evaluation, finished),
+        list(finished),
     )
 
 

@@ -11,12 +11,14 @@ Numpy and scipy only: no torch, no pandas, no files. Everything is a difference 
 | significance | paired comparison, Holm, who cannot be told from the best |
 | votes, ceiling | Wilson intervals and what a perfect metric would reach |
 | seeds | a variant over its seeds and folds |
+| calibration | mean labels of groups and of bins of predictions |
 | tables | CSV, Markdown, LaTeX |
 """
 
 from __future__ import annotations
 
 from evaluation.bootstrap import bootstrap_figures, interval
+from evaluation.calibration import CalibrationBin, GroupMean, calibration_curve, group_means
 from evaluation.ceiling import Ceiling, noise_ceiling
 from evaluation.correlation import krcc, plcc, srcc
 from evaluation.figures import Figures, by_group, figures
@@ -28,19 +30,23 @@ from evaluation.tables import Cell, Column, to_csv, to_latex, to_markdown
 from evaluation.votes import wilson
 
 __all__ = [
+    "CalibrationBin",
     "Ceiling",
     "Cell",
     "Column",
     "Figures",
+    "GroupMean",
     "Logistic",
     "Resamples",
     "VariantSummary",
     "bootstrap_figures",
     "by_group",
+    "calibration_curve",
     "compare",
     "figures",
     "fit_logistic",
     "fold_spread",
+    "group_means",
     "holm",
     "interval",
     "krcc",

@@ -9,6 +9,7 @@ so a PLCC after it is never negative. Look at SRCC for the sign.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ START_WIDTHS = (0.03, 0.1, 0.3, 1.0)  # times the interquartile range and times 
 STARTS_REFINED = 4
 GRID_ROWS = 2000
 NO_RELATION = 1e-9  # a |correlation| up to here is rounding
+FITS_KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,9 @@ def _refine(x: FloatArray, y: FloatArray, middle: float, spread: float) -> list[
     return fits
 
 
+_fits: dict[bytes, Logistic] = {}  # a run's figures, their bootstrap and the table ask for the same fit
+
+
 def fit_logistic(predicted: npt.ArrayLike, difference: npt.ArrayLike) -> Logistic:
     """The least-squares 4-parameter logistic of the labels on the predictions.
 
@@ -140,6 +145,18 @@ def fit_logistic(predicted: npt.ArrayLike, difference: npt.ArrayLike) -> Logisti
     x, y = finite_pair(predicted, difference)
     order = np.lexsort((y, x))
     x, y = x[order], y[order]
+    key = hashlib.blake2b(x.tobytes() + y.tobytes(), digest_size=16).digest()
+    known = _fits.get(key)
+    if known is None:
+        known = _fit(x, y)
+        if len(_fits) >= FITS_KEPT:
+            _fits.clear()
+        _fits[key] = known
+    return known
+
+
+def _fit(x: FloatArray, y: FloatArray) -> Logistic:
+    """`fit_logistic` of sorted rows."""
     if is_constant(x) or is_constant(y):
         return _constant(y)
     middle = float(np.median(x))

@@ -24,21 +24,28 @@ def ablate(arguments: argparse.Namespace) -> int:
     """Run what is missing of an experiment and print its table."""
     from engine.ablation import ablate as run_all
     from engine.ablation import check_data, read_sweep
+    from engine.report import report_of_sweep
+    from engine.results import Results
     from engine.run import Workbench
 
     sweep = read_sweep(arguments.experiment, arguments.overrides)
+    bench = Workbench()
     if arguments.check:
         with _naming(sweep.file):
-            check_data(sweep, Workbench(), images=True)
+            check_data(sweep, bench, images=True)
         print(f"{sweep.file}: {len(sweep.variants)} variants, configuration and data are fine")
         return 0
     with _naming(sweep.file):
-        results, failures = run_all(sweep, arguments.jobs)
+        results, failures = run_all(sweep, arguments.jobs, bench)
     for result in results:
         print(result.screen)
     if results:
         folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
         print(f"tables: {folder}/results.*; runs: {folder}/")
+        tables = [result for result in results if isinstance(result, Results)]
+        if tables:
+            with _naming(sweep.file):
+                print(f"report: {report_of_sweep(sweep, tables, bench, failures)}")
     for failure in failures:
         print(f"semfid: FAILED {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -1,0 +1,184 @@
+"""From a sweep and its tables to one HTML file."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.report.configs import differing, flatten, provenance_table
+from engine.report.content import by_pair, headline, table_content
+from engine.report.event_images import write_event_images
+from engine.report.page import render
+from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
+from engine.report.tables import table_view
+from engine.results import Finished, Results
+from pairs import write_atomically
+from registry import UserError
+
+PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
+MOST_PAIRS = 100  # with pictures, over all tables
+MAP_SECONDS = 60.0  # after which no further run's heat maps are begun
+TITLE_KEYS = 3
+
+Paths = Mapping[str, tuple[Path, Path]]
+PathsOf = Callable[[Results], Paths]
+DrawerOf = Callable[[Finished, dict[str, Any]], "DrawMap | str"]
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where pictures come from.
+
+    Attributes:
+        paths: of a table, pair_id to reference and candidate.
+        drawer: of a run and its configuration, what draws its heat maps; or a sentence that says why there are none,
+            empty where none are to be expected.
+    """
+
+    paths: PathsOf
+    drawer: DrawerOf
+
+
+def write_report(
+    folder: Path,
+    experiment: str,
+    results: Sequence[Results],
+    evaluation: Mapping[str, Any],
+    origins: Origins,
+    failures: Sequence[str] = (),
+) -> Path:
+    """Write ``report.html`` whole or not at all, and the example pairs of the pictured runs as event images.
+
+    Args:
+        folder: where the file goes.
+        results: at least one table.
+        failures: a line per variant that is not in the tables.
+
+    Returns:
+        the file.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    album = Album()
+    facts = {run.path: _facts(run.path) for result in results for run in result.runs}
+    titles = _titles(results, facts)
+    views, tables = [], []
+    budget = MOST_PAIRS // len(results)
+    deadline = time.monotonic() + MAP_SECONDS
+    for number, result in enumerate(results):
+        content = table_content(result, evaluation)
+        _add_pictures(content, result, origins, album, facts, budget, deadline)
+        tables.append(content)
+        views.append(
+            {
+                "id": f"table-{number + 1}",
+                "title": titles[number],
+                "headline": headline(result, evaluation),
+                "ceiling": next((note for note in result.notes if note.startswith("noise ceiling")), None),
+                "notes": [note for note in result.notes if not note.startswith("noise ceiling")],
+                "view": table_view(result),
+                **_settings(result, facts),
+            }
+        )
+    page = render(
+        {
+            "experiment": experiment,
+            "made": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+            "failures": list(failures),
+            "tables": views,
+        },
+        {"tables": tables, "pictures": album.uris},
+    )
+    path = folder / "report.html"
+    write_atomically(path, page.encode())
+    return path
+
+
+def _facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Configuration and provenance of a run.
+
+    Raises:
+        UserError: one of the files is gone or broken.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, and not always there
+    try:
+        config = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=loader)
+        return dict(config), dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path}: its config.yaml or provenance.json cannot be read; remove the folder and run again"
+        ) from error
+
+
+def _settings(result: Results, facts: Mapping[Path, Any]) -> dict[str, Any]:
+    first: dict[str, Finished] = {}
+    for run in result.runs:
+        first.setdefault(run.label, run)
+    ordered = [first[str(row["variant"])] for row in result.rows]
+    rank = {run.label: place for place, run in enumerate(ordered)}
+    runs = sorted(result.runs, key=lambda run: (rank[run.label], run.seed))
+    return {
+        "differs": differing({run.label: facts[run.path][0] for run in ordered if run.learned}),
+        "provenance": provenance_table([(run.label, run.seed, facts[run.path][1]) for run in runs]),
+    }
+
+
+def _titles(results: Sequence[Results], facts: Mapping[Path, Any]) -> list[str]:
+    """What tells the data of the tables apart."""
+    flat = [flatten({"data": facts[result.runs[0].path][0].get("data", {})}) for result in results]
+    keys = list(dict.fromkeys(key for values in flat for key in values))
+    keys = [key for key in keys if len({values.get(key) for values in flat}) > 1][:TITLE_KEYS]
+    if not keys:
+        return [f"table {number + 1}" for number in range(len(results))]
+    return [" ".join(f"{key}={values.get(key, '')}" for key in keys) for values in flat]
+
+
+def _add_pictures(
+    content: dict[str, Any],
+    result: Results,
+    origins: Origins,
+    album: Album,
+    facts: Mapping[Path, Any],
+    budget: int,
+    deadline: float,
+) -> None:
+    """Thumbnails and heat maps of the first seed's examples, from the top of the table until `budget` pairs have theirs."""
+    paths_of = origins.paths(result)
+    paths = {row: paths_of[name] for row, name in enumerate(content["pairs"]["id"]) if name in paths_of}
+    content["pictures"] = {}
+    runs = {(run.label, run.seed): run for run in result.runs}
+    learned = [variant for variant in content["variants"] if variant["learned"]][:PICTURED_VARIANTS]
+    for variant in [*learned, *(variant for variant in content["variants"] if not variant["learned"])]:
+        shown = variant["runs"][0]
+        rows = [*shown["worst"], *shown["best"]]
+        if len({*rows, *content["pictures"]}) > budget:
+            continue
+        content["pictures"].update(add_pairs(album, rows, paths))
+        run = runs[variant["label"], shown["seed"]]
+        late = time.monotonic() > deadline
+        drawer = (
+            f"No heat maps: those of the variants above took {MAP_SECONDS:g} s."
+            if late
+            else origins.drawer(run, facts[run.path][0])
+        )
+        if isinstance(drawer, str):
+            variant["maps_note"] = drawer
+        else:
+            variant["maps"] = add_maps(album, rows, paths, by_pair(run.predictions)["fold"].tolist(), drawer)
+        write_event_images(run.path, album, content, variant)
+
+
+def paths_by_pair(result: Results, pair_id: Sequence[str], reference: Sequence[str], candidate: Sequence[str]) -> Paths:
+    """Image paths of the pairs of a table."""
+    wanted = set(by_pair(result.runs[0].predictions)["pair_id"].astype(str))
+    return {
+        name: (Path(x), Path(y)) for name, x, y in zip(pair_id, reference, candidate, strict=True) if name in wanted
+    }
