@@ -21,7 +21,7 @@ from scenes import DEGRADATIONS, degrade
 
 Augment = Literal["crop", "flip", "degrade"]
 """What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the
-time. ``degrade``: half of the time, one or two of the degradations of `scenes.degradations` (blur, noise, JPEG, tone, ...)
+time. ``degrade``: four times in five, one or two of the degradations of `scenes.degradations` (blur, noise, JPEG, tone, ...)
 of any strength: what leaves the meaning of a photo alone should leave its features alone."""
 
 Index = tuple[int, float, int]  # row, size of the whole batch, epoch (-1: as it stands)
@@ -76,7 +76,7 @@ class ImageDataset(Dataset[Item]):
             pixels = self._as_it_stands(row)
         if "flip" in self.augment and rng.random() < 0.5:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-        if "degrade" in self.augment and rng.random() < 0.5:
+        if "degrade" in self.augment and rng.random() < 0.8:
             names = rng.choice(DEGRADATIONS, size=int(rng.integers(1, 3)), replace=False)
             degraded = degrade(pixels.transpose(1, 2, 0), "+".join(names), rng.random(), rng)  # (S, S, 3)
             pixels = np.ascontiguousarray(degraded.transpose(2, 0, 1))
