@@ -17,9 +17,12 @@ from batch import ImageBatch, ImageList
 from datamodules.dataset import TrainBatches
 from images import Resize, load_pixels, read_image
 from registry import UserError
+from scenes import DEGRADATIONS, degrade
 
-Augment = Literal["none", "flip", "crop"]
-"""What training images undergo. ``flip``: mirrored half of the time. ``crop``: also a random window, resized to S x S."""
+Augment = Literal["crop", "flip", "degrade"]
+"""What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the
+time. ``degrade``: four times in five, one or two of the degradations of `scenes.degradations` (blur, noise, JPEG, tone, ...)
+of any strength: what leaves the meaning of a photo alone should leave its features alone."""
 
 Index = tuple[int, float, int]  # row, size of the whole batch, epoch (-1: as it stands)
 Item = tuple[Tensor, str, int, float]
@@ -47,7 +50,7 @@ class ImageDataset(Dataset[Item]):
         image_size: int,
         resize: Resize,
         in_memory: bool,
-        augment: Augment = "none",
+        augment: Sequence[Augment] = (),
         least_crop: float = 0.5,
         seed: int = 0,
     ) -> None:
@@ -64,15 +67,19 @@ class ImageDataset(Dataset[Item]):
         sentences = self.captions[row]
         # of several sentences, an epoch takes one; figures are of the first
         sentence = sentences[(epoch + row) % len(sentences) if epoch >= 0 else 0] if sentences else ""
-        if epoch < 0 or self.augment == "none":
+        if epoch < 0 or not self.augment:
             return torch.from_numpy(self._as_it_stands(row)), sentence, row, total
         rng = np.random.default_rng([self.seed, epoch, row])
-        if self.augment == "crop":
+        if "crop" in self.augment:
             pixels = random_window(self._whole(row), self.image_size, self.least_crop, rng)
         else:
             pixels = self._as_it_stands(row)
-        if rng.random() < 0.5:
+        if "flip" in self.augment and rng.random() < 0.5:
             pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+        if "degrade" in self.augment and rng.random() < 0.8:
+            names = rng.choice(DEGRADATIONS, size=int(rng.integers(1, 3)), replace=False)
+            degraded = degrade(pixels.transpose(1, 2, 0), "+".join(names), rng.random(), rng)  # (S, S, 3)
+            pixels = np.ascontiguousarray(degraded.transpose(2, 0, 1))
         return torch.from_numpy(pixels), sentence, row, total
 
     def _as_it_stands(self, row: int) -> NDArray[np.uint8]:

@@ -65,8 +65,8 @@ class ImageLoader:
         batch_size: images per optimiser step, over all processes together.
         workers: decoding processes per training process; results do not depend on it.
         in_memory: keep decoded images in memory.
-        augment: see `datamodules.image_dataset.Augment`.
-        least_crop: least share of the area that ``augment: crop`` keeps.
+        augment: of training images, a list; see `datamodules.image_dataset.Augment`.
+        least_crop: least share of the area that ``crop`` keeps.
     """
 
     split: dict[str, Any] | None = None
@@ -75,7 +75,7 @@ class ImageLoader:
     batch_size: int = 64
     workers: int = 0
     in_memory: bool = False
-    augment: Augment = "none"
+    augment: Sequence[Augment] | None = None
     least_crop: float = 0.5
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class ImageLoader:
                 raise UserError(f"data.{key} is {getattr(self, key)}; it must be at least {least}")
         if not 0 < self.least_crop <= 1:
             raise UserError(f"data.least_crop is {self.least_crop:g}; it must be above 0 and at most 1")
-        if self.augment == "crop" and self.resize == "none":
+        if "crop" in (self.augment or ()) and self.resize == "none":
             raise UserError("data.augment: crop makes S x S images; it cannot go with data.resize: none")
         parse_split(self.split)
 
@@ -195,7 +195,7 @@ class ImageDataModule(L.LightningDataModule):
             loader.image_size,
             loader.resize,
             loader.in_memory,
-            loader.augment,
+            loader.augment or (),
             loader.least_crop,
             seed,
         )

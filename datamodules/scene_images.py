@@ -36,7 +36,7 @@ class SceneImageData(ImageDataModule):
         batch_size: int = 64,
         workers: int = 0,
         in_memory: bool = False,
-        augment: Augment = "none",
+        augment: list[Augment] | None = None,
         least_crop: float = 0.5,
     ) -> None:
         super().__init__(ImageLoader(split, image_size, resize, batch_size, workers, in_memory, augment, least_crop))

@@ -66,9 +66,10 @@ def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     variants = expand(config, str(file))
+    known: set[str] = set()
     for number, variant in enumerate(variants, start=1):
         try:
-            check_config(variant.config)
+            check_config(variant.config, known)
         except UserError as error:
             which = f" (variant {number}: {variant.label})" if len(variants) > 1 else ""
             raise UserError(f"{file}: {error}{which}") from error

@@ -42,8 +42,11 @@ OURS = (
 MONITORS = ("val_mse", "val_srcc", "last")
 
 
-def check_config(config: dict[str, Any]) -> None:
+def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
     """Names, keywords and types of a resolved variant, and the devices it asks for. Opens no image, loads no weights.
+
+    Args:
+        known: pretrainings that were found to be fine; variants share them. Added to.
 
     Raises:
         UserError: the first mistake, with its key.
@@ -83,16 +86,18 @@ def check_config(config: dict[str, Any]) -> None:
         )
     if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
         raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
-    _check_pretraining(config, make_trainer(config).world_size)
+    _check_pretraining(config, make_trainer(config).world_size, set() if known is None else known)
 
 
-def _check_pretraining(config: dict[str, Any], processes: int) -> None:
+def _check_pretraining(config: dict[str, Any], processes: int, known: set[str]) -> None:
     """Every entry of the section, as if a variant asked for it."""
     if not config.get("pretraining"):
         return
     check_section(config)
     for name in config["pretraining"]:
         own = pretraining_config(config, name)
+        if f"{processes} {own!r}" in known:
+            continue
         try:
             check_config(own)
         except UserError as error:
@@ -107,6 +112,7 @@ def _check_pretraining(config: dict[str, Any], processes: int) -> None:
             raise UserError(
                 f"pretraining.{name}: it spans {own_processes} processes and its variants {processes}; let it use as many, or 1"
             )
+        known.add(f"{processes} {own!r}")
 
 
 def _check_kind(config: dict[str, Any], task: type[ImageTask] | None) -> None:

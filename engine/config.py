@@ -192,12 +192,14 @@ def expand(config: dict[str, Any], where: str) -> list[Variant]:
 
 def _typed(resolved: dict[str, Any], where: str) -> dict[str, Any]:
     """A variant held against the schema: a sweep sets values that the file's own check has not seen."""
+    free = {"pretraining": resolved["pretraining"]} if isinstance(resolved.get("pretraining"), dict) else {}
+    rest = {key: value for key, value in resolved.items() if key not in free}  # OmegaConf is slow with deep sections
     try:
-        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Experiment), resolved), resolve=True)
+        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Experiment), rest), resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{where}: sweep.{error.full_key}: {str(error.msg).splitlines()[0]}") from error
     assert isinstance(checked, dict)
-    return {str(key): value for key, value in checked.items() if key not in ("sweep", "sweep_mode")}
+    return {str(key): value for key, value in {**checked, **free}.items() if key not in ("sweep", "sweep_mode")}
 
 
 def _told_apart(variants: list[Variant]) -> list[Variant]:

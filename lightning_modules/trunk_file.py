@@ -33,5 +33,15 @@ def write_trunk(trunk: Backbone, folder: Path, method: str, figures: Mapping[str
         "figures": json.dumps({name: round(value, 6) for name, value in figures.items()}),
         "torch": torch.__version__,
     }
-    write_atomically(folder / TRUNK_FILE, save(state, metadata=facts))
+    write_atomically(folder / TRUNK_FILE, _same_bytes(save(state, metadata=facts)))
     return folder / TRUNK_FILE
+
+
+def _same_bytes(content: bytes) -> bytes:
+    """Equal weights and facts as equal bytes: safetensors writes its metadata in an order that changes from call to call."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    ordered = {"__metadata__": dict(sorted(header.pop("__metadata__").items())), **header}
+    text = json.dumps(ordered, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]

@@ -31,6 +31,13 @@ def in_the_clone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+def content(path: Path) -> dict[str, Any]:
+    """An experiment's sections, those that it extends included; its own replace them whole."""
+    own = yaml.safe_load(path.read_text())
+    parent = own.pop("extends", None)
+    return {**(content(path.parent / parent) if parent else {}), **own}
+
+
 def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
     """HQ/<photo>.jpg, SR/<model>_<photo>.png that hold JPEG, and the answers of several people."""
     rng = np.random.default_rng(0)
@@ -61,7 +68,7 @@ def shrink(tmp_path: Path, scene_folder: Path) -> Callable[[Path], list[str]]:
     """Overrides that leave an experiment its shape and take its size."""
 
     def overrides(path: Path) -> list[str]:
-        config = yaml.safe_load(path.read_text())
+        config = content(path)
         sweep: dict[str, list[Any]] = config.get("sweep", {})
         words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=20"]
         words += ["data.image_size=64", "trainer.max_epochs=1", "trainer.devices=1", "trainer.accelerator=cpu"]
@@ -70,6 +77,10 @@ def shrink(tmp_path: Path, scene_folder: Path) -> Callable[[Path], list[str]]:
         if config["data"]["name"] == "scenes":
             words += ["data.scenes=12", "data.candidates_per_scene=3", "data.size=64", "data.batch_size=8"]
             words += [f"data.folder={scene_folder}", "data.split={val: 0.2, test: 0.3}"]
+        for name in config.get("pretraining", {}):
+            small = {"scenes": 160, "size": 64, "image_size": 32, "folder": scene_folder.with_name("scene_images")}
+            words += [f"pretraining.{name}.data.{key}={value}" for key, value in small.items()]
+            words.append(f"pretraining.{name}.trainer.max_epochs=1")
         return words
 
     return overrides
@@ -111,7 +122,7 @@ SPECIAL = {"live_subset", "regressor_user_study"}
 @pytest.mark.parametrize("path", [p for p in EXPERIMENTS if p.stem not in SPECIAL], ids=lambda path: path.stem)
 def test_experiment_runs(path: Path, shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
     assert main(["ablate", str(path), *shrink(path)]) == 0
-    config = yaml.safe_load(path.read_text())
+    config = content(path)
     rows = 1
     for key, values in config.get("sweep", {}).items():
         rows *= 1 if key == "seed" else len(values)
@@ -121,15 +132,25 @@ def test_experiment_runs(path: Path, shrink: Callable[[Path], list[str]], tmp_pa
         assert json.loads((run / "status.json").read_text())["state"] == "done"
 
 
-def test_quickstart_uses_the_trained_trunk(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
-    """Trained and random weights are two variants with two results."""
+def test_quickstart_compares_four_trunks(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    """Two pretrainings, a trunk file and random weights are four variants with four results."""
     path = ROOT / "experiments" / "quickstart.yaml"
     words = [*shrink(path), "sweep.model.head=[{name: cosine}]"]
     assert main(["ablate", str(path), *words]) == 0
     table = _tables(tmp_path / "runs", "quickstart").set_index("variant")
-    learned = [name for name in table.index if "scenes_resnet" in name or "none" in name]
-    assert len(learned) == 2
-    assert table.loc[learned[0], "mse"] != table.loc[learned[1], "mse"]
+    assert len(table) == 4 + 2 and table["mse"].nunique() == len(table)
+    pretrained = tmp_path / "runs" / "quickstart" / "pretraining"
+    assert sorted(run.name.rsplit("-", 1)[0] for run in pretrained.iterdir()) == ["contrastive", "supervised"]
+
+
+def test_pretraining_is_on_another_world_and_alike_but_for_its_method() -> None:
+    for name in ("quickstart", "pretraining_scenes"):
+        config = read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config
+        entries = config["pretraining"]
+        assert entries["supervised"]["data"] == entries["contrastive"]["data"]
+        assert entries["supervised"]["trainer"] == entries["contrastive"]["trainer"]
+        assert entries["supervised"]["model"]["optimizer"] == entries["contrastive"]["model"]["optimizer"]
+        assert entries["supervised"]["data"]["seed"] != config["data"].get("seed", 0)
 
 
 def test_live_subset(test_data: Callable[[str], Path], tmp_path: Path) -> None:
