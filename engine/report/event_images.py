@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +19,16 @@ GAP = 4
 
 
 def write_event_images(run: Path, album: Album, content: Mapping[str, Any], variant: Mapping[str, Any]) -> None:
-    """Write ``events/examples`` anew: the best and the worst pairs of a run, from pictures that are at hand.
+    """Write ``events/examples``: the best and the worst pairs of a run, from pictures that are at hand.
 
-    A folder of its own, so that a report made again replaces it instead of adding to it.
+    A folder of its own, so that a report made again replaces it instead of adding to it; where the pictures are the same
+    the finished run is left untouched. The file's name ends with their digest.
 
     Args:
         content: of the table, with its pictures.
         variant: of the content; its first run is the one of the folder.
     """
-    from torch.utils.tensorboard import SummaryWriter
-
     folder = run / "events" / "examples"
-    shutil.rmtree(folder, ignore_errors=True)
     maps = variant.get("maps", {})
     strips = []
     for kind in ("best", "worst"):
@@ -38,9 +37,16 @@ def write_event_images(run: Path, album: Album, content: Mapping[str, Any], vari
             pixels = [album.pixels[name] for name in names if name is not None]
             if pixels:
                 strips.append((f"{kind}/{place + 1}", side_by_side(pixels)))
+    digest = hashlib.blake2b(b"".join(tag.encode() + picture.tobytes() for tag, picture in strips), digest_size=8)
+    suffix = f".{digest.hexdigest()}"
+    if any(folder.glob(f"*{suffix}")):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
     if not strips:
         return
-    with SummaryWriter(str(folder)) as writer:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder), filename_suffix=suffix) as writer:
         for tag, picture in strips:
             writer.add_image(tag, picture, dataformats="HWC")
 

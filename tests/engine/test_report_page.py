@@ -123,8 +123,12 @@ def test_example_pairs_stand_in_the_events_once(tmp_path: Path) -> None:
     table = labels()
     runs = [finished(tmp_path, "a", table, seed) for seed in (0, 1)]
     paths = images(tmp_path / "img", table)
-    for _ in range(2):
-        report(tmp_path, runs, paths, draw_candidate)
+    report(tmp_path, runs, paths)
+    report(tmp_path, runs, paths, draw_candidate)  # now with heat maps
+    (file,) = (runs[0].path / "events" / "examples").iterdir()
+    written = file.stat().st_mtime_ns
+    report(tmp_path, runs, paths, draw_candidate)
+    assert file.stat().st_mtime_ns == written, "a finished run is left untouched"
     events = EventAccumulator(str(runs[0].path / "events" / "examples"), size_guidance={"images": 0}).Reload()
     assert sorted(events.Tags()["images"]) == [f"{kind}/{n}" for kind in ("best", "worst") for n in (1, 2, 3)]
     (image,) = events.Images("best/1")
