@@ -52,10 +52,15 @@ def _row(node: ast.ClassDef | ast.FunctionDef, decorator: ast.expr, kind: str, g
         and decorator.func.value.id == kind.upper()
     ):
         return None
-    words = {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
-    name = ast.literal_eval(decorator.args[0])
+    words = {keyword.arg: _text(keyword.value) for keyword in decorator.keywords}
+    name = _text(decorator.args[0])
     location = f"{path.relative_to(ROOT)}:{min(node.lineno, *(d.lineno for d in node.decorator_list))}"
     return Row(name, words.get("summary", ""), words.get("source", ""), location, _keywords(node, given))
+
+
+def _text(node: ast.expr) -> str:
+    """A string of the source; where it is put together as it runs, the expression itself."""
+    return str(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)
 
 
 def _keywords(node: ast.ClassDef | ast.FunctionDef, given: int) -> str:

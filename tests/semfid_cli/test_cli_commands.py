@@ -264,8 +264,12 @@ def test_many_slots_for_few_variants_come_to_an_end(
 
 
 def test_missing_clone_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "registry", None)
+    monkeypatch.setattr("semfid.clone.ROOT", Path("/nowhere"))
     assert main(["list"]) == 2
     assert "needs the clone of the repository" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "registry", None)
+    assert main(["list"]) == 2
+    assert "needs the clone's environment (no module 'registry')" in capsys.readouterr().err
 
 
