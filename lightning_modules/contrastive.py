@@ -51,7 +51,7 @@ class Contrastive(ImageTask):
     def __init__(
         self,
         trunk: Backbone,
-        text: dict[str, Any] | str = LEARNED,
+        text: dict[str, Any] | str = "learned_tower",
         dim: int = 128,
         temperature: float = 0.07,
         optimizer: dict[str, Any] | None = None,

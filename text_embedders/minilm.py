@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from registry import TEXT_EMBEDDERS, UserError
 from text_embedders.contract import TextEmbedder
 
-HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
-
 
 @TEXT_EMBEDDERS.register(
-    "minilm", summary="all-MiniLM-L6-v2, 384 dimensions (downloads 90 MB)", source=f"huggingface.co/{HUB_ID}"
+    "minilm",
+    summary="all-MiniLM-L6-v2, 384 dimensions (downloads 90 MB)",
+    source="huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
 )
 class MiniLm(TextEmbedder):
     """A sentence-transformers model on the CPU, in float32.
@@ -26,7 +26,7 @@ class MiniLm(TextEmbedder):
         batch_size: sentences at a time; changes vectors by no more than rounding.
     """
 
-    def __init__(self, model: str = HUB_ID, batch_size: int = 64) -> None:
+    def __init__(self, model: str = "sentence-transformers/all-MiniLM-L6-v2", batch_size: int = 64) -> None:
         if batch_size < 1:
             raise UserError(f"text embedder: minilm needs batch_size >= 1, not {batch_size}")
         try:
