@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image, ImageFilter
-from run_support import ROOT, run_folders
+from run_support import ROOT, Write, run_folders
 
 from engine.ablation import read_sweep
 from semfid.cli import main
@@ -104,7 +105,11 @@ def test_every_experiment_is_valid_as_it_stands(path: Path, monkeypatch: pytest.
 def test_the_source_document_s_table_is_whole() -> None:
     sweep = read_sweep(ROOT / "experiments" / "regressor_user_study.yaml", [])
     cells = {
-        (v.config["model"]["backbone"]["name"], v.config["model"]["head"]["depth"], v.config["model"]["backbone"]["tuning"])
+        (
+            v.config["model"]["backbone"]["name"],
+            v.config["model"]["head"]["depth"],
+            v.config["model"]["backbone"]["tuning"],
+        )
         for v in sweep.variants
     }
     assert cells == {
@@ -116,7 +121,7 @@ def test_the_source_document_s_table_is_whole() -> None:
     assert len(sweep.variants) == 3 * len(cells)
 
 
-SPECIAL = {"live_subset", "regressor_user_study"}
+SPECIAL = {"live_subset", "regressor_user_study", "sr_with_semantic_loss"}
 
 
 @pytest.mark.parametrize("path", [p for p in EXPERIMENTS if p.stem not in SPECIAL], ids=lambda path: path.stem)
@@ -130,6 +135,41 @@ def test_experiment_runs(path: Path, shrink: Callable[[Path], list[str]], tmp_pa
     assert len(table) == rows + len(config.get("baselines", []))
     for run in run_folders(tmp_path / "runs"):
         assert json.loads((run / "status.json").read_text())["state"] == "done"
+
+
+def test_super_resolution_with_a_semantic_loss(
+    shrink: Callable[[Path], list[str]], write_experiment: Write, scene_folder: Path, tmp_path: Path
+) -> None:
+    """On scenes, and on a folder of photos; the scorers are finished runs of two trunks."""
+    sweep = {"model.backbone.init_seed": [0, 1]}
+    scorers = write_experiment({"name": "scorers", "output": str(tmp_path / "scorers"), "sweep": sweep})
+    assert main(["ablate", str(scorers)]) == 0
+    path = ROOT / "experiments" / "sr_with_semantic_loss.yaml"
+    words = [*shrink(path), f"model.semantic={tmp_path}/scorers/scorers/*=0_seed=0-*"]
+    words += [
+        f"model.judge={tmp_path}/scorers/scorers/*=1_seed=0-*",
+        "data.scenes=24",
+        "data.size=64",
+        "data.batch_size=8",
+    ]
+    words.append(f"data.folder={scene_folder.with_name('sr_images')}")
+    assert main(["ablate", str(path), *words]) == 0
+    table = pd.read_csv(tmp_path / "runs" / path.stem / "results.csv")
+    assert len(table) == 2 and (table["psnr"] > 10).all() and table["judged"].nunique() == 2
+    runs = [run for run in run_folders(tmp_path / "runs")]
+    assert len(runs) == 2
+    for run in runs:
+        results = pd.read_csv(run / "results.csv")
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert len(results) == metrics["images"] == 6
+        assert metrics["figures"]["psnr"] == pytest.approx(results["psnr"].mean())
+    photos = sorted(scene_folder.with_name("sr_images").rglob("*.png"))[:8]
+    (tmp_path / "photos").mkdir()
+    for photo in photos:
+        shutil.copy(photo, tmp_path / "photos")
+    own = [word for word in words if not word.startswith(("data.", "trainer.max_epochs"))]
+    data = f"{{name: image_folder, path: {tmp_path / 'photos'}, image_size: 32, augment: [crop], batch_size: 4}}"
+    assert main(["run", str(path), *own, f"data={data}", "model.semantic_weight=0.02", "trainer.max_epochs=1"]) == 0
 
 
 def test_quickstart_compares_four_trunks(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
@@ -209,7 +249,9 @@ def test_user_study_in_the_author_s_layout(
         "sweep={}",
         "sweep.model.backbone.model=[test_resnet, test_byobnet]",
         "sweep.model.head.depth=[1, 3]" if photos == "rendered" else "sweep.model.head.depth=[2]",
-        "sweep.model.backbone.tuning=[frozen, lora, full]" if photos == "real" else "sweep.model.backbone.tuning=[frozen]",
+        "sweep.model.backbone.tuning=[frozen, lora, full]"
+        if photos == "real"
+        else "sweep.model.backbone.tuning=[frozen]",
     ]
     assert main(["ablate", str(path), *words]) == 0
     table = _tables(tmp_path / "runs", "regressor_user_study")
