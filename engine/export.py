@@ -88,9 +88,11 @@ def export_run(run: Path, form: Format, out: Path | None, part: int | None, repl
         The file.
 
     Raises:
-        UserError: as `load_run`; the target exists; the trunk cannot be exported.
+        UserError: as `load_run`; the target exists or has the other format's ending; the trunk cannot be exported.
     """
     target = out if out is not None else run / f"scorer{ENDING[form]}"
+    if target.suffix in ENDING.values() and target.suffix != ENDING[form]:
+        raise UserError(f"--out {target} does not go with --format {form}, whose files end in {ENDING[form]}")
     if target.exists() and not replace:
         raise UserError(f"{target} exists; choose another --out, or --replace it")
     scorer = load_run(run, part)
