@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from semfid.runtime.scorer import Scorer, as_scored, check_pair, keep_out_of_checkpoints
+from semfid.runtime.scorer import Scorer, check_pair, compared, keep_out_of_checkpoints
 from semfid.scorers import load_scorer
 
 
@@ -16,7 +16,8 @@ class SemanticDifferenceLoss(nn.Module):
     """Semantic difference of candidates from their references, to be minimised over the candidates.
 
     Gradients flow to `candidate` alone: the reference is described without a graph, and the scorer's weights never train.
-    They are finite at identical images. The scorer's weights stay out of checkpoints.
+    They are finite at identical images. The scorer's weights stay float32, and out of checkpoints; under autocast its trunk
+    takes part, its head does not.
 
     Args:
         scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer.
@@ -55,8 +56,8 @@ class SemanticDifferenceLoss(nn.Module):
         if self.check:
             check_pair(reference, candidate)
         with torch.no_grad():
-            x = self.scorer.describe(as_scored(self.scorer, reference))
-        score = self.scorer.compare(x, self.scorer.describe(as_scored(self.scorer, candidate)))  # (B,)
+            x = self.scorer.describe(reference.float())
+        score = compared(self.scorer, x, self.scorer.describe(candidate.float()))  # (B,)
         if self.reduction == "none":
             return score
         return score.mean() if self.reduction == "mean" else score.sum()

@@ -262,4 +262,7 @@ def test_many_slots_for_few_variants_come_to_an_end(write_experiment: Write, mon
 def test_missing_clone_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "registry", None)
     assert main(["list"]) == 2
-    assert "needs the clone of the repository" in capsys.readouterr().err
+    assert "'list' needs the clone's environment (no module 'registry')" in capsys.readouterr().err
+    monkeypatch.setattr("semfid.clone.in_clone", lambda: False)
+    assert main(["list"]) == 2
+    assert "'list' needs the clone of the repository" in capsys.readouterr().err
