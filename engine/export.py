@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._sympy.value_ranges import ValueRanges
 
 from lightning_modules.scorer import RunScorer, compare, describe, load_run, maps
 from pairs import write_atomically
 from registry import UserError
 from semfid.runtime.exported import FACTS, FORMAT, MAPS
-from semfid.runtime.scorer import Description
+from semfid.runtime.scorer import SMALLEST, Description
 
 Format = Literal["torch", "onnx"]
 ENDING = {"torch": ".pt2", "onnx": ".onnx"}
@@ -130,6 +131,11 @@ def _export(module: nn.Module, inputs: tuple[Any, ...], axes: Any, parts: tuple[
     # torch's own shape rules for pooling ask whether sizes are even, and would keep the answer as a condition; the
     # program holds for all sizes (a test scores odd ones)
     program._guards_code = []
+    for (
+        symbol,
+        limits,
+    ) in program.range_constraints.items():  # nor is 33 the smallest side where a stage becomes 1x1 at 32
+        program.range_constraints[symbol] = ValueRanges(min(limits.lower, SMALLEST), limits.upper)
     program.example_inputs = None  # or they would be saved too
     return program
 

@@ -63,7 +63,10 @@ class ExportedScorer(Scorer):
         return made
 
     def describe(self, images: Tensor) -> Description:
-        return tuple(self.parts.describe(images))  # type: ignore[operator]
+        # the program describes two images, and one of the two calls may ask for sizes of the other image
+        calls = getattr(self.parts.describe, "_call_modules", [self.parts.describe])
+        alone = [call for call in calls if [node.op for node in call.graph.nodes].count("placeholder") == 1]
+        return tuple(alone[0](images))
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
         return self.parts.compare(reference, candidate)  # type: ignore[operator,no-any-return]
@@ -99,7 +102,7 @@ def load_exported(path: str | Path) -> ExportedScorer:
         try:
             program = torch.export.load(str(path), extra_files=extra)
             maps = torch.export.load(io.BytesIO(base64.b64decode(extra[MAPS]))) if extra[MAPS] else None
-        except (RuntimeError, ValueError, KeyError, EOFError, OSError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ScoringError(f"{path} cannot be read by torch {torch.__version__}: {reason}") from error
         return ExportedScorer(program, maps, facts, path)
