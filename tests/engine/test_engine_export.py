@@ -118,25 +118,20 @@ def test_a_leaky_run_says_so_and_a_constant_one_too(runs: Runs) -> None:
     assert "**LEAKY**" in card and "| SRCC | constant |" in card
 
 
-def test_a_target_that_exists_is_kept_unless_replaced(runs: Runs, tmp_path: Path, capsys: Any) -> None:
+def test_one_fold_over_a_target_that_exists(runs: Runs, tmp_path: Path, capsys: Any) -> None:
     target = tmp_path / "s.pt2"
     target.write_text("mine")
-    arguments = ["export", str(runs["tiny_embedding"]), "--out", str(target)]
+    arguments = ["export", str(runs["tiny_folds"]), "--part", "1", "--out", str(target)]
     capsys.readouterr()
     assert main(arguments) == 2
     assert f"semfid: {target} exists; choose another --out, or --replace it" in capsys.readouterr().err
     assert target.read_text() == "mine" and not (tmp_path / "s.pt2.md").exists()
     assert main([*arguments, "--replace"]) == 0
-    assert load_exported(target).facts.run.startswith("tiny_embedding/") and (tmp_path / "s.pt2.md").exists()
-
-
-def test_one_fold_can_be_exported(runs: Runs, tmp_path: Path) -> None:
-    target = export_run(runs["tiny_folds"], "torch", tmp_path / "s.pt2", 1, False)
+    assert (tmp_path / "s.pt2.md").exists()
     x, y = images(2, 48, 48), images(2, 48, 48, 1)
     with torch.no_grad():
-        torch.testing.assert_close(
-            load_exported(target)(x, y), regressor(runs, "tiny_folds", 1)(x, y), atol=1e-5, rtol=0
-        )
+        expected = regressor(runs, "tiny_folds", 1)(x, y)
+        torch.testing.assert_close(load_exported(target)(x, y), expected, atol=1e-5, rtol=0)
 
 
 def test_what_cannot_be_exported(

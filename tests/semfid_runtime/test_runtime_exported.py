@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 import random
+import re
 import zipfile
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def test_gradients_are_those_of_the_run(runs: Runs, exported_scorer: Scorer) -> 
         torch.testing.assert_close(own, other, atol=1e-6, rtol=1e-4)
 
 
-def test_copies_and_pickles_score_the_same(exported: Path) -> None:
-    scorer = load_exported(exported)
+def test_copies_and_pickles_score_the_same(exported_scorer: Scorer) -> None:
+    scorer = exported_scorer
     x, y = images(2, 40, 56), images(2, 40, 56, 1)
     expected = scorer(x, y)
     for made in (copy.deepcopy(scorer), pickle.loads(pickle.dumps(scorer))):
@@ -156,8 +157,6 @@ def test_tensors_that_are_no_images(bad: torch.Tensor, says: str, side: str) -> 
     pair = (bad, GOOD) if side == "reference" else (GOOD, bad)
     with pytest.raises(ScoringError, match=f"{side} (is|has) .*|{says}") as caught:
         check_pair(*pair)
-    import re
-
     assert re.search(says, str(caught.value)) and str(caught.value).startswith(side)
 
 
