@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils._sympy.value_ranges import ValueRanges
 
 from lightning_modules.scorer import RunScorer, compare, describe, load_run, maps
 from pairs import write_atomically
 from registry import UserError
 from semfid.runtime.exported import FACTS, FORMAT, MAPS
-from semfid.runtime.scorer import Description
+from semfid.runtime.scorer import SMALLEST, Description
 
 Format = Literal["torch", "onnx"]
 ENDING = {"torch": ".pt2", "onnx": ".onnx"}
@@ -88,9 +89,11 @@ def export_run(run: Path, form: Format, out: Path | None, part: int | None, repl
         The file.
 
     Raises:
-        UserError: as `load_run`; the target exists; the trunk cannot be exported.
+        UserError: as `load_run`; the target exists or has the other format's ending; the trunk cannot be exported.
     """
     target = out if out is not None else run / f"scorer{ENDING[form]}"
+    if target.suffix in ENDING.values() and target.suffix != ENDING[form]:
+        raise UserError(f"--out {target} does not go with --format {form}, whose files end in {ENDING[form]}")
     if target.exists() and not replace:
         raise UserError(f"{target} exists; choose another --out, or --replace it")
     scorer = load_run(run, part)
@@ -128,6 +131,11 @@ def _export(module: nn.Module, inputs: tuple[Any, ...], axes: Any, parts: tuple[
     # torch's own shape rules for pooling ask whether sizes are even, and would keep the answer as a condition; the
     # program holds for all sizes (a test scores odd ones)
     program._guards_code = []
+    for (
+        symbol,
+        limits,
+    ) in program.range_constraints.items():  # nor is 33 the smallest side where a stage becomes 1x1 at 32
+        program.range_constraints[symbol] = ValueRanges(min(limits.lower, SMALLEST), limits.upper)
     program.example_inputs = None  # or they would be saved too
     return program
 
@@ -142,11 +150,15 @@ def _torch_file(scorer: RunScorer) -> bytes:
             described = scorer.describe(images[0]), scorer.describe(images[1])
         taps = tuple(axes for _ in described[0])
         program_of_maps = _export(_Maps(scorer).eval(), described, (taps, taps), ())
-        buffer = io.BytesIO()
-        torch.export.save(program_of_maps, buffer)
-        extra[MAPS] = base64.b64encode(buffer.getvalue()).decode()
+        extra[MAPS] = base64.b64encode(_saved(program_of_maps, {})).decode()
+    return _saved(program, extra)
+
+
+def _saved(program: Any, extra: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files=extra)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch has doubts about channels-last weights; a test compares the scores
+        torch.export.save(program, buffer, extra_files=extra)
     return buffer.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,10 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         )
     trunk = build_backbone(name, _with_weights(backbone, folder))
     heads = [_head(config, trunk, path) for path in parts]
-    provenance = json.loads((folder / "provenance.json").read_text())
+    trunk.eval()  # before anything passes: BatchNorm that was trained would take up its statistics
+    provenance = _json(folder / "provenance.json")
     defaults = {key: _default(config["data"], key) for key in DEFAULTS}
-    figures = json.loads((folder / "metrics.json").read_text()).get("pooled", {})
+    figures = _json(folder / "metrics.json").get("pooled", {})
     facts = Facts(
         run=f"{folder.resolve().parent.name}/{folder.resolve().name}",
         weights_hash="",
@@ -149,15 +151,25 @@ def _config(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} is not a run folder; give runs/<experiment>/<variant>-<hash>, or a file that `semfid export` wrote"
         )
-    state = json.loads((folder / "status.json").read_text()).get("state")
+    state = _json(folder / "status.json").get("state")
     if state != "done":
         raise UserError(f"{folder} is not finished (its state is {state}); run its experiment again")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{folder / 'config.yaml'} cannot be read; train the run again") from error
     if "backbone" not in config["model"] or "head" not in config["model"]:
         raise UserError(
             f"{folder} is a run of {config['model'].get('name')}, which scores no pairs; use a learned variant"
         )
     return dict(config)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read; train the run again") from error
 
 
 def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -178,7 +190,10 @@ def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
     head = build_head(name, trunk, keywords)
     if head.consumes not in GLOBAL_STATISTICS:
         raise UserError(f"{path.parent}: head '{name}' consumes {head.consumes}; it gives no score per pair")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} cannot be read: it is cut off or damaged; train the run again") from error
     if trunk.tuning != "full" and saved["trunk_identity"] != trunk.identity:
         raise UserError(
             f"{path.parent} was trained on the trunk {saved['trunk_identity']}, but its weights file now holds "
@@ -199,7 +214,8 @@ def _default(data: dict[str, Any], key: str) -> Any:
 
 
 def _fixed_size(trunk: Backbone) -> bool:
-    """Whether the trunk refuses images of another size than its own: tried, since every family has rules of its own."""
+    """Whether the trunk, in eval mode, refuses images of another size than its own: tried, since every family has rules of
+    its own."""
     refused = 0
     for side in (64, 96):
         try:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from semfid.runtime.scorer import (
     Description,
     Scorer,
-    as_scored,
     check_images,
     check_pair,
+    compared,
     keep_out_of_checkpoints,
 )
 from semfid.scorers import load_scorer
@@ -23,7 +23,8 @@ class SemanticDifferenceLoss(nn.Module):
     """Semantic difference of candidates from their references, to be minimised over the candidates.
 
     Gradients flow to `candidate` alone: the reference is described without a graph, and the scorer's weights never train.
-    They are finite at identical images. The scorer's weights stay out of checkpoints.
+    They are finite at identical images. The scorer's weights stay float32, and out of checkpoints; under autocast its trunk
+    takes part, its head does not.
 
     Args:
         scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer.
@@ -58,7 +59,7 @@ class SemanticDifferenceLoss(nn.Module):
         if self.check:
             check_images(reference, "reference")
         with torch.no_grad():
-            return self.scorer.describe(as_scored(self.scorer, reference))
+            return self.scorer.describe(reference.float())
 
     def forward(self, reference: Tensor | Description, candidate: Tensor) -> Tensor:
         """The loss, a scalar or (B,).
@@ -75,7 +76,7 @@ class SemanticDifferenceLoss(nn.Module):
         elif self.check:
             check_images(candidate, "candidate")
         x = self.describe(reference) if isinstance(reference, Tensor) else reference
-        score = self.scorer.compare(x, self.scorer.describe(as_scored(self.scorer, candidate)))  # (B,)
+        score = compared(self.scorer, x, self.scorer.describe(candidate.float()))  # (B,)
         if self.reduction == "none":
             return score
         return score.mean() if self.reduction == "mean" else score.sum()

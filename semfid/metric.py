@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from semfid.runtime.scorer import Scorer, as_scored, check_pair, keep_out_of_checkpoints
+from semfid.runtime.scorer import Scorer, check_pair, keep_out_of_checkpoints
 from semfid.scorers import load_scorer
 
 
@@ -37,6 +38,7 @@ class SemanticDifference(Metric):
     plot_lower_bound = 0.0
     plot_upper_bound = 1.0
 
+    scored_by: Tensor
     total: Tensor
     count: Tensor
     values: list[Tensor]
@@ -48,6 +50,10 @@ class SemanticDifference(Metric):
         self.reduction = reduction
         self.scorer = scorer if isinstance(scorer, Scorer) else load_scorer(scorer)
         keep_out_of_checkpoints(self, "scorer")
+        # a MetricCollection merges metrics whose states are equal after the first batch: those of two scorers never are
+        facts = self.scorer.facts
+        origin = torch.tensor(zlib.crc32(f"{facts.run} {facts.weights_hash}".encode()))
+        self.add_state("scored_by", default=origin, dist_reduce_fx="max")
         if reduction == "mean":
             self.add_state("total", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
             self.add_state("count", default=torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
@@ -65,12 +71,22 @@ class SemanticDifference(Metric):
             ScoringError: another shape, type or range; pixels that are not finite.
         """
         check_pair(reference, candidate)
-        scores = self.scorer(as_scored(self.scorer, reference), as_scored(self.scorer, candidate))
+        with torch.autocast(
+            reference.device.type, enabled=False
+        ):  # the value is not to depend on the caller's precision
+            scores = self.scorer(reference.float(), candidate.float())
         if self.reduction == "mean":
             self.total = self.total + scores.sum(dtype=self.total.dtype)
             self.count = self.count + len(scores)
         else:
             self.values.append(scores)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a batch and return its own value, through which gradients reach the images."""
+        value = super().forward(*args, **kwargs)
+        if self.reduction == "none":  # or the graphs of all batches would be held
+            self.values = [scores.detach() for scores in self.values]
+        return value
 
     def compute(self) -> Tensor:
         """The mean, or (N,) values."""

@@ -60,7 +60,7 @@ def score(arguments: argparse.Namespace) -> int:
     elif single and not ordered[0]["error"]:
         print(f"{ordered[0]['difference']:.6f}")
     elif not single:
-        print(as_csv(ordered), end="")
+        print(as_csv(ordered).encode(errors="backslashreplace").decode(), end="")  # file names may not be UTF-8
     _say_summary(ordered, method, arguments.out)
     return 2 if any(row["error"] for row in ordered) else 0
 
@@ -111,8 +111,14 @@ def _say_summary(rows: Sequence[Row], method: Method, out: str | None) -> None:
 
 
 def _map_files(folder: Path, pair: FilePair) -> tuple[Path, Path]:
-    name = re.sub(r"[^A-Za-z0-9._=+-]+", "_", pair.pair_id.replace("/", "__"))
-    return folder / f"{name}_map.png", folder / f"{name}_overlay.png"
+    """In subfolders as the candidates are. No two pairs share a file, and none lies outside the folder: what a name should
+    not hold is written as %2E."""
+    parts = [
+        re.sub(r"^\.|[^\w.=+ -]", lambda found: f"%{ord(found[0]):02X}", part) or "%"
+        for part in pair.pair_id.split("/")
+    ]
+    place = folder.joinpath(*parts[:-1])
+    return place / f"{parts[-1]}_map.png", place / f"{parts[-1]}_overlay.png"
 
 
 def _write_maps(folder: Path, scored: Scored) -> None:
@@ -122,7 +128,7 @@ def _write_maps(folder: Path, scored: Scored) -> None:
     for path, picture in zip(_map_files(folder, scored.pair), pictures, strict=True):
         temporary = path.with_name(f".{path.name}.tmp")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(temporary, "PNG")
             temporary.replace(path)
         except OSError as error:

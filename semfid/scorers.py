@@ -31,9 +31,13 @@ def load_scorer(path: str | Path, part: int | None = None) -> Scorer:
         return load_exported(found)
     if not in_clone():
         raise ScoringError(f"{found} is a run folder, which needs the clone of the repository; export it there first")
-    from lightning_modules.scorer import load_run
-    from registry import UserError
-
+    try:
+        from lightning_modules.scorer import load_run
+        from registry import UserError
+    except ModuleNotFoundError as error:
+        raise ScoringError(
+            f"{found} is a run folder, which needs the clone's environment (no module '{error.name}'); run `make quickstart`"
+        ) from error
     try:
         return load_run(found, part)
     except UserError as error:

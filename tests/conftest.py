@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scoring_support import exported, exported_scorer, linear_scorer, runs
+
+__all__ = ["exported", "exported_scorer", "linear_scorer", "runs"]
 
 torch.set_num_threads(1)  # two cores, several engineers; and sums do not depend on the machine
 # the same examples on every run: a red test is red for everybody

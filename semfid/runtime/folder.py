@@ -82,7 +82,7 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
         side: int | None = facts.image_size
     elif size == "native":
         side = None
-    elif size.isdigit() and int(size) >= SMALLEST:
+    elif size.isdecimal() and int(size) >= SMALLEST:
         side = int(size)
     else:
         raise ScoringError(f"--size {size}: give train, native, or a number of pixels of at least {SMALLEST}")

@@ -71,9 +71,10 @@ def pair_files(reference: Path, candidate: Path) -> Pairing:
 def _pair_folders(reference: Path, candidate: Path) -> Pairing:
     references = _images(reference, apart=candidate)
     candidates = _images(candidate, apart=reference)
-    by_path: dict[str, Path] = {str(path.relative_to(reference).with_suffix("")): path for path in references}
+    by_path: dict[str, list[Path]] = {}
     by_stem: dict[str, list[Path]] = {}
     for path in references:
+        by_path.setdefault(str(path.relative_to(reference).with_suffix("")), []).append(path)
         by_stem.setdefault(path.stem, []).append(path)
     pairs, extra = [], []
     for path in candidates:
@@ -105,14 +106,16 @@ def _pairing(pairs: list[FilePair], references: Sequence[Path], root: Path, extr
     return Pairing(sorted(pairs, key=lambda pair: (str(pair.reference), pair.pair_id)), missing, extra)
 
 
-def _reference_of(inside: Path, by_path: dict[str, Path], by_stem: dict[str, list[Path]]) -> tuple[list[Path], str]:
+def _reference_of(
+    inside: Path, by_path: dict[str, list[Path]], by_stem: dict[str, list[Path]]
+) -> tuple[list[Path], str]:
     """The references that a candidate's path fits, and its origin."""
     folder = "" if inside.parent == Path() else inside.parent.as_posix()
     parts = inside.parts
     for start in range(len(parts)):  # the same path, or the same path below a folder of the model's
         same = by_path.get(str(Path(*parts[start:])))
         if same is not None:
-            return [same], "/".join(parts[:start])
+            return same, "/".join(parts[:start])
     if inside.name in by_stem:
         return by_stem[inside.name], folder
     words = inside.name.split("_")

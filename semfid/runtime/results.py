@@ -132,30 +132,26 @@ class Journal:
         return "\n".join(lines) + "\n"
 
     def _read(self) -> None:
-        if self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
-            if lines and lines[0] == self.method.words():
-                for line in lines[1:]:
-                    try:
-                        sign, row = json.loads(line)
-                    except ValueError:  # the line that the process died in
-                        continue
-                    self.rows[row["pair_id"]] = sign, row
-            return
         for row in self._finished_rows():
-            if [row[key] for key in ("run", "weights", "precision")] != [
-                self.method.run,
-                self.method.weights,
-                self.method.precision,
-            ]:
+            made_by = [row[key] for key in ("run", "weights", "precision")]
+            if made_by != [self.method.run, self.method.weights, self.method.precision]:
                 continue
-            if row["size"] != self.method.size and not (
-                self.method.size == "native" and row["size"].endswith(" native")
-            ):
+            native = self.method.size == "native" and row["size"].endswith(" native")
+            if row["size"] != self.method.size and not native:
                 continue
             pair = FilePair(row["pair_id"], Path(row["reference"]), Path(row["candidate"]))
             if _unchanged_since(pair, self.out):
                 self.rows[pair.pair_id] = signature(pair), row
+        if not self.path.is_file():
+            return
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if lines and lines[0] == self.method.words():
+            for line in lines[1:]:
+                try:
+                    sign, row = json.loads(line)
+                except ValueError:  # the line that the process died in
+                    continue
+                self.rows[row["pair_id"]] = sign, row
 
     def _finished_rows(self) -> list[Row]:
         """Rows of a finished file that is there already; one that is not ours is refused rather than written over."""
@@ -163,17 +159,21 @@ class Journal:
             return []
         try:
             if self.out.suffix == ".csv":
-                with open(self.out, newline="", encoding="utf-8") as file:
-                    rows: list[Row] = [dict(row) for row in csv.DictReader(file)]
+                with open(self.out, newline="", encoding="utf-8", errors="surrogateescape") as file:
+                    reader = csv.DictReader(file)
+                    rows: list[Row] = [dict(row) for row in reader]
+                    columns = set(reader.fieldnames or ())
             elif self.out.suffix == ".json":
                 content = json.loads(self.out.read_text(encoding="utf-8"))
                 rows = [{**content["method"], **row} for row in content["pairs"]]
+                columns = set.intersection(set(COLUMNS), *(set(row) for row in rows))
             else:
-                rows = _parquet().read_table(self.out).to_pylist()
+                table = _parquet().read_table(self.out)
+                rows, columns = table.to_pylist(), set(table.column_names)
+            if not set(COLUMNS) <= columns:
+                raise KeyError("columns")
             for row in rows:
                 row["difference"] = None if row["difference"] in ("", None) else float(row["difference"])
-                if not set(COLUMNS) <= set(row):
-                    raise KeyError("columns")
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise ScoringError(f"--out {self.out} exists and holds no scores; choose another file") from error
         return rows
@@ -199,13 +199,17 @@ def as_bytes(ending: str, rows: Sequence[Row], method: Method, missing: Sequence
         pyarrow = _parquet()
         import pyarrow as arrow
 
-        columns = {key: [row[key] for row in rows] for key in COLUMNS}
+        columns = {key: [_unicode(row[key]) for row in rows] for key in COLUMNS}
         types = {key: arrow.float64() if key == "difference" else arrow.string() for key in COLUMNS}
         table = arrow.table({key: arrow.array(values, types[key]) for key, values in columns.items()})
         buffer = io.BytesIO()
         pyarrow.write_table(table, buffer)
         return buffer.getvalue()
-    return as_csv(rows).encode()
+    return as_csv(rows).encode(errors="surrogateescape")  # the bytes of file names that are not UTF-8
+
+
+def _unicode(value: Any) -> Any:
+    return os.fsencode(value).decode(errors="replace") if isinstance(value, str) else value
 
 
 def as_csv(rows: Iterable[Row]) -> str:

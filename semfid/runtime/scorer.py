@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,6 +67,14 @@ class Scorer(nn.Module):
         """Difference of each pair, (B,)."""
         return self.compare(self.describe(reference), self.describe(candidate))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Scorer:
+        """Weights follow a host module to its device, but stay float32 where it goes to another precision."""
+        before = next(self.parameters(), torch.empty(0))
+        after = fn(before.detach()[:0] if before.dim() else before.detach())
+        if after.dtype != before.dtype:
+            return super()._apply(lambda tensor: tensor.to(after.device), recurse)  # type: ignore[return-value]
+        return super()._apply(fn, recurse)  # type: ignore[return-value]
+
     def score_and_map(self, reference: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor | None]:
         """Differences (B,) and maps (B, 1, H, W) at the size of the images; None where the head gives none."""
         x, y = self.describe(reference), self.describe(candidate)
@@ -118,10 +127,10 @@ def check_pair(reference: Tensor, candidate: Tensor) -> None:
         )
 
 
-def as_scored(scorer: Scorer, images: Tensor) -> Tensor:
-    """Images in the precision of the scorer's weights: half-precision images are scored in float32."""
-    weights = next(scorer.parameters(), None)
-    return images.float() if weights is None else images.to(weights.dtype)
+def compared(scorer: Scorer, reference: Description, candidate: Description) -> Tensor:
+    """`Scorer.compare` in float32 under the caller's autocast too: bf16 scores would tie by the dozen."""
+    with torch.autocast(reference[0].device.type, enabled=False):
+        return scorer.compare(*(tuple(tensor.float() for tensor in side) for side in (reference, candidate)))
 
 
 def keep_out_of_checkpoints(module: nn.Module, name: str) -> None:
@@ -130,13 +139,16 @@ def keep_out_of_checkpoints(module: nn.Module, name: str) -> None:
     A metric or a loss that a LightningModule holds would put its trunk into every checkpoint.
     """
 
-    def drop(_module: Any, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
-        for key in [key for key in state if key.startswith(f"{prefix}{name}.")]:
-            del state[key]
+    # functions of this module, bound: a host with local ones could not be pickled
+    module.register_state_dict_post_hook(partial(_drop, name))
+    module.register_load_state_dict_pre_hook(partial(_fill, name))
 
-    def fill(owner: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        for key, value in getattr(owner, name).state_dict().items():
-            state.setdefault(f"{prefix}{name}.{key}", value)
 
-    module.register_state_dict_post_hook(drop)
-    module.register_load_state_dict_pre_hook(fill)
+def _drop(name: str, _module: Any, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}{name}.")]:
+        del state[key]
+
+
+def _fill(name: str, module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for key, value in getattr(module, name).state_dict().items():
+        state.setdefault(f"{prefix}{name}.{key}", value)

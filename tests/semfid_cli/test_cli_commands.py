@@ -23,12 +23,12 @@ from registry import REGISTRIES
 from semfid.cli import main
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["ablate", "--help"], ["scenes", "--help"]])
-def test_help_imports_nothing_heavy(command: list[str]) -> None:
+@pytest.mark.parametrize("command", ["", "run", "ablate", "scenes", "score", "export", "list"])
+def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import sys\nfrom semfid.cli import main\n"
-        f"try:\n    main({command!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
-        "heavy = {'torch', 'lightning', 'numpy', 'pandas', 'timm', 'omegaconf', 'rich', 'engine'} & set(sys.modules)\n"
+        f"try:\n    main({[*command.split(), '--help']!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "heavy = {'torch', 'lightning', 'numpy', 'pandas', 'timm', 'omegaconf', 'rich', 'engine', 'PIL'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     begin = time.monotonic()
@@ -125,7 +125,7 @@ def test_scenes_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str], sett
 
 
 # docs/plugins.md promises a backbone and a head in under 30 lines each
-THIRD_PARTY = '''
+THIRD_PARTY = """
 import torch
 from torch import nn
 
@@ -154,7 +154,7 @@ class Loudest(Head):
 
     def forward(self, statistic: torch.Tensor) -> torch.Tensor:
         return self.gain * statistic.amax(dim=1)
-'''
+"""
 
 
 def test_a_third_party_backbone_and_head_run_end_to_end(write_experiment: Write, tmp_path: Path) -> None:
@@ -186,9 +186,7 @@ def test_what_plugins_import_is_what_the_framework_uses() -> None:
 
 
 @pytest.mark.timeout(150)
-def test_ctrl_c_in_a_training_exits_with_130(
-    write_experiment: Write, plugin_files: list[str], tmp_path: Path
-) -> None:
+def test_ctrl_c_in_a_training_exits_with_130(write_experiment: Write, plugin_files: list[str], tmp_path: Path) -> None:
     """Lightning by itself turns an interrupt into exit code 1."""
     file = write_experiment(
         {
@@ -242,9 +240,7 @@ def test_jobs_run_variants_in_processes_of_their_own(
     assert "Traceback" in (failed / "error.txt").read_text()
 
 
-def test_many_slots_for_few_variants_come_to_an_end(
-    write_experiment: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_slots_for_few_variants_come_to_an_end(write_experiment: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """More slots than variants: none may wait for work that another one took."""
     import engine.ablation
 
@@ -264,12 +260,9 @@ def test_many_slots_for_few_variants_come_to_an_end(
 
 
 def test_missing_clone_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("semfid.clone.ROOT", Path("/nowhere"))
-    assert main(["list"]) == 2
-    assert "needs the clone of the repository" in capsys.readouterr().err
-    monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "registry", None)
     assert main(["list"]) == 2
-    assert "needs the clone's environment (no module 'registry')" in capsys.readouterr().err
-
-
+    assert "'list' needs the clone's environment (no module 'registry')" in capsys.readouterr().err
+    monkeypatch.setattr("semfid.clone.in_clone", lambda: False)
+    assert main(["list"]) == 2
+    assert "'list' needs the clone of the repository" in capsys.readouterr().err
