@@ -208,6 +208,7 @@ def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
     failures = []
     # variants of one trunk follow each other, so that it is built once
     order = sorted(sweep.alive(), key=lambda item: (repr(item[1].config["model"].get("backbone")), item[0]))
+    bench.coming = [variant.config for _, variant in order]
     for number, (_, variant) in enumerate(order, start=1):
         title = f"[{number}/{len(order)}] {variant.label} seed={variant.seed}"
         try:

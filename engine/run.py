@@ -29,6 +29,7 @@ from engine.provenance import provenance
 from engine.results import run_figures
 from engine.run_folder import RunFolder
 from engine.workbench import Workbench as Workbench
+from heads import build_head
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, named
 from pairs import write_atomically
 from registry import LIGHTNING_MODULES, UserError
@@ -124,8 +125,9 @@ def _train_cached(
     if config["cache"]["enabled"]:
         cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
     statistic = Statistic.of(module.head)
+    statistics = [statistic] if cache is None else _shared_statistics(config, bench, trunk, statistic)
     with progress(f"{title} features") as advance:
-        values = extract(trunk, data, [statistic], trainer, cache, advance)[statistic]
+        values = extract(trunk, data, statistics, trainer, cache, advance)[statistic]
     if not is_rank_zero():
         return []
     settings = FitSettings(
@@ -152,6 +154,32 @@ def _train_cached(
         _save_state(folder, result.part.index, {"state_dict": state, "trunk_identity": trunk.identity})
     _write_history(folder, results)
     return [result.epoch for result in results]
+
+
+def _shared_statistics(config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Statistic) -> list[Statistic]:
+    """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
+    found = {own: None}
+    tried: list[Any] = []
+    with torch.random.fork_rng(devices=[]):  # these heads are only asked what they want
+        for other in bench.coming:
+            head = other["model"].get("head")
+            same = all(other[key] == config[key] for key in ("data", "trainer"))
+            if (
+                not same
+                or other["model"].get("backbone") != config["model"]["backbone"]
+                or head is None
+                or head in tried
+            ):
+                continue
+            tried.append(head)
+            name, keywords = named(head, "model.head")
+            try:
+                built = build_head(name, trunk, keywords)
+            except UserError:  # its own run will say so
+                continue
+            if built.consumes in GLOBAL_STATISTICS:
+                found[Statistic.of(built)] = None
+    return list(found)
 
 
 def _train_images(

@@ -12,9 +12,14 @@ from registry import DATAMODULES, UserError
 
 
 class Workbench:
-    """Datamodules, their content hashes and a frozen trunk, each made once."""
+    """Datamodules, their content hashes and a frozen trunk, each made once.
+
+    Attributes:
+        coming: configurations of the variants that are still to run in this process.
+    """
 
     def __init__(self) -> None:
+        self.coming: list[dict[str, Any]] = []
         self._data: dict[str, PairDataModule | ImageDataModule] = {}
         self._data_hashes: dict[str, str] = {}
         self._trunk: tuple[str, Backbone] | None = None
