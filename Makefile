@@ -15,7 +15,7 @@ quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (a
 test: lint  ## all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
 	@data="$${SEMFID_TEST_DATA:-}"; if [ -z "$$data" ] && [ -d ../shared/data ]; then data="$$(cd ../shared/data && pwd)"; fi; \
 	if [ -n "$$data" ]; then export SEMFID_TEST_DATA="$$data"; fi; \
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +39,10 @@ from semfid.runtime.scorer import Facts
 GROUP = 6  # a reference and five candidates
 
 
-def scorer_of(name: str, **keywords: object) -> RunScorer:
+def scorer_of(name: str, normalize: str = "unit", **keywords: object) -> RunScorer:
     trunk = build_backbone(name, {"pretrained": "none", **keywords})
     torch.manual_seed(0)
-    head = build_head("lpips_linear", trunk, {"depth": 4, "normalize": "unit", "weights": "nonnegative"})
+    head = build_head("lpips_linear", trunk, {"depth": 4, "normalize": normalize, "weights": "nonnegative"})
     return RunScorer(trunk, [head], Facts("benchmark/run", "none", 224, "squash", False, True, {}))
 
 
@@ -149,30 +151,28 @@ def memory() -> None:
 
 
 def loss(batch: int = 4, size: int = 128) -> None:
-    scorer = scorer_of("resnet50_imagenet")
-    criterion = SemanticDifferenceLoss(scorer)
     torch.manual_seed(1)
     reference = torch.rand(batch, 3, size, size)
     candidate = (reference + 0.1 * torch.rand_like(reference)).clamp(0, 1).requires_grad_(True)
-    described = criterion.describe(reference)
+    sides: dict[str, Callable[[], float]] = {}
+    for normalize in ("none", "unit"):
+        scorer = scorer_of("resnet50_imagenet", normalize)
+        criterion = SemanticDifferenceLoss(scorer)
+        described = criterion.describe(reference)
+
+        def step(known: Any, criterion: SemanticDifferenceLoss = criterion) -> float:
+            return timed(lambda: torch.autograd.grad(criterion(known, candidate), candidate))
+
+        sides[f"normalize {normalize}, reference described before"] = partial(step, described)
+        sides[f"normalize {normalize}, with the reference's own pass"] = partial(step, reference)
 
     def bare() -> None:
-        features = scorer.trunk(candidate)
-        torch.autograd.grad(sum(tap.mean() for tap in features), candidate)
+        torch.autograd.grad(sum(tap.mean() for tap in scorer.trunk(candidate)), candidate)
 
-    found = rounds(
-        {
-            "described": lambda: timed(lambda: torch.autograd.grad(criterion(described, candidate), candidate)),
-            "whole": lambda: timed(lambda: torch.autograd.grad(criterion(reference, candidate), candidate)),
-            "bare": lambda: timed(bare),
-        },
-        9,
-    )
-    base = found["bare"]
-    print(
-        f"loss: trunk forward and backward on the candidate {base * 1e3:.0f} ms; step with the reference described before "
-        f"{found['described'] / base:.3f} (target <= 1.1); with the reference's own pass {found['whole'] / base:.3f}"
-    )
+    found = rounds({**sides, "bare": lambda: timed(bare)}, 11)
+    print(f"loss: trunk forward and backward on the candidate {found['bare'] * 1e3:.0f} ms")
+    for name in sides:
+        print(f"loss: {name}: {found[name] / found['bare']:.3f} (target <= 1.1, reference described before)")
 
 
 def precision(groups: int = 60) -> None:

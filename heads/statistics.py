@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from heads.contract import Normalize
@@ -21,8 +22,14 @@ def unit_channels(features: Tensor) -> Tensor:
 def squared_differences(x: Sequence[Tensor], y: Sequence[Tensor], normalize: Normalize) -> list[Tensor]:
     """d_l = (f_l(x) - f_l(y))^2, one (B, C_l, H_l, W_l) per tap."""
     if normalize == "unit":
-        return [(unit_channels(a) - unit_channels(b)).square() for a, b in zip(x, y, strict=True)]
-    return [(a - b).square() for a, b in zip(x, y, strict=True)]
+        x, y = [unit_channels(tap) for tap in x], [unit_channels(tap) for tap in y]
+    return [_squared_difference(a, b) for a, b in zip(x, y, strict=True)]
+
+
+def _squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    if a.shape != b.shape:  # one reference against many
+        return (a - b).square()
+    return F.mse_loss(a, b, reduction="none")  # the same, in one pass forward and one backward
 
 
 def pool(maps: Sequence[Tensor]) -> Tensor:

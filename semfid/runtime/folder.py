@@ -242,8 +242,15 @@ def _score_bucket(scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settin
 
 def _describe(scorer: Scorer, images: list[Tensor], settings: ScoreSettings) -> Description:
     batch = torch.stack(images).to(settings.device).float() / 255.0  # (b, 3, H, W)
-    with torch.inference_mode(), _autocast(settings):
-        return scorer.describe(batch)
+    try:
+        with torch.inference_mode(), _autocast(settings):
+            return scorer.describe(batch)
+    except torch.OutOfMemoryError as error:
+        height, width = batch.shape[-2:]
+        raise ScoringError(
+            f"{len(batch)} images of {width}x{height} do not fit into the memory of {settings.device}; use --precision bf16, "
+            "--size train or --device cpu"
+        ) from error
 
 
 def _autocast(settings: ScoreSettings) -> Any:
