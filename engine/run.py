@@ -175,7 +175,7 @@ def _shared_statistics(config: dict[str, Any], bench: Workbench, trunk: Backbone
             name, keywords = named(head, "model.head")
             try:
                 built = build_head(name, trunk, keywords)
-            except UserError:  # its own run will say so
+            except Exception:  # noqa: BLE001 - whatever is wrong with another variant's head, its own run will say it
                 continue
             if built.consumes in GLOBAL_STATISTICS:
                 found[Statistic.of(built)] = None

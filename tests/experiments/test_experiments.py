@@ -155,9 +155,9 @@ def test_super_resolution_with_a_semantic_loss(
     words.append(f"data.folder={scene_folder.with_name('sr_images')}")
     assert main(["ablate", str(path), *words]) == 0
     table = pd.read_csv(tmp_path / "runs" / path.stem / "results.csv")
-    assert len(table) == 2 and (table["psnr"] > 10).all() and table["judged"].nunique() == 2
+    assert len(table) == 3 and (table["psnr"] > 10).all() and table["judged"].nunique() == 3
     runs = [run for run in run_folders(tmp_path / "runs")]
-    assert len(runs) == 2
+    assert len(runs) == 3
     for run in runs:
         results = pd.read_csv(run / "results.csv")
         metrics = json.loads((run / "metrics.json").read_text())
