@@ -117,7 +117,9 @@ def _refine(x: FloatArray, y: FloatArray, middle: float, spread: float) -> list[
     for start in starts[:STARTS_REFINED]:
         inside = np.clip(start, lower + 1e-6, upper - 1e-6)
         with np.errstate(invalid="ignore"):  # a start without any slope: its step is 0 * inf, and it ends where it is
-            found = optimize.least_squares(_residual, inside, _jacobian, bounds=(lower, upper), args=(z, y), max_nfev=200)
+            found = optimize.least_squares(
+                _residual, inside, _jacobian, bounds=(lower, upper), args=(z, y), max_nfev=200
+            )
         width = float(np.exp(found.x[1]))
         intercept, slope = _plateaus(special.expit((z - found.x[0]) / width), y)
         b3, b4 = middle + spread * float(found.x[0]), spread * width

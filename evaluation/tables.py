@@ -96,6 +96,11 @@ def _interval_text(cell: Cell, digits: int) -> str:
     return f" [{_number(cell.low, fewer)}, {_number(cell.high, fewer)}]"
 
 
+def cell_text(cell: Cell, digits: int) -> str:
+    """A cell as tables print it: ``0.776 [0.70, 0.82]*``."""
+    return _value_text(cell, digits) + _interval_text(cell, digits) + cell.mark
+
+
 def _best_text(rows: Sequence[Row], column: Column) -> str | None:
     """The best value of a column as it is printed: values that print alike are equally best."""
     values = [_cell(row, column).value for row in rows]
@@ -152,12 +157,11 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     def clean(text: str) -> str:
         return text.replace("|", "\\|").replace("\n", " ")
 
-    def cell_text(row: Row, column: Column) -> str:
-        cell = _cell(row, column)
-        return clean(_value_text(cell, column.digits) + _interval_text(cell, column.digits) + cell.mark)
+    def text(row: Row, column: Column) -> str:
+        return clean(cell_text(_cell(row, column), column.digits))
 
     body = [[clean(column.header) for column in columns]]
-    body += [[cell_text(row, column) for column in columns] for row in rows]
+    body += [[text(row, column) for column in columns] for row in rows]
     widths = [max(3, *(len(line[k]) for line in body)) for k in range(len(columns))]
     right = [_is_numeric(rows, column) for column in columns]
     rule = ["-" * (width - 1) + ":" if r else "-" * width for width, r in zip(widths, right, strict=True)]
@@ -183,7 +187,7 @@ def to_latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
     best = [_best_text(rows, column) for column in columns]
 
-    def cell_text(row: Row, column: Column, best_text: str | None) -> str:
+    def text(row: Row, column: Column, best_text: str | None) -> str:
         cell = _cell(row, column)
         shown = _value_text(cell, column.digits)
         is_best = isinstance(cell.value, int | float) and not _missing(cell.value) and shown == best_text
@@ -197,7 +201,7 @@ def to_latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
         r"\midrule",
     ]
     for row in rows:
-        cells = [cell_text(row, column, text) for column, text in zip(columns, best, strict=True)]
+        cells = [text(row, column, shown) for column, shown in zip(columns, best, strict=True)]
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from engine.results import Finished, Results
 from evaluation import Cell, Resamples, calibration_curve, group_means, resamples_needed, wilson
+from evaluation.tables import cell_text as as_printed
 
 EXAMPLES = 4  # best and worst pairs that are shown of a run, each
 FEW_SOURCES = 20  # below, a bootstrap over sources is known to give intervals that are too short
@@ -168,16 +169,11 @@ def cell_text(cell: Any, digits: int = 3) -> str:
         return "" if cell is None else str(cell)
     if not _finite(cell):
         return cell.note
-    interval = "" if not _has_interval(cell) else f" [{cell.low:.{digits - 1}f}, {cell.high:.{digits - 1}f}]"
-    return f"{cell.value:.{digits}f}{interval}{cell.mark}"
+    return as_printed(cell, digits)
 
 
 def _finite(cell: Any) -> bool:
     return isinstance(cell, Cell) and isinstance(cell.value, (int, float)) and math.isfinite(cell.value)
-
-
-def _has_interval(cell: Cell) -> bool:
-    return cell.low is not None and cell.high is not None and not (math.isnan(cell.low) or math.isnan(cell.high))
 
 
 def number(value: Any) -> float | None:
