@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,8 @@ import numpy as np
 import pandas as pd
 
 from registry import UserError
+from semfid.runtime.errors import ScoringError
+from semfid.runtime.files import write_whole
 
 REQUIRED = ("pair_id", "source_id", "reference", "candidate")
 OPTIONAL = ("origin", "difference", "yes_votes", "votes", "map", "split", "fold")
@@ -140,20 +140,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise UserError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+        write_whole(path, content)
+    except ScoringError as error:
+        raise UserError(str(error)) from error
 
 
 def check_pairs(table: PairTable) -> PairTable:

@@ -8,6 +8,7 @@ of the other rooms, so that it works wherever the wheel lands.
 | exported | a scorer out of a file that `semfid export` wrote |
 | pairing | which candidate belongs to which reference |
 | folder | scoring of many files: passes of one size, references once, failures collected |
+| files | whole files by rename |
 | results | CSV, JSON, Parquet; what is done already |
 | heatmap | difference maps as pictures |
 """

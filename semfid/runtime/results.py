@@ -11,13 +11,13 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from semfid.runtime.errors import ScoringError
+from semfid.runtime.files import write_whole
 from semfid.runtime.folder import Scored, ScoreSettings
 from semfid.runtime.images import DECODER
 from semfid.runtime.pairing import FilePair
@@ -219,28 +219,6 @@ def as_csv(rows: Iterable[Row]) -> str:
     for row in rows:
         writer.writerow(["" if row[key] is None else row[key] for key in COLUMNS])
     return text.getvalue()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a whole file in place by rename.
-
-    Raises:
-        ScoringError: the disk is full or the folder cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise ScoringError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another folder"
-        ) from error
 
 
 def _unchanged_since(pair: FilePair, file: Path) -> bool:
