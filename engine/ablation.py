@@ -199,7 +199,7 @@ def _task_results(sweep: Sweep, bench: Workbench) -> list[TaskResults]:
     done = [(variant, folder) for variant, folder in folders if folder.state == "done"]
     if not done:
         return []
-    results = compare_tasks(done)
+    results = compare_tasks(done, sweep.config["evaluation"])
     write_task_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
     return [results]
 
