@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 5 minutes)
+quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 6 minutes)
 	$(BIN)/semfid ablate experiments/quickstart.yaml
 
 test: lint  ## all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
