@@ -158,20 +158,18 @@ def _train_cached(
 
 def _shared_statistics(config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Statistic) -> list[Statistic]:
     """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
+    place = config["data"], config["model"]["backbone"], config["trainer"]
+    if repr(place) in bench.shared:  # asked already; heads can be large, and every run would build all of them
+        return [own]
+    bench.shared.add(repr(place))
+    heads: list[Any] = []
+    for other in bench.coming:
+        head = other["model"].get("head")
+        if (other["data"], other["model"].get("backbone"), other["trainer"]) == place and head not in (None, *heads):
+            heads.append(head)
     found = {own: None}
-    tried: list[Any] = []
     with torch.random.fork_rng(devices=[]):  # these heads are only asked what they want
-        for other in bench.coming:
-            head = other["model"].get("head")
-            same = all(other[key] == config[key] for key in ("data", "trainer"))
-            if (
-                not same
-                or other["model"].get("backbone") != config["model"]["backbone"]
-                or head is None
-                or head in tried
-            ):
-                continue
-            tried.append(head)
+        for head in heads:
             name, keywords = named(head, "model.head")
             try:
                 built = build_head(name, trunk, keywords)

@@ -27,7 +27,7 @@ TRAINER_PLACE = (
     "profiler", "detect_anomaly", "benchmark", "barebones", "inference_mode",
 )  # fmt: skip
 DATA_PLACE = ("workers", "in_memory", "folder")
-SCORERS = ("semantic", "judge")  # keys of `model` that name a scorer: its content counts, not its path
+SCORERS = ("semantic", "judge")  # keys of `model` that name a scorer: its content counts beside its path
 VERSION = 1  # raised when the meaning of a configuration changes
 
 

@@ -15,11 +15,13 @@ class Workbench:
     """Datamodules, their content hashes and a frozen trunk, each made once.
 
     Attributes:
-        coming: configurations of the variants that are still to run in this process.
+        coming: configurations of the variants that are to run in this process.
+        shared: trunks on data whose variants' statistics were all asked for in one pass.
     """
 
     def __init__(self) -> None:
         self.coming: list[dict[str, Any]] = []
+        self.shared: set[str] = set()
         self._data: dict[str, PairDataModule | ImageDataModule] = {}
         self._data_hashes: dict[str, str] = {}
         self._trunk: tuple[str, Backbone] | None = None

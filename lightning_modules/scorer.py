@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         figures={key: figures[key] for key in ("srcc", "krcc", "plcc", "mse", "n") if key in figures},
     )
     scorer = RunScorer(trunk, heads, facts)
-    scorer.facts = Facts(**{**vars(facts), "weights_hash": weights_hash(scorer)})
+    scorer.facts = replace(facts, weights_hash=weights_hash(scorer))
     return scorer
 
 

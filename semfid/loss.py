@@ -58,6 +58,9 @@ class SemanticDifferenceLoss(nn.Module):
         """
         if self.check:
             check_images(reference, "reference")
+        return self._described(reference)
+
+    def _described(self, reference: Tensor) -> Description:
         with torch.no_grad():
             return self.scorer.describe(reference.float())
 
@@ -75,7 +78,7 @@ class SemanticDifferenceLoss(nn.Module):
             check_pair(reference, candidate)
         elif self.check:
             check_images(candidate, "candidate")
-        x = self.describe(reference) if isinstance(reference, Tensor) else reference
+        x = self._described(reference) if isinstance(reference, Tensor) else reference
         score = compared(self.scorer, x, self.scorer.describe(candidate.float()))  # (B,)
         if self.reduction == "none":
             return score

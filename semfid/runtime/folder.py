@@ -1,6 +1,6 @@
 """Scoring of many files: every reference is described once, images of one size share a pass, what fails is collected.
 
-Pairs come sorted by reference. A window is a run of references with their candidates, at most `pixels` of them (at least
+Pairs come sorted by reference. A window is a run of references with their candidates, at most `PASS_PIXELS` of them (at least
 one reference with all its candidates). Its images are decoded in threads while the window before is scored.
 """
 

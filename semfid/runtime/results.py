@@ -124,7 +124,6 @@ class Journal:
         if self._file is not None:
             self._file.close()
             self._file = None
-        # the finished rows with their signatures serve the next call
         self.path.unlink(missing_ok=True)
 
     def _text(self) -> str:
