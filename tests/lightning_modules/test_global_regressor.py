@@ -46,6 +46,7 @@ def batch_of(count: int = 4, seed: int = 0, total: int | None = None) -> PairBat
         source_id=tuple(f"s{i}" for i in range(count)),
         row=torch.arange(count),
         total=total or count,
+        first=torch.arange(count),
     )
 
 
