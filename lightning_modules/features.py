@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones import Backbone
+from backbones import Backbone, Taps
 from heads.contract import Normalize
 from heads.statistics import squared_differences
 
@@ -21,23 +21,24 @@ def padded(images: Tensor, multiple: int) -> Tensor:
 
 
 def shared_features(
-    trunk: Backbone, reference: Tensor, candidate: Tensor, first: Tensor | None, multiple: int
+    trunk: Backbone, reference: Tensor, candidate: Tensor, first: Tensor | None, multiple: int, taps: Taps = "stages"
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Features of both images of B pairs, from one pass; a reference that stands several times passes once.
 
     Args:
         first: (B,) position of the first pair with the same reference image; None: all differ.
         multiple: images are padded to multiples of it.
+        taps: stages or residual blocks.
 
     Returns:
-        stages of the references and of the candidates, (B, C_l, H_l, W_l) each.
+        taps of the references and of the candidates, (B, C_l, H_l, W_l) each.
     """
     pairs = len(reference)
     if first is None or trunk.batch_matters:
-        features = trunk(padded(torch.cat([reference, candidate]), multiple))  # (2B, C_l, H_l, W_l)
+        features = trunk(padded(torch.cat([reference, candidate]), multiple), taps)  # (2B, C_l, H_l, W_l)
         return [stage[:pairs] for stage in features], [stage[pairs:] for stage in features]
     distinct, place = torch.unique(first, return_inverse=True)  # (R,), (B,)
-    features = trunk(padded(torch.cat([reference[distinct], candidate]), multiple))  # (R + B, C_l, H_l, W_l)
+    features = trunk(padded(torch.cat([reference[distinct], candidate]), multiple), taps)  # (R + B, C_l, H_l, W_l)
     many = len(distinct)
     return [stage[:many][place] for stage in features], [stage[many:] for stage in features]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from heads.contract import Consumes
 from heads.statistics import pool, squared_differences
 from lightning_modules.pair_module import PairModule, score_figures
 from lightning_modules.pair_module import named as named
-from registry import LIGHTNING_MODULES, UserError
+from registry import HEADS, LIGHTNING_MODULES, UserError
 
 CALIBRATION_PAIRS = 1024
 
@@ -43,6 +43,13 @@ class GlobalRegressor(PairModule):
         optimizer: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(trunk, head, loss, optimizer)
+
+    @classmethod
+    def check(cls, keywords: Mapping[str, Any]) -> None:
+        super().check(keywords)
+        consumes = getattr(HEADS.get(named(keywords["head"], "model.head")[0]).factory, "consumes", None)
+        if consumes == "squared_difference_maps":
+            _refuse(consumes)
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Predicted difference of each pair, (B,) float32.
@@ -87,10 +94,12 @@ def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> T
         pooled = pool(features)  # (2B, sum C_l)
         return torch.stack([pooled[:pairs], pooled[pairs:]], dim=1)  # (B, 2, sum C_l)
     if head.consumes != "pooled_squared_differences":
-        raise UserError(
-            f"model: global_regressor cannot feed a head that consumes {head.consumes}; use model.name: local_map"
-        )
+        _refuse(head.consumes)
     return pool(squared_differences([f[:pairs] for f in features], [f[pairs:] for f in features], head.normalize))
+
+
+def _refuse(consumes: str) -> None:
+    raise UserError(f"model: global_regressor cannot feed a head that consumes {consumes}; use model.name: local_map")
 
 
 GLOBAL_STATISTICS: tuple[Consumes, ...] = ("pooled_squared_differences", "pooled_features", "embeddings")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -16,8 +16,8 @@ from heads import MapHead
 from heads.decoder import DecoderHead
 from heads.statistics import pool
 from lightning_modules.features import map_statistic, shared_features
-from lightning_modules.pair_module import PairModule, build_loss, score_figures
-from registry import LIGHTNING_MODULES, UserError
+from lightning_modules.pair_module import PairModule, build_loss, check_loss, named, score_figures
+from registry import HEADS, LIGHTNING_MODULES, UserError
 
 CALIBRATION_PAIRS = 32  # statistics at every position: 1,024 pairs of a ResNet-50's would take 9 GB
 
@@ -54,12 +54,18 @@ class LocalMapRegressor(PairModule):
         optimizer: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(trunk, head, loss, optimizer)
-        if not isinstance(self.head, (DecoderHead, MapHead)):
-            raise UserError(
-                "model.head: local_map needs a head that gives maps; use unet, unet_pixel, fpn, ... or lpips_linear"
-            )
+        _check_head(type(self.head))
         self.score_loss = build_loss(score_loss, "model.score_loss", "scores")
         self.multiple = max(trunk.strides) if isinstance(self.head, DecoderHead) else 1
+
+    @classmethod
+    def check(cls, keywords: Mapping[str, Any]) -> None:
+        super().check(keywords)
+        if "score_loss" in keywords:
+            check_loss(named(keywords["score_loss"], "model.score_loss")[0], "model.score_loss", "scores")
+        factory = HEADS.get(named(keywords["head"], "model.head")[0]).factory
+        if isinstance(factory, type):
+            _check_head(factory)
 
     def forward(self, reference: Tensor, candidate: Tensor, first: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Difference map of each pair, (B, 1, H, W) float32 at the size of the images, and its difference, (B,) float32.
@@ -110,13 +116,20 @@ class LocalMapRegressor(PairModule):
         self.head.calibrate(statistic if isinstance(self.head, DecoderHead) else pool(statistic[1:]))  # type: ignore[arg-type]
 
     def _statistic(self, reference: Tensor, candidate: Tensor, first: Tensor | None) -> list[Tensor]:
-        x, y = shared_features(self.trunk, reference, candidate, first, self.multiple)
+        x, y = shared_features(self.trunk, reference, candidate, first, self.multiple, self.head.taps)
         return map_statistic(reference, candidate, x, y, self.head.normalize, self.multiple)
 
     def _target(self, batch: PairBatch) -> Tensor:
         if batch.map is None:
             raise UserError("model: local_map trains on difference maps and this data has none; add the column map")
         return batch.map
+
+
+def _check_head(kind: type) -> None:
+    if not issubclass(kind, (DecoderHead, MapHead)):
+        raise UserError(
+            "model.head: local_map needs a head that gives maps; use unet, unet_pixel, fpn, ... or lpips_linear"
+        )
 
 
 def difference_maps(head: DecoderHead | MapHead, statistic: list[Tensor], size: torch.Size) -> Tensor:

@@ -60,6 +60,16 @@ class PairModule(L.LightningModule):
         self._rows: list[Tensor] = []
         self._columns: list[Tensor] = []
 
+    @classmethod
+    def check(cls, keywords: Mapping[str, Any]) -> None:
+        """Check head and loss together with the module, before anything is built; each alone has been checked.
+
+        Raises:
+            UserError: a head that the module cannot feed, a loss that does not take what it compares.
+        """
+        if "loss" in keywords:
+            check_loss(named(keywords["loss"], "model.loss")[0], "model.loss", cls.target)
+
     def training_loss(self, batch: PairBatch) -> Tensor:
         """Weighted SUM over the batch's pairs."""
         raise NotImplementedError(f"{type(self).__name__} must implement training_loss")
