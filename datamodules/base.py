@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from batch import PairBatch
-from datamodules.dataset import Collate, EvaluationBatches, PairDataset, ReadMap, TrainBatches
+from datamodules.dataset import Collate, EvaluationBatches, JudgeMap, PairDataset, ReadMap, TrainBatches
 from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, decode_maps, hash_files
 from datamodules.framing import Framing, PairAugment
@@ -91,10 +89,15 @@ class PairDataModule(L.LightningDataModule):
         leaky: whether the split ignores sources.
         read_map: gives the map in a file; a subclass may know other files.
         one_size: whether a reference of another size is taken as if it had its candidate's.
+        unchanged: names of pairs without a map whose meaning is known to be the same everywhere; their map is 0.
+        judge_map: what is wrong with the map of a row (see `datamodules.dataset.PairDataset`), or None.
+        notes: what a user should know of how the table came about, such as pairs that were left out; `describe` says it.
     """
 
     read_map: ReadMap = staticmethod(read_map)
     one_size = False
+    unchanged: Collection[str] = ()
+    judge_map: JudgeMap | None = None
 
     def __init__(self, loader: LoaderConfig) -> None:
         super().__init__()
@@ -105,6 +108,7 @@ class PairDataModule(L.LightningDataModule):
         self._hashes: dict[str, bytes] = {}
         self._part: Part | None = None
         self._seed, self._maps = 0, False
+        self.notes: list[str] = []
 
     def load_table(self) -> PairTable:
         """Read or make the pair table; called once per process."""
@@ -124,7 +128,9 @@ class PairDataModule(L.LightningDataModule):
         self._prepared = table, parts
         self.difference = torch.tensor(table.frame["difference"].to_numpy(), dtype=torch.float32)
         self.weight = _weights(table, self.loader.weights)
-        self.dataset = PairDataset(table, self._framing(), self.loader.in_memory, self.read_map)
+        self.dataset = PairDataset(
+            table, self._framing(), self.loader.in_memory, self.read_map, self.unchanged, self.judge_map
+        )
         if self.loader.object_crop is not None and self.dataset.bbox is None and not any(self.dataset.map):
             raise UserError(f"data.object_crop needs the column map or bbox, and {table.name} has neither; remove it")
         self._collate = Collate(table, self.difference, self.weight)
@@ -186,16 +192,11 @@ class PairDataModule(L.LightningDataModule):
         Raises:
             UserError: names the first bad image or map and says how many there are; sizes that differ where they must not.
         """
-        paths, maps = self.dataset_paths(), [path for path in self.dataset.map if path]
-        images, total = len({*paths}), len({*paths}) + len({*maps})
-        sizes = decode_files(paths, lambda done, _: progress(done, total))
+        paths, maps = self.dataset_paths(), len(self.dataset.map_files())
+        images = len({*paths})
+        sizes = decode_files(paths, lambda done, _: progress(done, images + maps))
         self.check_sizes(sizes)
-        names = self.table.frame["pair_id"].tolist()
-        decode_maps(self.dataset, names, sizes, self.judge_map, lambda done, _: progress(images + done, total))
-
-    def judge_map(self, row: int, values: NDArray[np.float32]) -> str | None:
-        """What is wrong with the map (H, W) of a row, in words that follow ``pair 'x': ``; None where all is well."""
-        return None
+        decode_maps(self.dataset, sizes, lambda done, _: progress(images + done, images + maps))
 
     def check_sizes(self, sizes: dict[str, tuple[int, int]]) -> None:
         """Raise a UserError where the two images of a pair must have one size and do not."""
@@ -211,7 +212,9 @@ class PairDataModule(L.LightningDataModule):
     def describe(self) -> str:
         """One line for `--check`."""
         folds = f", {len(self.parts)} folds" if len(self.parts) > 1 else ""
-        return f"{self.table.name}: {len(self.table)} pairs of {self.table.frame['source_id'].nunique()} sources{folds}"
+        said = "".join(f"; {note}" for note in self.notes)
+        sources = self.table.frame["source_id"].nunique()
+        return f"{self.table.name}: {len(self.table)} pairs of {sources} sources{folds}{said}"
 
     def content_digest(self, progress: Callable[[int, int], None] | None = None, maps: bool = False) -> str:
         """16 hex digits over the table's rows, the test parts and every image's bytes.
@@ -230,14 +233,13 @@ class PairDataModule(L.LightningDataModule):
         if maps:
             self._need_maps()
         if maps or self.loader.object_crop is not None:
-            for path in sorted({*self.dataset.map} - {""}):
-                if not Path(path).is_file():
-                    raise MapError(
-                        f"no map {path}; check the column map of {self.table.name}, or leave the entry empty"
-                    )
-            of_maps = hash_files(path for path in self.dataset.map if path)
+            files = self.dataset.map_files()
+            missing = next((path for path in files if not Path(path).is_file()), None)
+            if missing is not None:
+                raise MapError(f"no map {missing}; check the column map of {self.table.name}, or leave the entry empty")
+            of_maps = hash_files(files)
             for path in self.dataset.map:
-                digest.update(of_maps.get(path, b"none"))
+                digest.update(of_maps.get(path, path.encode()))
         return digest.hexdigest()[:16]
 
     def train_dataloader(self) -> DataLoader[PairBatch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +35,8 @@ from semfid.runtime.images import to_planes
 
 Index = tuple[int, float] | tuple[int, float, int]  # row, size of the whole batch, epoch (absent or -1: as it stands)
 ReadMap = Callable[[str], "NDArray[np.float32]"]
+JudgeMap = Callable[[int, "NDArray[np.float32]"], "str | None"]
+UNCHANGED = "unchanged"  # in place of a path: the map is 0 everywhere
 _TYPICAL = 32  # maps that are read to learn how large changed regions are
 
 
@@ -65,20 +67,36 @@ class PairDataset(Dataset[Item]):
         in_memory: keep decoded images (3 S^2 bytes each; whole images where `framing` crops or augments) and maps; for small
             sets, with workers: 0.
         read_map: gives the map in a file.
+        unchanged: names of pairs without a map whose meaning is known to be the same everywhere.
+        judge_map: what is wrong with the map (H, W) of a row, in words that follow ``pair 'x': ``, or None.
+
+    Attributes:
+        map: path of each row's map, `UNCHANGED`, or empty.
     """
 
-    def __init__(self, table: PairTable, framing: Framing, in_memory: bool, read_map: ReadMap) -> None:
+    def __init__(
+        self,
+        table: PairTable,
+        framing: Framing,
+        in_memory: bool,
+        read_map: ReadMap,
+        unchanged: Collection[str] = (),
+        judge_map: JudgeMap | None = None,
+    ) -> None:
+        self.pair_id = table.frame["pair_id"].tolist()
         self.reference = [str(path) for path in table.paths("reference")]
         self.candidate = [str(path) for path in table.paths("candidate")]
-        self.map = map_paths(table)
-        self.framing, self.read_map = framing, read_map
+        self.map = [
+            UNCHANGED if not path and name in unchanged else path
+            for path, name in zip(map_paths(table), self.pair_id, strict=True)
+        ]
+        self.framing, self.read_map, self.judge_map = framing, read_map, judge_map
         self.maps, self.augmented, self.seed = False, False, 0
         self.bbox: list[Box | None] | None = None
         if framing.object_crop is not None and "bbox" in table.frame.columns:
-            names = table.frame["pair_id"]
             self.bbox = [
                 parse_bbox(value, f"{table.name}: pair {name!r}")
-                for name, value in zip(names, table.frame["bbox"], strict=True)
+                for name, value in zip(self.pair_id, table.frame["bbox"], strict=True)
             ]
         self._kept: dict[Hashable, tuple[Tensor, Size]] | None = {} if in_memory else None
         self._kept_maps: dict[str, NDArray[np.float32]] = {}
@@ -144,9 +162,11 @@ class PairDataset(Dataset[Item]):
         """The map of a row as its file has it, (H, W).
 
         Raises:
-            MapError: an unreadable map, or one that has neither image's size.
+            MapError: an unreadable map, one that has neither image's size, or what `judge_map` says.
         """
         path = self.map[row]
+        if path == UNCHANGED:
+            return np.zeros(candidate[::-1], dtype=np.float32)
         values = self._kept_maps.get(path)
         if values is None:
             values = self.read_map(path)
@@ -156,13 +176,24 @@ class PairDataset(Dataset[Item]):
         return values
 
     def fit_map(self, row: int, values: NDArray[np.float32], candidate: Size, reference: Size) -> None:
-        """Raise a MapError where a map (H, W) has neither image's size (width, height)."""
+        """Raise a MapError where a map (H, W) has neither image's size (width, height), or is judged to be wrong."""
         size = values.shape[1], values.shape[0]
         if size not in (candidate, reference):
             raise MapError(
                 f"map {self.map[row]} is {size[0]}x{size[1]} pixels and its candidate {self.candidate[row]} "
                 f"{candidate[0]}x{candidate[1]}; make the map again from these images, a resized one would point elsewhere"
             )
+        fault = None if self.judge_map is None else self.judge_map(row, values)
+        if fault is not None:
+            raise MapError(f"pair {self.pair_id[row]!r}: {fault}")
+
+    def map_files(self) -> dict[str, list[int]]:
+        """Rows of each file that is a map, by path, in the order of the table."""
+        rows: dict[str, list[int]] = {}
+        for row, path in enumerate(self.map):
+            if path not in ("", UNCHANGED):
+                rows.setdefault(path, []).append(row)
+        return rows
 
     def _framed(self, row: int, total: float, epoch: int, references: dict[Hashable, tuple[Tensor, Size]]) -> Item:
         """A pair of which a window is seen, or whose colours change."""
@@ -219,9 +250,9 @@ class PairDataset(Dataset[Item]):
         return square_at(rng.random() * size[0], rng.random() * size[1], side, size)
 
     def typical_sides(self) -> list[float]:
-        """Sides of changed regions as shares of their image's shorter side, from some of the maps; sorted by row."""
+        """Sides of changed regions as shares of their image's shorter side, from some of the maps, by row."""
         if self._sides is None:
-            rows = [row for row, path in enumerate(self.map) if path]
+            rows = [rows[0] for rows in self.map_files().values()]
             picked = [rows[at] for at in np.unique(np.linspace(0, len(rows) - 1, _TYPICAL).astype(int))] if rows else []
             sides = []
             for row in picked:
