@@ -67,10 +67,14 @@ def test_constants_and_ends() -> None:
     mask = np.zeros((4, 4))
     mask[0, :2] = 1
     flat = map_figures(np.full((4, 4), 0.3), mask)
-    assert math.isnan(flat.srcc) and flat.average_precision == pytest.approx(2 / 16) and flat.hit == pytest.approx(2 / 16)
+    assert (
+        math.isnan(flat.srcc) and flat.average_precision == pytest.approx(2 / 16) and flat.hit == pytest.approx(2 / 16)
+    )
     assert flat.iou == 0
     perfect = map_figures(mask, mask)
-    assert (perfect.mse, perfect.srcc, perfect.average_precision, perfect.iou, perfect.hit) == pytest.approx((0, 1, 1, 1, 1))
+    assert (perfect.mse, perfect.srcc, perfect.average_precision, perfect.iou, perfect.hit) == pytest.approx(
+        (0, 1, 1, 1, 1)
+    )
     quiet = map_figures(np.zeros((4, 4)), np.zeros((4, 4)))
     assert quiet.mse == 0 and math.isnan(quiet.iou) and math.isnan(quiet.hit) and math.isnan(quiet.average_precision)
     assert map_figures(np.ones((4, 4)), np.zeros((4, 4))).iou == 0, "a false alarm on an unchanged image"
@@ -136,7 +140,9 @@ class TestSummary:
         summary = summarise_maps({"x": values}, resamples)
         assert summary.n["x"] == 4
         seeds = np.nanmean(values, axis=1)
-        assert summary.mean["x"] == pytest.approx(seeds.mean()) and summary.seed_std["x"] == pytest.approx(seeds.std(ddof=1))
+        assert summary.mean["x"] == pytest.approx(seeds.mean()) and summary.seed_std["x"] == pytest.approx(
+            seeds.std(ddof=1)
+        )
         for number, counts in enumerate(resamples.multiplicity):
             rows = [k for k, source in enumerate(self.SOURCES) for _ in range(counts["abcd".index(source)])]
             with np.errstate(all="ignore"):
