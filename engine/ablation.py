@@ -21,6 +21,8 @@ from engine.baselines import baseline_variant, run_baseline
 from engine.check import check_config, make_trainer
 from engine.config import Variant, expand, load_experiment
 from engine.kinds import task_class
+from engine.map_figures import add_map_figures, add_wanted_maps, any_local, maps_wanted
+from engine.map_makers import is_local
 from engine.pretraining import pretrained, pretraining_run
 from engine.pretraining_section import pretraining_config, pretraining_name
 from engine.progress import progress, say
@@ -119,6 +121,8 @@ def ablate(
     check_data(sweep, bench, images=False)
     for variant in sweep.variants:
         bench.data_hash(variant.config)  # a missing image is named before anything is trained
+    local = any_local([variant.config for variant in sweep.variants])
+    _check_maps(sweep, bench)
     baselines: dict[str, Variant] = {}
     for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
         for metric in sweep.config["baselines"]:
@@ -128,6 +132,8 @@ def ablate(
     finished: list[Finished] = []
     for baseline in baselines.values():
         folder = run_baseline(baseline, bench)
+        if maps_wanted(baseline.config, local, bench.data(baseline.config)):
+            add_map_figures(baseline, bench, folder, learned=False)
         finished.append(_finished(folder, baseline.label, 0, bench.data(baseline.config).leaky, learned=False))
     sweep, failures = _pretrain(sweep, bench)
     in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
@@ -140,12 +146,29 @@ def ablate(
     for _, variant in sweep.alive():
         folder = RunFolder.of(variant, bench.data_hash(variant.config))
         if folder.state == "done":
+            failures += _map_failures(variant, bench, folder)
             leaky = bench.data(variant.config).leaky
             finished.append(_finished(folder, variant.label, variant.seed, leaky, learned=True))
     results = compare_variants(finished, sweep.config["evaluation"]) if finished else []
     if results:
         write_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
     return results, failures
+
+
+def _check_maps(sweep: Sweep, bench: Workbench) -> None:
+    """Maps that are asked for and not there are named before anything is trained."""
+    if task_class(sweep.variants[0].config) is None:
+        for variant in sweep.variants:
+            maps_wanted(variant.config, is_local(variant.config), bench.data(variant.config))
+
+
+def _map_failures(variant: Variant, bench: Workbench, folder: RunFolder) -> list[str]:
+    """Add the figures of a finished run's maps where they are asked for; a line where that fails."""
+    try:
+        add_wanted_maps(variant, bench, folder)
+    except UserError as error:
+        return [f"{variant.label} seed={variant.seed}: it is trained, but its maps are not: {error}"]
+    return []
 
 
 def _pretrain(sweep: Sweep, bench: Workbench) -> tuple[Sweep, list[str]]:

@@ -45,12 +45,15 @@ class EvaluationConfig:
         level: of the intervals.
         alpha: of the paired comparisons, after Holm's correction.
         by_origin: also give figures per origin.
+        maps: figures of difference maps against the table's maps. true: of every variant and baseline that gives maps; null: of
+            variants that learn from maps, and of the baselines beside them.
     """
 
     bootstraps: int = 1000
     level: float = 0.95
     alpha: float = 0.05
     by_origin: bool = True
+    maps: bool | None = None
 
 
 @dataclass

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.finished import Finished as Finished
+from engine.finished import by_variant, run_note
+from engine.map_results import MAP_COLUMNS, MAP_ORIGIN_COLUMNS, MapResults, compare_maps, without_intervals
 from evaluation import (
     Ceiling,
     Cell,
@@ -81,18 +84,6 @@ def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dic
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A finished run, as the table needs it."""
-
-    label: str
-    seed: int
-    predictions: pd.DataFrame
-    leaky: bool
-    learned: bool
-    path: Path
-
-
-@dataclass(frozen=True)
 class Results:
     """One table: every variant on the same pairs.
 
@@ -102,6 +93,7 @@ class Results:
         ceiling: None where the data has no votes.
         notes: how to read the table, one line each.
         runs: what the table is made of.
+        maps: of the runs that have figures of maps; None where none has.
     """
 
     rows: list[Row]
@@ -109,12 +101,13 @@ class Results:
     ceiling: Ceiling | None
     notes: list[str]
     runs: list[Finished]
+    maps: MapResults | None = None
 
     @property
     def screen(self) -> str:
         """What the terminal shows: the columns that fit, and the notes."""
         shown = [column for column in COLUMNS if column.name in SCREEN]
-        bare = [{**row, "krcc": _bare(row["krcc"]), "plcc": _bare(row["plcc"])} for row in self.rows]
+        bare = [without_intervals(row, ("krcc", "plcc")) for row in self.rows]
         return "\n".join([to_markdown(bare, shown), *self.notes])
 
 
@@ -128,16 +121,14 @@ def compare_variants(finished: Sequence[Finished], evaluation: Mapping[str, Any]
 
 
 def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Results:
-    by_label: dict[str, list[Finished]] = {}
-    for run in finished:
-        by_label.setdefault(run.label, []).append(run)
+    by_label = by_variant(finished)
     ordered = {run.label: run.predictions.sort_values("pair_id").reset_index(drop=True) for run in finished}
     first = next(iter(ordered.values()))
     label, _, source, pair = _columns(first)
     resamples = Resamples.draw(source, int(evaluation["bootstraps"]), 0)
     summaries: dict[str, VariantSummary] = {}
     for name, runs in by_label.items():
-        scores = np.stack([_aligned(run, pair) for run in sorted(runs, key=lambda run: run.seed)])
+        scores = np.stack([_aligned(run, pair) for run in runs])
         summaries[name] = summarise(label, scores, source, pair, resamples)
     names = list(summaries)
     observed = np.array([summaries[name].mean["srcc"] for name in names])
@@ -160,6 +151,7 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
         ceiling,
         _notes(table, ceiling, evaluation, finished),
         list(finished),
+        compare_maps(finished, evaluation),
     )
 
 
@@ -188,9 +180,7 @@ def _row(
             spreads.append(np.std([fold["srcc"] for fold in fold_spread(label, score, folds).values()], ddof=1))
     row["srcc_fold_std"] = Cell(float(np.mean(spreads)) if spreads else float("nan"), note="-")
     row["p_holm"] = Cell(p_value, note="-")
-    notes = ["LEAKY"] if any(run.leaky for run in runs) else []
-    notes += [] if runs[0].learned else ["training-free, uncalibrated"]
-    row["note"] = ", ".join(notes)
+    row["note"] = ", ".join(run_note(runs))
     return row
 
 
@@ -248,27 +238,44 @@ def _notes(
     return lines
 
 
-def _bare(cell: Any) -> Any:
-    return Cell(cell.value, note=cell.note) if isinstance(cell, Cell) else cell
-
-
 def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
-    """``results.csv``, ``.md`` and ``.tex``, and ``results_by_origin.csv`` and ``.md``; numbered where there are several."""
+    """``results.csv``, ``.md`` and ``.tex``, and ``results_by_origin.csv`` and ``.md``; numbered where there are several.
+
+    Tables of maps are written beside them as ``results_maps`` and ``results_maps_by_origin``.
+    """
     written = []
     for number, result in enumerate(results):
         suffix = f"_{number + 1}" if len(results) > 1 else ""
-        files = {
-            f"results{suffix}.csv": to_csv(result.rows, COLUMNS),
-            f"results{suffix}.md": "\n".join([to_markdown(result.rows, COLUMNS), *result.notes, ""]),
-            f"results{suffix}.tex": to_latex(result.rows, COLUMNS),
-        }
-        if result.origins:
-            files[f"results_by_origin{suffix}.csv"] = to_csv(result.origins, ORIGIN_COLUMNS)
-            files[f"results_by_origin{suffix}.md"] = to_markdown(result.origins, ORIGIN_COLUMNS)
+        files = _files("results", suffix, result.rows, COLUMNS, result.notes, result.origins, ORIGIN_COLUMNS)
+        if result.maps is not None:
+            maps = result.maps
+            files |= _files(
+                "results_maps", suffix, maps.rows, MAP_COLUMNS, maps.notes, maps.origins, MAP_ORIGIN_COLUMNS
+            )
         for name, text in files.items():
             write_atomically(folder / name, text.encode())
             written.append(folder / name)
     return written
+
+
+def _files(
+    name: str,
+    suffix: str,
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    notes: Sequence[str],
+    origins: Sequence[Row],
+    origin_columns: Sequence[Column],
+) -> dict[str, str]:
+    files = {
+        f"{name}{suffix}.csv": to_csv(rows, columns),
+        f"{name}{suffix}.md": "\n".join([to_markdown(rows, columns), *notes, ""]),
+        f"{name}{suffix}.tex": to_latex(rows, columns),
+    }
+    if origins:
+        files[f"{name}_by_origin{suffix}.csv"] = to_csv(origins, origin_columns)
+        files[f"{name}_by_origin{suffix}.md"] = to_markdown(origins, origin_columns)
+    return files
 
 
 def _columns(predictions: pd.DataFrame) -> tuple[Any, Any, Any, Any]:

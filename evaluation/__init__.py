@@ -11,6 +11,7 @@ Numpy and scipy only: no torch, no pandas, no files. Everything is a difference 
 | significance | paired comparison, Holm, who cannot be told from the best |
 | votes, ceiling | Wilson intervals and what a perfect metric would reach |
 | seeds | a variant over its seeds and folds |
+| maps, pooled_precision, map_summary | difference maps: per image, over all pixels, over images and seeds |
 | calibration | mean labels of groups and of bins of predictions |
 | tables | CSV, Markdown, LaTeX |
 """
@@ -23,6 +24,9 @@ from evaluation.ceiling import Ceiling, noise_ceiling
 from evaluation.correlation import krcc, plcc, srcc
 from evaluation.figures import Figures, by_group, figures
 from evaluation.logistic import Logistic, fit_logistic
+from evaluation.map_summary import MAP_FIGURES, MapSummary, summarise_maps
+from evaluation.maps import MapFigures, map_figures
+from evaluation.pooled_precision import PooledPrecision
 from evaluation.resamples import Resamples
 from evaluation.seeds import VariantSummary, fold_spread, summarise
 from evaluation.significance import compare, holm, not_distinguishable_from_best, resamples_needed
@@ -30,6 +34,7 @@ from evaluation.tables import Cell, Column, to_csv, to_latex, to_markdown
 from evaluation.votes import wilson
 
 __all__ = [
+    "MAP_FIGURES",
     "CalibrationBin",
     "Ceiling",
     "Cell",
@@ -37,6 +42,9 @@ __all__ = [
     "Figures",
     "GroupMean",
     "Logistic",
+    "MapFigures",
+    "MapSummary",
+    "PooledPrecision",
     "Resamples",
     "VariantSummary",
     "bootstrap_figures",
@@ -50,12 +58,14 @@ __all__ = [
     "holm",
     "interval",
     "krcc",
+    "map_figures",
     "noise_ceiling",
     "not_distinguishable_from_best",
     "plcc",
     "resamples_needed",
     "srcc",
     "summarise",
+    "summarise_maps",
     "to_csv",
     "to_latex",
     "to_markdown",

@@ -13,10 +13,12 @@ class TrainingFreeMetric(nn.Module):
     Images are (B, 3, H, W) RGB in [0, 1].
 
     Attributes:
-        symmetric: whether exchanging the two leaves the score as it is.
+        symmetric: whether exchanging the two leaves the score (and the map) as it is.
+        gives_maps: whether `maps` is to be had.
     """
 
     symmetric: ClassVar[bool] = True
+    gives_maps: ClassVar[bool] = False
 
     def __init__(self) -> None:  # without it, nn.Module's *args would stand in every metric's signature
         super().__init__()
@@ -24,3 +26,7 @@ class TrainingFreeMetric(nn.Module):
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Difference of each pair, (B,)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def maps(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        """Difference at every pixel, (B, 1, H, W) in [0, 1], exactly 0 for identical images."""
+        raise NotImplementedError(f"{type(self).__name__} gives no maps")

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as differences."""
+"""PSNR, SSIM and the squared pixel difference as differences."""
 
 from __future__ import annotations
 
@@ -33,15 +33,49 @@ class Psnr(TrainingFreeMetric):
 
 @METRICS.register("ssim", summary="1 - SSIM", source="Wang et al. 2004")
 class Ssim(TrainingFreeMetric):
-    """Structural similarity (Gaussian window of 11, sigma 1.5), as 1 - SSIM, clipped to [0, 1]."""
+    """Structural similarity (Gaussian window of 11, sigma 1.5), as 1 - SSIM, clipped to [0, 1].
+
+    The score leaves out the borders, where windows are not whole, as the paper does. The map is 1 - SSIM of the window around
+    each pixel, mean over channels, with the images mirrored at their borders.
+    """
+
+    gives_maps = True
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
-        if min(reference.shape[-2:]) <= 2 * BORDER:
-            raise UserError(f"ssim needs images of at least {2 * BORDER + 1}x{2 * BORDER + 1} pixels")
-        # torchmetrics averages the padded borders in; the paper, and scikit-image, leave them out
-        _, similarity = structural_similarity_index_measure(
-            candidate, reference, data_range=1.0, reduction="none", return_full_image=True
-        )
-        difference = 1.0 - similarity[:, :, BORDER:-BORDER, BORDER:-BORDER].mean(dim=(1, 2, 3))  # (B,)
-        equal = (reference == candidate).flatten(1).all(dim=1)  # rounding leaves 1 - SSIM near 1e-7 for equal images
-        return torch.where(equal, torch.zeros_like(difference), difference).clamp(0.0, 1.0)
+        inner = _local_similarity(reference, candidate)[:, :, BORDER:-BORDER, BORDER:-BORDER]
+        return _zero_where_equal(1.0 - inner.mean(dim=(1, 2, 3)), reference, candidate)  # (B,)
+
+    def maps(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        difference = 1.0 - _local_similarity(reference, candidate).mean(dim=1, keepdim=True)  # (B, 1, H, W)
+        return _zero_where_equal(difference, reference, candidate)
+
+
+def _local_similarity(reference: Tensor, candidate: Tensor) -> Tensor:
+    """SSIM of the window around each pixel, (B, 3, H, W)."""
+    if min(reference.shape[-2:]) <= 2 * BORDER:
+        raise UserError(f"ssim needs images of at least {2 * BORDER + 1}x{2 * BORDER + 1} pixels")
+    # torchmetrics' mean would take the padded borders in; the paper, and scikit-image, leave them out
+    _, similarity = structural_similarity_index_measure(
+        candidate, reference, data_range=1.0, reduction="none", return_full_image=True
+    )
+    assert isinstance(similarity, Tensor)
+    return similarity
+
+
+def _zero_where_equal(difference: Tensor, reference: Tensor, candidate: Tensor) -> Tensor:
+    """Clipped to [0, 1]; rounding leaves 1 - SSIM near 1e-7 for equal images."""
+    equal = (reference == candidate).flatten(1).all(dim=1).view(-1, *[1] * (difference.dim() - 1))
+    return torch.where(equal, torch.zeros_like(difference), difference).clamp(0.0, 1.0)
+
+
+@METRICS.register("pixel_difference", summary="mean squared pixel difference, with its map")
+class PixelDifference(TrainingFreeMetric):
+    """Mean squared difference of two images in [0, 1]; the map is the mean over the channels at each pixel."""
+
+    gives_maps = True
+
+    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        return self.maps(reference, candidate).mean(dim=(1, 2, 3))  # (B,)
+
+    def maps(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        return (reference - candidate).square().mean(dim=1, keepdim=True)  # (B, 1, H, W)

@@ -39,6 +39,8 @@ def ablate(arguments: argparse.Namespace) -> int:
         results, failures = run_all(sweep, arguments.jobs, bench)
     for result in results:
         print(result.screen)
+        if isinstance(result, Results) and result.maps is not None:
+            print(result.maps.screen)
     if results:
         folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
         print(f"tables: {folder}/results.*; runs: {folder}/")
@@ -54,6 +56,7 @@ def ablate(arguments: argparse.Namespace) -> int:
 def run_one(arguments: argparse.Namespace) -> int:
     """Train and evaluate one variant."""
     from engine.ablation import check_data, read_sweep
+    from engine.map_figures import add_wanted_maps
     from engine.progress import is_rank_zero, say
     from engine.run import Workbench, run_variant
 
@@ -75,6 +78,7 @@ def run_one(arguments: argparse.Namespace) -> int:
         if arguments.pretraining:
             return _pretraining_alone(variant, bench)
         folder = run_variant(variant, bench, variant.label)
+        add_wanted_maps(variant, bench, folder)
     if is_rank_zero():
         say(f"run folder: {folder.path}")
         metrics = folder.read_json("metrics.json")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.folder import Scored, score_files, settings_for
-from semfid.runtime.heatmap import grey, overlay
-from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
+from semfid.runtime.folder import ScoreSettings, score_files, settings_for
+from semfid.runtime.map_files import MapFolder, parse_scale
+from semfid.runtime.pairing import Pairing, pair_files, read_pair_table
 from semfid.runtime.progress import Progress
 from semfid.runtime.results import Journal, Method, Row, as_csv, row_of
 from semfid.scorers import load_scorer
@@ -24,6 +22,7 @@ NAMED = 10  # failures that are listed one by one
 
 def score(arguments: argparse.Namespace) -> int:
     """Score a pair or folders; exit code 2 where something could not be scored."""
+    top = parse_scale(arguments.map_scale)
     pairing = _pairing(arguments)
     names_fail = _report_names(pairing, arguments.strict)
     if names_fail:
@@ -32,12 +31,12 @@ def score(arguments: argparse.Namespace) -> int:
     settings = settings_for(scorer, arguments.size, arguments.precision, arguments.device, arguments.map is not None)
     method = Method.of(scorer.facts, settings)
     journal = None if arguments.out is None else Journal(Path(arguments.out), method)
+    maps = None if arguments.map is None else MapFolder(Path(arguments.map), top, method)
     rows: dict[str, Row] = {}
     todo = []
     for pair in pairing.pairs:
         known = None if journal is None else journal.known(pair)
-        drawn = arguments.map is None or _map_files(Path(arguments.map), pair)[1].is_file()
-        if known is not None and drawn:
+        if known is not None and (maps is None or maps.holds(pair)):
             rows[pair.pair_id] = known
         else:
             todo.append(pair)
@@ -46,14 +45,16 @@ def score(arguments: argparse.Namespace) -> int:
     single = len(pairing.pairs) == 1
     progress = Progress("scoring", len(todo))
     for scored in score_files(scorer, todo, settings):
-        if arguments.map is not None and scored.map is not None:
-            _write_maps(Path(arguments.map), scored)
+        if maps is not None and scored.map is not None:
+            maps.add(scored)
         rows[scored.pair.pair_id] = row = row_of(scored, method)
         if journal is not None:
             journal.add(scored.pair, row)
         progress.advance()
     if todo and not single:
         progress.close()
+    if maps is not None:
+        _finish_maps(maps, pairing, settings)
     ordered = [rows[pair.pair_id] for pair in pairing.pairs]
     if journal is not None:
         journal.finish(ordered, pairing.missing, pairing.extra)
@@ -63,6 +64,14 @@ def score(arguments: argparse.Namespace) -> int:
         print(as_csv(ordered).encode(errors="backslashreplace").decode(), end="")  # file names may not be UTF-8
     _say_summary(ordered, method, arguments.out)
     return 2 if any(row["error"] for row in ordered) else 0
+
+
+def _finish_maps(maps: MapFolder, pairing: Pairing, settings: ScoreSettings) -> None:
+    """Draw what is left to draw, and say the scale."""
+    progress = Progress("drawing maps", len(pairing.pairs))
+    top = maps.finish(pairing.pairs, settings, progress.advance)
+    chosen = f"{top:.3g}, the 99.9th percentile of all maps" if maps.top is None else f"{top:.3g}"
+    print(f"maps: {maps.folder}, pictures on one scale from 0 to {chosen}", file=sys.stderr)
 
 
 def _pairing(arguments: argparse.Namespace) -> Pairing:
@@ -108,28 +117,3 @@ def _say_summary(rows: Sequence[Row], method: Method, out: str | None) -> None:
         print(f"semfid: and {len(failed) - NAMED} more failed{where}", file=sys.stderr)
     if out is not None:
         print(f"scores: {out}", file=sys.stderr)
-
-
-def _map_files(folder: Path, pair: FilePair) -> tuple[Path, Path]:
-    """In subfolders as the candidates are. No two pairs share a file, and none lies outside the folder: what a name should
-    not hold is written as %2E."""
-    parts = [
-        re.sub(r"^\.|[^\w.=+ -]", lambda found: f"%{ord(found[0]):02X}", part) or "%"
-        for part in pair.pair_id.split("/")
-    ]
-    place = folder.joinpath(*parts[:-1])
-    return place / f"{parts[-1]}_map.png", place / f"{parts[-1]}_overlay.png"
-
-
-def _write_maps(folder: Path, scored: Scored) -> None:
-    """The map as grey levels (255 = difference 1), then the candidate with the map over it."""
-    assert scored.map is not None and scored.picture is not None
-    pictures = grey(scored.map), overlay(scored.picture, scored.map)
-    for path, picture in zip(_map_files(folder, scored.pair), pictures, strict=True):
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(temporary, "PNG")
-            temporary.replace(path)
-        except OSError as error:
-            raise ScoringError(f"cannot write {path}: {error.strerror or error}; choose another --map") from error

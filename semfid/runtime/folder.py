@@ -75,7 +75,7 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
         device: ``auto``, or a device of torch.
 
     Raises:
-        ScoringError: a size that the trunk does not take, no such device, maps of a head that has none.
+        ScoringError: a size that the trunk does not take, no such device, maps of a run that gives none.
     """
     facts = scorer.facts
     if size == "train":
@@ -94,7 +94,9 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
         else:
             raise ScoringError(f"--size {size}: {facts.run} was trained on whole images; use --size native")
     if maps and not facts.gives_maps:
-        raise ScoringError(f"--map: the head of {facts.run} gives no maps; use a run with an lpips_linear head")
+        raise ScoringError(
+            f"--map: {facts.run} gives no maps; use a run of a local map model, or one with an lpips_linear head"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -17,7 +17,7 @@ from engine.results import Finished, compare_variants, run_figures, write_result
 from registry import UserError
 from semfid.cli import main
 
-SETTINGS = {"bootstraps": 200, "level": 0.95, "alpha": 0.05, "by_origin": True}
+SETTINGS = {"bootstraps": 200, "level": 0.95, "alpha": 0.05, "by_origin": True, "maps": None}
 assert set(SETTINGS) == set(EvaluationConfig.__dataclass_fields__)
 
 

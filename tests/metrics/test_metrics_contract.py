@@ -79,6 +79,33 @@ class TestMetricContract:
         else:
             assert not torch.allclose(there, back)
 
+    def test_maps(self, name: str) -> None:
+        reference, candidate = pictures()
+        candidate[2] = reference[2]
+        metric = self.metric(name)
+        if not metric.gives_maps:
+            with pytest.raises(NotImplementedError, match="gives no maps"):
+                metric.maps(reference, candidate)
+            return
+        maps = metric.maps(reference, candidate)
+        assert maps.shape == (4, 1, *reference.shape[-2:]) and maps.dtype == torch.float32
+        assert ((maps >= 0) & (maps <= 1)).all() and (maps[2] == 0).all() and (maps[3].amax() > 0)
+        alone = torch.cat([metric.maps(reference[i : i + 1], candidate[i : i + 1]) for i in range(4)])
+        torch.testing.assert_close(alone, maps, rtol=1e-5, atol=1e-5)
+        if metric.symmetric:
+            torch.testing.assert_close(metric.maps(candidate, reference), maps, rtol=1e-5, atol=1e-6)
+
+    def test_a_map_says_where(self, name: str) -> None:
+        metric = self.metric(name)
+        if not metric.gives_maps:
+            return
+        reference, _ = pictures()
+        candidate = reference.clone()
+        candidate[:, :, 10:14, 30:36] = 1 - candidate[:, :, 10:14, 30:36]
+        for found in metric.maps(reference, candidate)[:, 0]:
+            row, column = divmod(int(found.argmax()), found.shape[1])
+            assert 8 <= row < 16 and 28 <= column < 38 and found[:2].max() < 1e-3 and found[:, :20].max() < 1e-3
+
     def test_inputs_are_left_alone_and_nothing_trains(self, name: str) -> None:
         reference, candidate = pictures()
         kept = reference.clone(), candidate.clone()
@@ -124,6 +151,23 @@ class TestSsim:
             )
             assert own[index].item() == pytest.approx(min(1.0, 1 - similarity), abs=1e-4)
 
+    def test_the_map_against_scikit_image(self) -> None:
+        reference, candidate = pictures(size=48)
+        maps = METRICS.build("ssim").maps(reference, candidate)
+        for index in range(4):
+            _, full = structural_similarity(
+                reference[index].numpy().astype(np.float64),
+                candidate[index].numpy().astype(np.float64),
+                data_range=1.0,
+                channel_axis=0,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                full=True,
+            )
+            expected = np.clip(1 - full.mean(axis=0), 0, 1)[5:-5, 5:-5]  # the libraries mirror borders differently
+            np.testing.assert_allclose(maps[index, 0, 5:-5, 5:-5].numpy(), expected, atol=2e-4)
+
     def test_a_negative_similarity_is_clipped(self) -> None:
         checker = (torch.arange(40)[:, None] + torch.arange(40)[None, :]) % 2
         reference = checker.float().expand(1, 3, -1, -1)
@@ -134,3 +178,12 @@ class TestSsim:
         assert ssim(torch.zeros(1, 3, 11, 11), torch.rand(1, 3, 11, 11)).isfinite().all()
         with pytest.raises(UserError, match="ssim needs images of at least 11x11 pixels"):
             ssim(torch.zeros(1, 3, 10, 30), torch.rand(1, 3, 10, 30))
+
+
+class TestPixelDifference:
+    def test_against_numpy(self) -> None:
+        reference, candidate = pictures()
+        metric = METRICS.build("pixel_difference")
+        expected = ((reference.numpy().astype(np.float64) - candidate.numpy()) ** 2).mean(axis=1)
+        np.testing.assert_allclose(metric.maps(reference, candidate)[:, 0].numpy(), expected, atol=1e-6)
+        np.testing.assert_allclose(metric(reference, candidate).numpy(), expected.mean(axis=(1, 2)), atol=1e-6)

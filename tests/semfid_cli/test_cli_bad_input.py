@@ -164,7 +164,10 @@ def test_variant_out_of_range(write_experiment: Write, fails: Fails) -> None:
         ("extends: gone.yaml\nname: x\n", "no experiment file"),
         ("extends: 3\nname: x\n", "extends is 3"),
         ("extends: y.yaml\n", "extends itself"),
-        ("name: x\ndata: {name: a}\nmodel: {name: b}\noutput: ${oc.env:NO_SUCH_VARIABLE}\n", "'NO_SUCH_VARIABLE' not found"),
+        (
+            "name: x\ndata: {name: a}\nmodel: {name: b}\noutput: ${oc.env:NO_SUCH_VARIABLE}\n",
+            "'NO_SUCH_VARIABLE' not found",
+        ),
         ("name: x\ndata: {name: a}\nmodel: {name: b}\noutput: ${not.there}\n", "not.there"),
         ("name: \xff\n", "is not a YAML file"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -21,6 +22,8 @@ from scoring_support import Runs, ToyScorer, naive_scores, regressor, toy_score,
 import semfid.score
 from semfid.cli import main
 from semfid.runtime.errors import ScoringError
+from semfid.runtime.heatmap import colours
+from semfid.runtime.map_files import MapFolder
 from semfid.runtime.scorer import Scorer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -238,14 +241,18 @@ def test_maps(runs: Runs, linear_scorer: Scorer, tmp_path: Path, command: Comman
     maps = tmp_path / "maps"
     arguments = (references, candidates, "--run", runs["linear"], "--size", "native", "--map", maps)
     assert command(*arguments)[0] == 0
+    kinds = ("heat.png", "map.npy", "map.png", "overlay.png")
     names = sorted(str(path.relative_to(maps)) for path in maps.rglob("*.*"))
-    assert names == ["A_s0_map.png", "A_s0_overlay.png", "deep/er/s1_map.png", "deep/er/s1_overlay.png"]
+    assert names == [f"{name}_{kind}" for name in ("A_s0", "deep/er/s1") for kind in kinds]
     for name, candidate, reference, size in (
         ("A_s0", "A_s0.png", "s0.png", (96, 64)),
         ("deep/er/s1", "deep/er/s1.png", "s1.png", (67, 41)),
     ):
-        grey, overlay = (Image.open(maps / f"{name}_{kind}.png") for kind in ("map", "overlay"))
-        assert grey.size == overlay.size == size and (grey.mode, overlay.mode) == ("L", "RGB")
+        grey, heat, overlay = (Image.open(maps / f"{name}_{kind}.png") for kind in ("map", "heat", "overlay"))
+        assert grey.size == size and (grey.mode, heat.mode, overlay.mode) == ("L", "RGB", "RGB")
+        assert heat.size == overlay.size and heat.height == size[1] and heat.width > size[0] + 15, (
+            "a colour bar beside it"
+        )
         x, y = (
             torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None] / 255
             for path in (references / reference, candidates / candidate)
@@ -254,12 +261,16 @@ def test_maps(runs: Runs, linear_scorer: Scorer, tmp_path: Path, command: Comman
             small = linear_scorer.maps(linear_scorer.describe(x), linear_scorer.describe(y))
         expected = torch.nn.functional.interpolate(small, size[::-1], mode="bilinear", align_corners=False)[0, 0]
         assert float(expected.std()) > 1e-3
+        raw = np.load(maps / f"{name}_map.npy")
+        assert raw.dtype == np.float32 and raw.shape == size[::-1]
+        np.testing.assert_allclose(raw, expected.numpy(), atol=1e-5)
         assert np.abs(np.asarray(grey) / 255 - expected.clamp(0, 1).numpy()).max() <= 1 / 255
+        np.testing.assert_array_equal(np.asarray(heat)[:, : size[0]], colours(raw))
     same = tmp_path / "same"
     assert command(references / "s0.png", references / "s0.png", "--run", runs["linear"], "--map", same)[0] == 0
     assert not np.asarray(Image.open(same / "s0_map.png")).any()
     code, _, err = command(references, candidates, "--run", runs["embedding"], "--map", tmp_path / "none")
-    assert code == 2 and "gives no maps; use a run with an lpips_linear head" in err
+    assert code == 2 and "gives no maps; use a run of a local map model, or one with an lpips_linear head" in err
     assert not (tmp_path / "none").exists()
 
 
@@ -273,21 +284,101 @@ def test_names_of_maps_neither_meet_nor_leave_the_folder(toy: ToyScorer, tmp_pat
     code, _, err = command("--pairs", tmp_path / "t.csv", "--run", "r", "--map", maps, "--out", tmp_path / "s.csv")
     assert code == 0, err
     new = [path for path in set(tmp_path.rglob("*")) - before if path.is_file() and path.suffix == ".png"]
-    assert len(new) == 2 * len(names) and all(path.is_relative_to(maps) for path in new)
+    assert len(new) == 3 * len(names) and all(path.is_relative_to(maps) for path in new)
     assert {"a b_map.png", "a_b_map.png", "кухня_map.png", "台所_map.png"} <= {path.name for path in new}
     assert not [path for path in new if path.name.startswith(".")]
 
 
-def test_a_resumed_scoring_draws_the_maps_that_are_missing(toy: ToyScorer, tmp_path: Path, command: Command) -> None:
+def test_a_resumed_scoring_makes_the_maps_that_are_missing(toy: ToyScorer, tmp_path: Path, command: Command) -> None:
     folders = write_folders(tmp_path, 2)
+    maps = tmp_path / "maps"
     arguments = (*folders, "--run", "r", "--out", tmp_path / "s.csv")
     assert command(*arguments)[0] == 0
-    assert command(*arguments, "--map", tmp_path / "maps")[0] == 0
-    assert len(list((tmp_path / "maps").iterdir())) == 8
-    (tmp_path / "maps" / "A_s1_overlay.png").unlink()
+    assert command(*arguments, "--map", maps)[0] == 0
+    assert len(list(maps.iterdir())) == 16
+
+    def again(lost: str, described: int, *more: str) -> None:
+        before = (maps / "B_s0_overlay.png").stat().st_mtime_ns
+        whole = (maps / lost).read_bytes()
+        (maps / lost).unlink()
+        toy.described = 0
+        assert command(*arguments, "--map", maps, *more)[0] == 0
+        assert toy.described == described and (maps / lost).read_bytes() == whole and len(list(maps.iterdir())) == 16
+        assert (maps / "B_s0_overlay.png").stat().st_mtime_ns == before, "what is drawn is left alone"
+
+    again("A_s1_overlay.png", 0)  # out of the raw map
+    again("A_s1_map.npy", 2)
+    again("A_s1_map.png", 2)
+
+    toy.facts = dataclasses.replace(toy.facts, weights_hash="1" * 16)  # another run: its maps are made anew
     toy.described = 0
-    assert command(*arguments, "--map", tmp_path / "maps")[0] == 0
-    assert toy.described == 2 and len(list((tmp_path / "maps").iterdir())) == 8
+    assert command(*folders, "--run", "r", "--out", tmp_path / "other.csv", "--map", maps)[0] == 0
+    assert toy.described == 6
+    toy.facts = dataclasses.replace(toy.facts, weights_hash="0" * 16)
+    toy.described = 0
+    assert command(*arguments, "--map", maps)[0] == 0
+    assert toy.described == 6, "the journal knows the scores, the maps are the other run's"
+
+
+def test_one_scale_over_a_folder(toy: ToyScorer, tmp_path: Path, command: Command) -> None:
+    folders = write_folders(tmp_path, 3)
+    (folders[1] / "B_s2.png").write_text("no image")
+    maps = tmp_path / "maps"
+    arguments = (*folders, "--run", "r", "--out", tmp_path / "s.csv", "--map", maps)
+    assert "on one scale from 0 to 1\n" in command(*arguments)[2]
+    raw = {path.name[: -len("_map.npy")]: np.load(path) for path in sorted(maps.glob("*.npy"))}
+    assert len(raw) == 5
+    grey = (maps / "A_s0_map.png").read_bytes()
+    first = np.asarray(Image.open(maps / "A_s0_heat.png"))
+
+    toy.described = 0
+    code, _, err = command(*arguments, "--map-scale", "auto")
+    top = float(np.percentile(np.concatenate([values.ravel() for values in raw.values()]), 99.9))
+    assert (
+        code == 2
+        and toy.described == 0
+        and f"on one scale from 0 to {top:.2g}"[:-1] in err
+        and "99.9th percentile" in err
+    )
+    for name, values in raw.items():
+        heat = np.asarray(Image.open(maps / f"{name}_heat.png"))
+        expected = colours(values, top)
+        assert np.abs(heat[:, : values.shape[1]].astype(int) - expected).max() <= 2, "one scale for all of them"
+    assert (maps / "A_s0_map.png").read_bytes() == grey, "the table's form keeps its scale"
+
+    assert command(*arguments, "--map-scale", "0.25")[0] == 2
+    heat = np.asarray(Image.open(maps / "A_s0_heat.png"))
+    np.testing.assert_array_equal(heat[:, :64], colours(raw["A_s0"], 0.25))
+    assert command(*arguments)[0] == 2 and toy.described == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(maps / "A_s0_heat.png")), first)
+
+    x = write_picture(tmp_path / "x.png", 1)
+    _, _, err = command(x, x, "--run", "r", "--map", tmp_path / "same", "--map-scale", "auto")
+    assert "on one scale from 0 to 1, " in err, "nothing differs"
+    np.save(maps / "A_s0_map.npy", raw["A_s0"][:3])
+    (maps / "A_s1_map.npy").write_bytes(b"cut off")
+    code, _, err = command(*arguments, "--map-scale", "auto")
+    assert code == 2 and "A_s1_map.npy cannot be read; remove it and score again" in err
+
+
+def test_a_map_that_is_made_again_is_never_shown_with_the_old_pictures(
+    toy: ToyScorer, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between the raw map and its pictures."""
+    folders = write_folders(tmp_path, 1, ("A",))
+    arguments = (*folders, "--run", "r", "--out", tmp_path / "s.csv", "--map", tmp_path / "maps", "--map-scale", "auto")
+    assert command(*arguments)[0] == 0
+    old = (tmp_path / "maps" / "A_s0_overlay.png").read_bytes()
+    later = os.stat(tmp_path / "s.csv").st_mtime + 2
+    os.utime(write_picture(folders[1] / "A_s0.png", 0, changed=77), (later, later))
+    monkeypatch.setattr(MapFolder, "finish", lambda *_: (_ for _ in ()).throw(MemoryError("killed")))
+    with pytest.raises(MemoryError):
+        command(*arguments)
+    monkeypatch.undo()
+    monkeypatch.setattr(semfid.score, "load_scorer", lambda *_: toy)
+    toy.described = 0
+    assert command(*arguments)[0] == 0 and toy.described == 0
+    assert (tmp_path / "maps" / "A_s0_overlay.png").read_bytes() != old
 
 
 REFUSED: list[tuple[list[str], str]] = [
@@ -304,6 +395,8 @@ REFUSED: list[tuple[list[str], str]] = [
     (["{hq}", "{sr}", "--out", "{root}/s.txt"], "the ending must be one of"),
     (["{hq}", "{sr}", "--out", "{t}"], "exists and holds no scores"),
     (["{hq}", "{sr}", "--map", "{t}"], "choose another --map"),
+    (["{hq}", "{sr}", "--map", "{root}/m", "--map-scale", "0"], "--map-scale 0: give unit"),
+    (["{hq}", "{sr}", "--map", "{root}/m", "--map-scale", "much"], "--map-scale much: give unit"),
     (["{hq}", "{sr}", "--out", "{t}/s.csv"], "cannot write"),
 ]
 

@@ -135,4 +135,4 @@ def test_it_works_where_nothing_else_of_the_repository_is(
     files = [(Path(a), Path(b)) for a, b in zip(table["reference"], table["candidate"], strict=True)]
     assert len(files) == 4
     np.testing.assert_allclose(table["difference"], naive_scores(module, files, 64), atol=1e-5)
-    assert len(list((stranger / "maps").iterdir())) == 8
+    assert len(list((stranger / "maps").iterdir())) == 16

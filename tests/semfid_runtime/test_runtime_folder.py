@@ -225,7 +225,7 @@ def test_settings(size: str, expected: tuple[int | None, str]) -> None:
         ({"fixed_size": True}, ("native", "cpu", False), "the trunk of toys/toy takes 64x64 only"),
         ({"fixed_size": True}, ("96", "cpu", False), "the trunk of toys/toy takes 64x64 only"),
         ({"resize": "none"}, ("64", "cpu", False), "was trained on whole images; use --size native"),
-        ({"gives_maps": False}, ("train", "cpu", True), "gives no maps; use a run with an lpips_linear head"),
+        ({"gives_maps": False}, ("train", "cpu", True), "toys/toy gives no maps; use a run of a local map model"),
         ({}, ("train", "warp", False), "--device warp: .*use auto"),
         ({}, ("train", "cuda:77", False), "--device cuda:77: .*use auto"),
     ],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from semfid.runtime.heatmap import colours, grey, overlay
+from semfid.runtime.heatmap import colours, grey, overlay, with_colour_bar
 
 RAMP = np.linspace(0.0, 1.0, 101)[None]
 
@@ -54,3 +55,31 @@ def test_the_overlay_is_the_grey_candidate_where_nothing_differs() -> None:
     spread = mixed[:, 4:].max(axis=-1).astype(int) - mixed[:, 4:].min(axis=-1)
     assert spread.min() > 50, "coloured"
     np.testing.assert_array_equal(overlay(candidate, np.full((6, 8), np.nan)), plain)
+
+
+def test_another_top_is_a_stretched_scale() -> None:
+    values = np.random.default_rng(2).random((5, 6)) * 0.4
+    np.testing.assert_array_equal(colours(values, 0.2), colours(np.minimum(values / 0.2, 1)))
+    candidate = np.full((5, 6, 3), 90, dtype=np.uint8)
+    np.testing.assert_array_equal(overlay(candidate, values, 0.2), overlay(candidate, np.minimum(values / 0.2, 1)))
+
+
+@pytest.mark.parametrize(("height", "top"), [(32, 1.0), (64, 0.3), (224, 0.25), (500, 0.0123)])
+def test_the_colour_bar_is_the_scale(height: int, top: float) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (height, 40, 3), dtype=np.uint8)
+    drawn = with_colour_bar(picture, top)
+    assert drawn.shape[0] == height and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn[:, :40], picture)
+    beside = drawn[:, 40:].astype(int)
+    column = next(x for x in range(beside.shape[1]) if (beside[height // 2, x] < 255).any())
+    bar = beside[:, column]
+    inside = np.flatnonzero((bar < 255).any(axis=1))
+    assert (np.diff(inside) == 1).all() and len(inside) > height // 2
+    ends = colours(np.array([[1.0, 0.0]]))[0]
+    np.testing.assert_array_equal(bar[inside[[0, -1]]], ends)
+    light = lightness(bar[inside])
+    assert (np.diff(light) <= 0.1).all(), "the top of the scale above"
+    width = int((beside[inside[len(inside) // 8]] < 255).any(axis=1).sum())  # of a row without a mark
+    text = beside[:, column + width + 1 :].min(axis=(1, 2)) < 128
+    assert text[: height // 3].any() and text[-height // 3 :].any(), "labels at both ends"
+    assert (beside[:, -2:] == 255).all(), "no label is cut off"
