@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from registry import UserError
 
 ScoreOfMap = Literal["mean", "topk", "learned"]
+STEPS = 10_000  # to which a share is exact
 SHARES = (0.01, 0.05, 0.25, 1.0)  # of the positions, largest first; what a learned score weighs
 
 
@@ -28,8 +28,8 @@ class MapScore(nn.Module):
 
     def __init__(self, kind: ScoreOfMap, top: float) -> None:
         super().__init__()
-        if not 0 < top <= 1:
-            raise UserError(f"head: top={top:g} is the share of the positions that topk averages; choose within (0, 1]")
+        if not 1 / STEPS <= top <= 1:
+            raise UserError(f"head: top={top:g} is the share of the positions that topk averages; choose {1 / STEPS:g} to 1")
         self.kind = kind
         self.shares = {"mean": (1.0,), "topk": (top,), "learned": SHARES}[kind]
         self.learns = kind == "learned"
@@ -46,8 +46,10 @@ class MapScore(nn.Module):
 
 def top_means(flat: Tensor, shares: tuple[float, ...]) -> Tensor:
     """Means over the largest values of each row, one column per share of them: (B, shares) of (B, N)."""
-    counts = [max(1, math.ceil(share * flat.shape[1])) for share in shares]
-    largest = max((count for count in counts if count < flat.shape[1]), default=0)
-    top = flat.topk(largest, dim=1).values if largest else flat  # (B, largest), descending
-    means = [(flat if count == flat.shape[1] else top[:, :count]).mean(dim=1) for count in counts]
+    positions = flat.shape[1]
+    # in whole numbers: torch.export carries sizes that are not known yet through these, not through math.ceil
+    counts = [(positions * round(share * STEPS) + STEPS - 1) // STEPS for share in shares]
+    partial = max((share for share in shares if share < 1), default=0.0)
+    top = flat.topk(counts[shares.index(partial)], dim=1).values if partial else flat  # (B, largest), descending
+    means = [(top[:, :count] if share < 1 else flat).mean(dim=1) for share, count in zip(shares, counts, strict=True)]
     return torch.stack(means, dim=1)
