@@ -17,7 +17,9 @@ def padded(images: Tensor, multiple: int) -> Tensor:
     """(B, C, H, W) continued to the right and below by its last column and row, up to multiples of `multiple`."""
     height, width = images.shape[-2:]
     right, below = -width % multiple, -height % multiple
-    return F.pad(images, (0, right, 0, below), mode="replicate") if right or below else images
+    # an exported program knows no size yet: it pads, if by nothing
+    needed = torch.compiler.is_exporting() or right or below
+    return F.pad(images, (0, right, 0, below), mode="replicate") if needed else images
 
 
 def shared_features(

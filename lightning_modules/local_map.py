@@ -141,8 +141,9 @@ def difference_maps(head: DecoderHead | MapHead, statistic: list[Tensor], size: 
     """
     height, width = size
     # training takes the precision that the trainer set; figures and linear heads are always of float32
-    exact = not (head.training and isinstance(head, DecoderHead))
-    with torch.autocast(statistic[0].device.type, enabled=False) if exact else contextlib.nullcontext():
+    device = statistic[0].device.type
+    leave = not torch.is_autocast_enabled(device) or (head.training and isinstance(head, DecoderHead))
+    with contextlib.nullcontext() if leave else torch.autocast(device, enabled=False):
         if isinstance(head, DecoderHead):
             maps = head.difference_map(statistic)
         else:

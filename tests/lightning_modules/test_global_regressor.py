@@ -117,7 +117,7 @@ class TestPairStatistic:
             consumes = "squared_difference_maps"
 
         with pytest.raises(
-            UserError, match="cannot feed a head that consumes squared_difference_maps; use model.name: local_map"
+            UserError, match=r"cannot feed a head that consumes squared_difference_maps; use model\.name: local_map"
         ):
             pair_statistic(trunk(), Maps(), torch.rand(2, 3, 64, 64), 1)
 
