@@ -117,6 +117,12 @@ def resize_map(values: NDArray[np.float32], side: int, how: Resize) -> NDArray[n
     return frame_map(values, frame_of((values.shape[1], values.shape[0]), side, how))
 
 
+def known_mean(values: NDArray[np.float32]) -> float:
+    """Mean over the known pixels; NaN where there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else float("nan")
+
+
 def area_average(values: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
     """Means over the cells of a grid laid on `box`; pixels count with the share of them that lies in the cell.
 
