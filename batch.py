@@ -14,13 +14,16 @@ class PairBatch(NamedTuple):
         reference: (B, 3, H, W) float32 RGB in [0, 1].
         candidate: (B, 3, H, W) float32 RGB in [0, 1].
         difference: (B,) label in [0, 1], NaN where there is none.
-        map: (B, 1, H, W) difference map in [0, 1], or None.
+        map: (B, 1, H, W) float32 difference map in [0, 1], NaN where nothing is known (of a pair without a map, everywhere);
+            None unless asked for.
         weight: (B,) weight of the pair in the loss, mean 1 over the table.
         pair_id: B names.
         source_id: B names.
         row: (B,) int64 row of the pair in the datamodule's table; puts predictions of many processes back in order.
         total: size of the whole batch over all processes, so that a loss is the same on 1 and on N of them; infinite for a
             pair that only fills up a process's share.
+        first: (B,) int64 position in this batch of the first pair whose reference is the same tensor (same file, same
+            draws), so that a trunk can describe a reference once; its own position where no earlier one is.
     """
 
     reference: Tensor
@@ -32,6 +35,7 @@ class PairBatch(NamedTuple):
     source_id: tuple[str, ...]
     row: Tensor
     total: float
+    first: Tensor
 
 
 class ImageBatch(NamedTuple):

@@ -59,3 +59,10 @@ def file_hash(path: str | Path) -> bytes:
     except OSError as error:
         raise ImageError(f"no image {path}: {error.strerror}; check the path in the pair table") from error
     return digest.digest()
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """Name of what an RGB image shows, whatever file it came from: 32 hex digits of size and pixels."""
+    digest = hashlib.blake2b(f"{image.width}x{image.height}".encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return digest.hexdigest()

@@ -328,6 +328,8 @@ LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
 TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "text_embedders")
+SEGMENTERS: Registry[Any] = Registry("segmenter", "pseudo_labels")
+CAPTIONERS: Registry[Any] = Registry("captioner", "pseudo_labels")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "backbones": BACKBONES,
@@ -337,4 +339,6 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "datamodules": DATAMODULES,
     "metrics": METRICS,
     "text_embedders": TEXT_EMBEDDERS,
+    "segmenters": SEGMENTERS,
+    "captioners": CAPTIONERS,
 }

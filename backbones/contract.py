@@ -97,6 +97,11 @@ class Backbone(nn.Module):
         """The same as `features`."""
         return self.features(images, taps)
 
+    @property
+    def batch_matters(self) -> bool:
+        """Whether the images of a batch change each other's features now: BatchNorm that trains takes its statistics there."""
+        return self.training and not self._quiet_batch_norm
+
     def train(self, mode: bool = True) -> Backbone:
         """Training mode as far as `tuning` lets it: a frozen trunk stays in eval mode, BatchNorm too where frozen."""
         super().train(mode)

@@ -32,7 +32,7 @@ def batches(count: int, batch: int, size: int) -> list[PairBatch]:
     return [
         PairBatch(
             torch.rand(batch, 3, size, size), torch.rand(batch, 3, size, size), torch.rand(batch), None, torch.ones(batch),
-            names, names, torch.arange(batch), batch,
+            names, names, torch.arange(batch), batch, torch.arange(batch),
         )
         for _ in range(count)
     ]  # fmt: skip

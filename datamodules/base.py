@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from batch import PairBatch
-from datamodules.dataset import Collate, EvaluationBatches, PairDataset, TrainBatches
-from datamodules.files import decode_files, hash_files
+from datamodules.dataset import Collate, EvaluationBatches, JudgeMap, PairDataset, ReadMap, TrainBatches
+from datamodules.epochs import WithEpoch
+from datamodules.files import decode_files, decode_maps, hash_files
+from datamodules.framing import Framing, PairAugment
 from datamodules.splits import Part, SplitConfig, split_table
+from difference_maps import MapError, read_map
 from images import DECODER, Resize
 from pairs import PairTable
 from registry import UserError
@@ -35,7 +39,14 @@ class LoaderConfig:
         batch_size: pairs per optimiser step, over all processes together.
         workers: decoding processes per training process; figures do not depend on it.
         weights: ``votes`` weights each pair's loss by its number of votes.
-        in_memory: keep decoded images in memory (3 S^2 bytes each).
+        in_memory: keep decoded images in memory (3 S^2 bytes each; whole images under `augment` and `object_crop`).
+        augment: of training pairs, a list; see `datamodules.framing.PairAugment`. Both images and the map undergo the same,
+            drawn from seed, epoch and row. Statistics of a frozen trunk cannot be kept under it.
+        least_crop: least share of the area that ``crop`` keeps.
+        object_crop: see only a square around the object, in every part of the split alike: the bounding box of what the
+            pair's map calls changed (0.5 or more), else of the table's column bbox (``[x, y, width, height]`` in pixels of the
+            reference), its longer side times this factor, moved inside the image. Where there is neither, a place drawn from
+            the row, of a size that changed regions of other pairs have.
     """
 
     split: dict[str, Any] | None = None
@@ -45,25 +56,48 @@ class LoaderConfig:
     workers: int = 0
     weights: Weights = "none"
     in_memory: bool = False
+    augment: Sequence[PairAugment] | None = None
+    least_crop: float = 0.5
+    object_crop: float | None = None
 
     def __post_init__(self) -> None:
         for key, least in (("image_size", 16), ("batch_size", 1), ("workers", 0)):
             if getattr(self, key) < least:
                 raise UserError(f"data.{key} is {getattr(self, key)}; it must be at least {least}")
+        if not 0 < self.least_crop <= 1:
+            raise UserError(f"data.least_crop is {self.least_crop:g}; it must be above 0 and at most 1")
+        if self.object_crop is not None and not (math.isfinite(self.object_crop) and self.object_crop >= 1):
+            raise UserError(f"data.object_crop is {self.object_crop:g}; it must be at least 1, the object's box itself")
+        for key, cuts in (
+            ("augment: crop", "crop" in (self.augment or ())),
+            ("object_crop", self.object_crop is not None),
+        ):
+            if cuts and self.resize == "none":
+                raise UserError(f"data.{key} makes S x S images; it cannot go with data.resize: none")
         SplitConfig.parse(self.split)
 
 
 class PairDataModule(L.LightningDataModule):
-    """Loads pairs of images and labels. A subclass implements `load_table`.
+    """Loads pairs of images, labels and, where they are asked for, maps. A subclass implements `load_table`.
 
-    Life: ``prepare()`` reads the table and splits it (idempotent, no image is opened); ``select(part, seed)`` chooses
-    what the loaders give; Lightning or the engine takes the loaders.
+    Life: ``prepare()`` reads the table and splits it (idempotent, no image is opened); ``select(part, seed, maps)`` chooses
+    what the loaders give; Lightning or the engine takes the loaders. Nobody who does not ask for maps pays for them.
 
     Attributes:
         table: the pairs, with their column split or fold.
         parts: the trainings that the split asks for.
         leaky: whether the split ignores sources.
+        read_map: gives the map in a file; a subclass may know other files.
+        one_size: whether a reference of another size is taken as if it had its candidate's.
+        unchanged: names of pairs without a map whose meaning is known to be the same everywhere; their map is 0.
+        judge_map: what is wrong with the map of a row (see `datamodules.dataset.PairDataset`), or None.
+        notes: what a user should know of how the table came about, such as pairs that were left out; `describe` says it.
     """
+
+    read_map: ReadMap = staticmethod(read_map)
+    one_size = False
+    unchanged: Collection[str] = ()
+    judge_map: JudgeMap | None = None
 
     def __init__(self, loader: LoaderConfig) -> None:
         super().__init__()
@@ -73,7 +107,8 @@ class PairDataModule(L.LightningDataModule):
         self._prepared: tuple[PairTable, list[Part]] | None = None
         self._hashes: dict[str, bytes] = {}
         self._part: Part | None = None
-        self._seed = 0
+        self._seed, self._maps = 0, False
+        self.notes: list[str] = []
 
     def load_table(self) -> PairTable:
         """Read or make the pair table; called once per process."""
@@ -83,7 +118,8 @@ class PairDataModule(L.LightningDataModule):
         """Read and split the table.
 
         Raises:
-            UserError: whatever is wrong with the table or the split, a label that is missing or constant labels.
+            UserError: whatever is wrong with the table or the split, a label that is missing or constant labels, an
+                `object_crop` without maps or boxes.
         """
         if self._prepared is not None:
             return
@@ -92,7 +128,11 @@ class PairDataModule(L.LightningDataModule):
         self._prepared = table, parts
         self.difference = torch.tensor(table.frame["difference"].to_numpy(), dtype=torch.float32)
         self.weight = _weights(table, self.loader.weights)
-        self.dataset = PairDataset(table, self.loader.image_size, self.loader.resize, self.loader.in_memory)
+        self.dataset = PairDataset(
+            table, self._framing(), self.loader.in_memory, self.read_map, self.unchanged, self.judge_map
+        )
+        if self.loader.object_crop is not None and self.dataset.bbox is None and not any(self.dataset.map):
+            raise UserError(f"data.object_crop needs the column map or bbox, and {table.name} has neither; remove it")
         self._collate = Collate(table, self.difference, self.weight)
 
     @property
@@ -110,9 +150,26 @@ class PairDataModule(L.LightningDataModule):
         """What happens between file and trunk; part of every cache key."""
         return f"{DECODER}-{self.loader.resize}-{self.loader.image_size}"
 
-    def select(self, part: Part, seed: int) -> None:
-        """Choose the part and the order (by seed) of the coming loaders."""
-        self._part, self._seed = part, seed
+    @property
+    def fixed_images(self) -> bool:
+        """Whether an image is the same tensor in every pair and every epoch; only then may what a trunk sees be kept."""
+        return self._framing().fixed
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether any pair has a map."""
+        self.prepare()
+        return any(self.dataset.map)
+
+    def select(self, part: Part, seed: int, maps: bool = False) -> None:
+        """Choose the part, the order (by seed) and whether the coming loaders give maps.
+
+        Raises:
+            UserError: maps of a table without any.
+        """
+        if maps:
+            self._need_maps()
+        self._part, self._seed, self._maps = part, seed, maps
 
     def image_hashes(self, progress: Callable[[int, int], None] | None = None) -> dict[str, bytes]:
         """Content digest of every distinct image file, by path; computed once.
@@ -130,13 +187,20 @@ class PairDataModule(L.LightningDataModule):
         return [*self.dataset.reference, *self.dataset.candidate]
 
     def check_images(self, progress: Callable[[int, int], None]) -> None:
-        """Decode every distinct image.
+        """Decode every distinct image and every map.
 
         Raises:
-            UserError: names the first bad image and says how many there are; sizes that differ where they must not.
+            UserError: names the first bad image or map and says how many there are; sizes that differ where they must not.
         """
-        sizes = decode_files(self.dataset_paths(), progress)
-        if self.loader.resize == "none":
+        paths, maps = self.dataset_paths(), len(self.dataset.map_files())
+        images = len({*paths})
+        sizes = decode_files(paths, lambda done, _: progress(done, images + maps))
+        self.check_sizes(sizes)
+        decode_maps(self.dataset, sizes, lambda done, _: progress(images + done, images + maps))
+
+    def check_sizes(self, sizes: dict[str, tuple[int, int]]) -> None:
+        """Raise a UserError where the two images of a pair must have one size and do not."""
+        if self.loader.resize == "none" and not self.one_size:
             for name, x, y in zip(
                 self.table.frame["pair_id"], self.dataset.reference, self.dataset.candidate, strict=True
             ):
@@ -148,33 +212,54 @@ class PairDataModule(L.LightningDataModule):
     def describe(self) -> str:
         """One line for `--check`."""
         folds = f", {len(self.parts)} folds" if len(self.parts) > 1 else ""
-        return f"{self.table.name}: {len(self.table)} pairs of {self.table.frame['source_id'].nunique()} sources{folds}"
+        said = "".join(f"; {note}" for note in self.notes)
+        sources = self.table.frame["source_id"].nunique()
+        return f"{self.table.name}: {len(self.table)} pairs of {sources} sources{folds}{said}"
 
-    def content_digest(self, progress: Callable[[int, int], None] | None = None) -> str:
-        """16 hex digits over the table's rows, the test parts and every image's bytes."""
+    def content_digest(self, progress: Callable[[int, int], None] | None = None, maps: bool = False) -> str:
+        """16 hex digits over the table's rows, the test parts and every image's bytes.
+
+        Args:
+            maps: of every map too; of what does not look at maps, a new map is no new data. Crops around objects look.
+
+        Raises:
+            UserError: a file is missing; maps of a table without any.
+        """
         hashes = self.image_hashes(progress)
         digest = hashlib.sha256(self.table.content_hash().encode())
         digest.update(str([part.test.tolist() for part in self.parts]).encode())
         for path in self.dataset_paths():
             digest.update(hashes[path])
+        if maps:
+            self._need_maps()
+        if maps or self.loader.object_crop is not None:
+            files = self.dataset.map_files()
+            missing = next((path for path in files if not Path(path).is_file()), None)
+            if missing is not None:
+                raise MapError(f"no map {missing}; check the column map of {self.table.name}, or leave the entry empty")
+            of_maps = hash_files(files)
+            for path in self.dataset.map:
+                digest.update(of_maps.get(path, path.encode()))
         return digest.hexdigest()[:16]
 
     def train_dataloader(self) -> DataLoader[PairBatch]:
         part = self._chosen()
         rank, world = self._place()
         batches = TrainBatches(part.train, len(self.table), self.loader.batch_size, self._seed, rank, world)
-        return self.load(batches)
+        return self._load(batches, self._maps, augmented=True)
 
     def val_dataloader(self) -> DataLoader[PairBatch] | list[Any]:
-        part = self._chosen()
-        return self.load(EvaluationBatches(part.val, self.loader.batch_size, *self._place())) if len(part.val) else []
+        rows = self._chosen().val
+        if not len(rows):
+            return []
+        return self.load(EvaluationBatches(rows, self.loader.batch_size, *self._place()), self._maps)
 
     def test_dataloader(self) -> DataLoader[PairBatch]:
-        return self.load(EvaluationBatches(self._chosen().test, self.loader.batch_size, *self._place()))
+        return self.load(EvaluationBatches(self._chosen().test, self.loader.batch_size, *self._place()), self._maps)
 
     def calibration_batches(self, pairs: int) -> DataLoader[PairBatch]:
-        """At most `pairs` training pairs, in table order, the same on every process."""
-        return self.load(EvaluationBatches(self._chosen().train[:pairs], self.loader.batch_size))
+        """At most `pairs` training pairs, in table order, not augmented, the same on every process."""
+        return self.load(EvaluationBatches(self._chosen().train[:pairs], self.loader.batch_size), self._maps)
 
     def on_after_batch_transfer(self, batch: PairBatch, dataloader_idx: int) -> PairBatch:
         return to_float(batch)
@@ -189,23 +274,53 @@ class PairDataModule(L.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def load(self, batches: Sampler[list[tuple[int, float]]]) -> DataLoader[PairBatch]:
-        workers = self.loader.workers
+    def load(self, batches: Sampler[list[tuple[int, float]]], maps: bool = False) -> DataLoader[PairBatch]:
+        """A loader of pairs as they stand.
+
+        Raises:
+            UserError: maps of a table without any.
+        """
+        return self._load(batches, maps, augmented=False)
+
+    def _load(self, batches: Sampler[list[tuple[int, float]]], maps: bool, augmented: bool) -> DataLoader[PairBatch]:
+        self.prepare()
+        if maps:
+            self._need_maps()
+        if self.loader.object_crop is not None:
+            self.dataset.typical_sides()  # before there are workers, which would each do it
+        dataset, workers = self.dataset.view(maps, augmented, self._seed), self.loader.workers
         return DataLoader(
-            self.dataset,  # type: ignore[arg-type]
-            batch_sampler=batches,  # type: ignore[arg-type]
+            dataset,  # type: ignore[arg-type]
+            batch_sampler=WithEpoch(batches) if dataset.augmented else batches,  # type: ignore[arg-type]
             num_workers=workers,
             collate_fn=self._collate,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
+    def _framing(self) -> Framing:
+        own = self.loader
+        return Framing(
+            own.image_size, own.resize, tuple(own.augment or ()), own.least_crop, own.object_crop, self.one_size
+        )
+
+    def _need_maps(self) -> None:
+        if not self.has_maps:
+            raise UserError(
+                f"{self.table.name} has no maps; add the column map, with the path of a difference map (8-bit grey PNG or "
+                "float16 .npy, relative to the table's folder) for each pair that has one"
+            )
+
 
 def to_float(batch: PairBatch) -> PairBatch:
-    """uint8 images to float32 in [0, 1]."""
+    """uint8 images to float32 in [0, 1], maps to float32."""
     if batch.reference.dtype != torch.uint8:
         return batch
-    return batch._replace(reference=batch.reference.float() / 255.0, candidate=batch.candidate.float() / 255.0)
+    return batch._replace(
+        reference=batch.reference.float() / 255.0,
+        candidate=batch.candidate.float() / 255.0,
+        map=None if batch.map is None else batch.map.float(),
+    )
 
 
 def _check_labels(table: PairTable) -> None:

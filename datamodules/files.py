@@ -1,14 +1,20 @@
-"""What datamodules do with many image files: digest them, decode them all."""
+"""What datamodules do with many files: digest them, decode them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.dataset import PairDataset, ReadMap
+from difference_maps import MapError
 from images import ImageError, file_hash, read_image
 from registry import UserError
 
 Progress = Callable[[int, int], None]
+Figure = Callable[[NDArray[np.float32]], float]
 
 
 def hash_files(paths: Iterable[str], progress: Progress | None = None) -> dict[str, bytes]:
@@ -53,3 +59,45 @@ def decode_files(paths: Iterable[str], progress: Progress) -> dict[str, tuple[in
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise UserError(f"{bad[0]}{more}")
     return sizes
+
+
+def decode_maps(dataset: PairDataset, sizes: Mapping[str, tuple[int, int]], progress: Progress) -> None:
+    """Decode every distinct map and hold it against the images of its pairs.
+
+    Args:
+        sizes: (width, height) of each image, by path.
+
+    Raises:
+        UserError: names the first bad map and says how many there are.
+    """
+    rows = dataset.map_files()
+
+    def check(path: str) -> MapError | None:
+        try:
+            values = dataset.read_map(path)
+            for row in rows[path]:
+                dataset.fit_map(row, values, sizes[dataset.candidate[row]], sizes[dataset.reference[row]])
+        except MapError as error:
+            return error
+        return None
+
+    bad: list[MapError] = []
+    with ThreadPoolExecutor(2) as pool:
+        for number, fault in enumerate(pool.map(check, rows)):
+            if fault is not None:
+                bad.append(fault)
+            progress(number + 1, len(rows))
+    if bad:
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise UserError(f"{bad[0]}{more}")
+
+
+def map_figures(paths: Iterable[str], read_map: ReadMap, figure: Figure) -> dict[str, float]:
+    """One number from every distinct map, by path.
+
+    Raises:
+        MapError: the first map that cannot be read.
+    """
+    distinct = sorted({*paths})
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(distinct, pool.map(lambda path: figure(read_map(path)), distinct), strict=True))

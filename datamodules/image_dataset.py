@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from batch import ImageBatch, ImageList
-from datamodules.dataset import TrainBatches
+from datamodules.epochs import Index
 from images import Resize, load_pixels, read_image
 from registry import UserError
 from scenes import DEGRADATIONS, degrade
@@ -24,7 +24,6 @@ Augment = Literal["crop", "flip", "degrade"]
 time. ``degrade``: four times in five, one or two of the degradations of `scenes.degradations` (blur, noise, JPEG, tone, ...)
 of any strength: what leaves the meaning of a photo alone should leave its features alone."""
 
-Index = tuple[int, float, int]  # row, size of the whole batch, epoch (-1: as it stands)
 Item = tuple[Tensor, str, int, float]
 _ASPECT = 4 / 3  # of random windows, either way round
 
@@ -138,24 +137,3 @@ class ImageCollate:
             row=rows,
             total=items[0][3],
         )
-
-
-class WithEpoch(Sampler[list[Index]]):
-    """Batches of rows, each row with the epoch that its augmentation is drawn for."""
-
-    def __init__(self, batches: Sampler[list[tuple[int, float]]]) -> None:
-        self.batches = batches
-        self.sampler = self  # Lightning calls set_epoch on a loader's sampler and on its batch_sampler.sampler only
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        if isinstance(self.batches, TrainBatches):
-            self.batches.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.batches)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[list[Index]]:
-        epoch = self.batches.epoch if isinstance(self.batches, TrainBatches) else -1
-        for batch in self.batches:
-            yield [(row, total, epoch) for row, total in batch]

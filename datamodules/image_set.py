@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from batch import ImageBatch, ImageList
 from datamodules.dataset import EvaluationBatches, TrainBatches
+from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, hash_files
-from datamodules.image_dataset import Augment, ImageCollate, ImageDataset, WithEpoch
+from datamodules.image_dataset import Augment, ImageCollate, ImageDataset
 from images import Resize
 from registry import UserError, did_you_mean
 

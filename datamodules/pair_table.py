@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
+from datamodules.framing import PairAugment
 from images import Resize
 from pairs import PairTable, read_pairs
 from registry import DATAMODULES, UserError
@@ -37,8 +38,15 @@ class PairTableData(PairDataModule):
         workers: int = 0,
         weights: Weights = "none",
         in_memory: bool = False,
+        augment: list[PairAugment] | None = None,
+        least_crop: float = 0.5,
+        object_crop: float | None = None,
     ) -> None:
-        super().__init__(LoaderConfig(split, image_size, resize, batch_size, workers, weights, in_memory))
+        super().__init__(
+            LoaderConfig(
+                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
+            )
+        )
         self.path, self.columns, self.invert, self.scale = table, columns, invert, scale
         self.clip = clip
         if scale <= 0:

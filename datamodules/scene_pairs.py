@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import LoaderConfig, PairDataModule, Weights
+from datamodules.framing import PairAugment
 from images import Resize
 from pairs import PairTable, read_pairs
 from registry import DATAMODULES
@@ -40,8 +41,15 @@ class SceneData(PairDataModule):
         workers: int = 0,
         weights: Weights = "none",
         in_memory: bool = False,
+        augment: list[PairAugment] | None = None,
+        least_crop: float = 0.5,
+        object_crop: float | None = None,
     ) -> None:
-        super().__init__(LoaderConfig(split, image_size, resize, batch_size, workers, weights, in_memory))
+        super().__init__(
+            LoaderConfig(
+                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
+            )
+        )
         self.config = SceneSetConfig(
             scenes=scenes, candidates_per_scene=candidates_per_scene, size=size, seed=seed, votes=votes
         )

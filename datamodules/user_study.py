@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
+from datamodules.framing import PairAugment
 from images import Resize
 from pairs import PairTable, check_pairs, read_pairs
 from registry import DATAMODULES, UserError
@@ -52,8 +53,15 @@ class UserStudyData(PairDataModule):
         workers: int = 0,
         weights: Weights = "none",
         in_memory: bool = False,
+        augment: list[PairAugment] | None = None,
+        least_crop: float = 0.5,
+        object_crop: float | None = None,
     ) -> None:
-        super().__init__(LoaderConfig(split, image_size, resize, batch_size, workers, weights, in_memory))
+        super().__init__(
+            LoaderConfig(
+                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
+            )
+        )
         self.answers, self.references, self.candidates = answers, references, candidates
         self.exclude_users, self.min_votes = [str(user) for user in exclude_users or []], min_votes
 

@@ -13,10 +13,11 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import ImageDataModule
-from engine.kinds import task_class
+from engine.kinds import module_class, task_class
 from engine.pretraining_section import check_section, pretraining_config
 from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
+from lightning_modules.pair_module import PairModule
 from lightning_modules.task import ImageTask
 from registry import (
     BACKBONES,
@@ -70,8 +71,13 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
         task.check(model)
     if "head" in model:
         _under("model.head", HEADS, *named(model["head"], "model.head"))
-    if "loss" in model:
-        _under("model.loss", LOSSES, *named(model["loss"], "model.loss"))
+    for key in ("loss", "score_loss"):
+        if key in model:
+            loss_name, loss_keywords = named(model[key], f"model.{key}")
+            _under(f"model.{key}", LOSSES, loss_name, loss_keywords)
+    module = module_class(config)
+    if module is not None and issubclass(module, PairModule):
+        module.check(model)
     if model.get("optimizer") is not None:
         check_optimizer(model["optimizer"])
     for metric in config["baselines"]:

@@ -21,9 +21,10 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from datamodules import Part
 from heads import Head
-from lightning_modules.global_regressor import CALIBRATION_PAIRS, validation_figures
+from lightning_modules.global_regressor import CALIBRATION_PAIRS
 from lightning_modules.losses import PairLoss
 from lightning_modules.optimizers import build_optimizer, build_schedule
+from lightning_modules.pair_module import score_figures
 from registry import UserError
 
 SMALL_HEAD = 1_000_000  # parameters
@@ -181,7 +182,7 @@ def _fit_group(
             figures = {"train_loss": float(epoch_loss[fold]) / steps}
             if scores is not None:
                 count = int(val_counts[fold])
-                found = validation_figures(scores[fold, :count], labels[fold, :count])
+                found = score_figures(scores[fold, :count], labels[fold, :count])
                 figures |= {f"val_{name}": value for name, value in found.items()}
             tracker.record(fold, epoch, figures, parameters, buffers)
         if tracker.all_stopped():

@@ -13,12 +13,12 @@ from datamodules import Part
 from datamodules.base import PairDataModule
 from engine.progress import is_rank_zero
 from engine.training import train_and_test
-from lightning_modules.global_regressor import GlobalRegressor
+from lightning_modules.pair_module import PairModule
 from registry import UserError
 
 
 def fit_part(
-    make_module: Callable[[], GlobalRegressor],
+    make_module: Callable[[], PairModule],
     data: PairDataModule,
     part: Part,
     config: dict[str, Any],
@@ -39,7 +39,7 @@ def fit_part(
     _freeze_unreached(module, data, part)
     if config["compile"]:
         module.trunk.compile()
-    data.select(part, seed)
+    data.select(part, seed, maps=module.needs_maps)
     monitor = selection["monitor"] if len(part.val) and selection["monitor"] != "last" else None
     trainer, epoch = train_and_test(
         module,
@@ -61,7 +61,7 @@ def fit_part(
     return rows, predictions, {"state_dict": own, "trunk_identity": module.trunk.identity}, epoch
 
 
-def _freeze_unreached(module: GlobalRegressor, data: PairDataModule, part: Part) -> None:
+def _freeze_unreached(module: PairModule, data: PairDataModule, part: Part) -> None:
     """Freeze what the head's score does not depend on: a CLIP tower's attention pooling under a head on stages.
 
     It would never get a gradient; DDP ends a training that has such parameters.
@@ -73,7 +73,7 @@ def _freeze_unreached(module: GlobalRegressor, data: PairDataModule, part: Part)
         data.dataset.image(paths[row]).float() / 255.0 for paths in (data.dataset.reference, data.dataset.candidate)
     ]
     module.eval()
-    module(images[0].unsqueeze(0), images[1].unsqueeze(0)).sum().backward()
+    module.reached(images[0].unsqueeze(0), images[1].unsqueeze(0)).backward()
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.grad is not None)
     module.zero_grad(set_to_none=True)

@@ -6,18 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import PairModule
 from lightning_modules.task import ImageTask
 from registry import LIGHTNING_MODULES, RegistryError
 
 
 def task_class(config: Mapping[str, Any]) -> type[ImageTask] | None:
     """The class of a variant's module where it trains on single images, else None (also where there is no such module)."""
+    found = module_class(config)
+    return found if found is not None and issubclass(found, ImageTask) else None
+
+
+def needs_maps(config: Mapping[str, Any]) -> bool:
+    """Whether a variant's module trains on difference maps."""
+    found = module_class(config)
+    return found is not None and issubclass(found, PairModule) and found.needs_maps
+
+
+def module_class(config: Mapping[str, Any]) -> type[Any] | None:
+    """The class that a variant's module is registered as; None where there is no such module, or a function makes it."""
     try:
         name, _ = named(config["model"], "model")
         factory: Any = LIGHTNING_MODULES.get(name).factory
     except RegistryError:  # a training-free metric stands in `model` too; the check reports a mistyped name
         return None
-    return factory if isinstance(factory, type) and issubclass(factory, ImageTask) else None
+    return factory if isinstance(factory, type) else None
 
 
 def task_monitor(task: type[ImageTask], config: Mapping[str, Any]) -> str | None:

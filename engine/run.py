@@ -31,6 +31,7 @@ from engine.run_folder import RunFolder
 from engine.workbench import Workbench as Workbench
 from heads import build_head
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, named
+from lightning_modules.pair_module import PairModule
 from pairs import write_atomically
 from registry import LIGHTNING_MODULES, UserError
 
@@ -83,11 +84,11 @@ def carry_out(
     return attempt(variant, folder, title, whole)
 
 
-def _make_module(config: dict[str, Any], trunk: Backbone) -> GlobalRegressor:
+def _make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
     name, keywords = named(config["model"], "model")
     module = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
-    if not isinstance(module, GlobalRegressor):
-        raise UserError(f"model: lightning module '{name}' is not a global regressor; the runner cannot train it yet")
+    if not isinstance(module, PairModule):
+        raise UserError(f"model: lightning module '{name}' is not a lightning_modules.PairModule; the engine cannot train it")
     return module
 
 
@@ -97,7 +98,9 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
     trunk = bench.trunk(config)
     module = _make_module(config, trunk)
     cached = (
-        trunk.tuning == "frozen"
+        isinstance(module, GlobalRegressor)
+        and trunk.tuning == "frozen"
+        and not data.loader.augment  # statistics are of images as they are
         and module.head.consumes in GLOBAL_STATISTICS
         and set(config["trainer"]) <= CACHED_TRAINER_KEYS
         and isinstance(config["trainer"].get("max_epochs"), int)
@@ -117,7 +120,7 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
 
 
 def _train_cached(
-    variant: Variant, bench: Workbench, folder: RunFolder, module: GlobalRegressor, columns: dict[str, Any], title: str
+    variant: Variant, bench: Workbench, folder: RunFolder, module: PairModule, columns: dict[str, Any], title: str
 ) -> list[int]:
     config, data, trunk = variant.config, bench.data(variant.config), module.trunk
     trainer = make_trainer(config)
@@ -193,7 +196,7 @@ def _train_images(
             epochs.append(int(rows["epoch"].iloc[0]))
             continue
 
-        def make() -> GlobalRegressor:
+        def make() -> PairModule:
             return _make_module(config, bench.trunk(config))
 
         name = f"{title} part {part.index + 1}/{len(data.parts)}" if len(data.parts) > 1 else title

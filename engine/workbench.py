@@ -6,6 +6,7 @@ from typing import Any
 
 from backbones import Backbone, build_backbone
 from datamodules import ImageDataModule, PairDataModule
+from engine.kinds import needs_maps
 from engine.progress import progress
 from lightning_modules.global_regressor import named
 from registry import DATAMODULES, UserError
@@ -55,12 +56,16 @@ class Workbench:
         return data
 
     def data_hash(self, config: dict[str, Any]) -> str:
-        """Hash of the table's rows and of every image's bytes."""
-        key = repr(config["data"])
+        """Hash of the table's rows and of every image's bytes, and of the maps' where the variant trains on them."""
+        maps = needs_maps(config)
+        key = f"{config['data']!r} {maps}"
         if key not in self._data_hashes:
             data = self.source(config)
             with progress("hashing images") as advance:
-                self._data_hashes[key] = data.content_digest(advance)
+                if isinstance(data, PairDataModule):
+                    self._data_hashes[key] = data.content_digest(advance, maps=maps)
+                else:
+                    self._data_hashes[key] = data.content_digest(advance)
         return self._data_hashes[key]
 
     def trunk(self, config: dict[str, Any]) -> Backbone:

@@ -31,7 +31,9 @@ class Head(nn.Module):
               from shallow to deep.
             * ``pooled_features``: (B, 2, sum of C_l), spatial means of reference's and candidate's features.
             * ``embeddings``: (B, 2, D).
-            * ``squared_difference_maps``: list of (B, C_l, H_l, W_l).
+            * ``squared_difference_maps``: a list: the images' own squared difference, mean over the colour channels,
+              (B, 1, H, W), then (B, C_l, H_l, W_l) per stage. H and W are multiples of every stride. Such a head is a
+              `heads.decoder.DecoderHead`: it gives a map at the size of the images, and the score is one of the map.
 
             The first three have a fixed size: with a frozen trunk they are computed once and cached.
         taps: stages or residual blocks.

@@ -1,7 +1,13 @@
-"""Losses of scalar predictions. Each returns the weighted SUM over items, so that callers divide by the size of the whole
-batch and a step is the same on one process and on many."""
+"""Losses. Each returns the weighted SUM over items, so that callers divide by the size of the whole batch and a step is the
+same on one process and on many.
+
+A loss says what it `takes`: scores (B,), maps (B, 1, H, W), or both. Of a map, an item's loss is the mean over the pixels
+whose target is known (not NaN).
+"""
 
 from __future__ import annotations
+
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +15,18 @@ from torch import Tensor, nn
 
 from registry import LOSSES, UserError
 
+Target = Literal["scores", "maps"]
+
 
 class PairLoss(nn.Module):
-    """Contract: ``forward(predicted, difference, weight) -> scalar``, all inputs (B,), a weight of 0 excludes an item."""
+    """Contract: ``forward(predicted, difference, weight) -> scalar``; a weight of 0 excludes an item.
+
+    Attributes:
+        takes: ``scores``: predicted and difference are (B,). ``maps``: they are (B, 1, H, W), and the difference is NaN where
+            it is unknown. The weight is (B,) always.
+    """
+
+    takes: ClassVar[tuple[Target, ...]] = ("scores",)
 
     def __init__(self) -> None:  # without it, nn.Module's *args would stand in every loss's signature
         super().__init__()
@@ -21,12 +36,42 @@ class PairLoss(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
 
-@LOSSES.register("mse", summary="squared error")
+def per_item(error: Tensor, difference: Tensor) -> Tensor:
+    """(B,) means over the pixels of each item's known part; 0 for an item without any. Scores pass as they are.
+
+    Args:
+        error: finite where `difference` is known.
+        difference: NaN where unknown.
+    """
+    if error.dim() == 1:
+        return error
+    known = ~difference.isnan()
+    return torch.where(known, error, 0.0).flatten(1).sum(dim=1) / known.flatten(1).sum(dim=1).clamp(min=1)
+
+
+def filled(difference: Tensor) -> Tensor:
+    """Unknown pixels as 0: a NaN would reach gradients even where its loss is left out."""
+    return difference if difference.dim() == 1 else difference.nan_to_num(0.0)
+
+
+@LOSSES.register("mse", summary="squared error, of scores or maps")
 class SquaredError(PairLoss):
     """Sum of w (p - d)^2."""
 
+    takes = ("scores", "maps")
+
     def forward(self, predicted: Tensor, difference: Tensor, weight: Tensor) -> Tensor:
-        return (weight * (predicted - difference).square()).sum()
+        return (weight * per_item((predicted - filled(difference)).square(), difference)).sum()
+
+
+@LOSSES.register("l1", summary="absolute error, of scores or maps")
+class AbsoluteError(PairLoss):
+    """Sum of w |p - d|."""
+
+    takes = ("scores", "maps")
+
+    def forward(self, predicted: Tensor, difference: Tensor, weight: Tensor) -> Tensor:
+        return (weight * per_item((predicted - filled(difference)).abs(), difference)).sum()
 
 
 @LOSSES.register("huber", summary="squared error near 0, absolute error beyond delta", source="Huber 1964")

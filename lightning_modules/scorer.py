@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
 from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
 from heads import Head, MapHead, build_head
+from heads.decoder import DecoderHead
 from heads.statistics import pool, squared_differences, unit_channels
+from lightning_modules.features import map_statistic, padded
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, named
+from lightning_modules.local_map import difference_maps, linear_map
 from registry import DATAMODULES, UserError, load_plugins
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.exported import load_exported, one_path
@@ -54,11 +56,23 @@ class RunScorer(Scorer):
             return super().maps(reference, candidate)
         return maps(self.heads, reference, candidate)
 
+    def compare_with_maps(self, reference: Description, candidate: Description) -> tuple[Tensor, Tensor]:
+        if not isinstance(self.heads[0], DecoderHead):
+            return super().compare_with_maps(reference, candidate)
+        each = _decoded(self.heads, reference, candidate)  # a decoder's score is of its map: one pass gives both
+        return _scores(self.heads, each), torch.stack(each).mean(dim=0)
+
 
 def describe(trunk: Backbone, head: Head, images: Tensor) -> Description:
-    """What a head wants to know of each image, (B, ...) tensors; see `heads.contract.Head.consumes`."""
+    """What a head wants to know of each image, (B, ...) tensors; see `heads.contract.Head.consumes`.
+
+    For a decoder: the images, then their stages, of the images padded to multiples of every stride.
+    """
     if head.consumes == "embeddings":
         return (trunk.embed(images),)  # (B, D)
+    if head.consumes == "squared_difference_maps":
+        stages = trunk(padded(images, max(trunk.strides)))  # one (B, C_l, H_l, W_l) per stage
+        return (images, *(unit_channels(stage) if head.normalize == "unit" else stage for stage in stages))
     features = trunk(images, head.taps)  # one (B, C_l, H_l, W_l) per tap
     if head.consumes == "pooled_features":
         return (pool(features),)  # (B, sum C_l)
@@ -67,6 +81,8 @@ def describe(trunk: Backbone, head: Head, images: Tensor) -> Description:
 
 def compare(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
     """Mean over the heads of the difference of each pair, (B,)."""
+    if isinstance(heads[0], DecoderHead):
+        return _scores(heads, _decoded(heads, reference, candidate))
     if heads[0].consumes == "pooled_squared_differences":
         # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
         taps = zip(reference, candidate, strict=True)
@@ -77,15 +93,25 @@ def compare(heads: nn.ModuleList, reference: Description, candidate: Description
 
 
 def maps(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
-    """Mean over the heads of the difference at every position, (B, 1, h, w), on the grid of the finest tap used."""
-    differences = [tap.float() for tap in squared_differences(reference, candidate, "none")]
-    out = []
-    for head in heads:
-        taps = head.difference_maps(differences)  # type: ignore[operator]  # one (B, 1, h_l, w_l) per used tap
-        size = taps[0].shape[-2:]
-        grown = [F.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps]
-        out.append(head.finish(torch.stack(grown).mean(dim=0)))  # type: ignore[operator]
-    return torch.stack(out).mean(dim=0)
+    """Mean over the heads of the difference at every position: (B, 1, h, w) on the grid of the finest tap that a linear head
+    uses, (B, 1, H, W) from a decoder."""
+    if isinstance(heads[0], DecoderHead):
+        return torch.stack(_decoded(heads, reference, candidate)).mean(dim=0)
+    differences = squared_differences(reference, candidate, "none")
+    return torch.stack([linear_map(head, differences) for head in heads]).mean(dim=0)  # type: ignore[arg-type]
+
+
+def _decoded(heads: nn.ModuleList, reference: Description, candidate: Description) -> list[Tensor]:
+    """The map of each head, (B, 1, H, W); features are of unit length already where the heads want that."""
+    multiple = max(heads[0].strides)  # type: ignore[arg-type]
+    statistic = map_statistic(reference[0], candidate[0], reference[1:], candidate[1:], "none", multiple)
+    size = reference[0].shape[-2:]
+    return [difference_maps(head, statistic, size) for head in heads]  # type: ignore[arg-type]
+
+
+def _scores(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
+    scores = [head.score(own) for head, own in zip(heads, each, strict=True)]  # type: ignore[operator, union-attr]
+    return torch.stack(scores).mean(dim=0)  # (B,)
 
 
 def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
@@ -126,7 +152,7 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         image_size=int(provenance.get("image_size", defaults["image_size"])),
         resize=provenance.get("resize", defaults["resize"]),
         fixed_size=_fixed_size(trunk),
-        gives_maps=isinstance(heads[0], MapHead),
+        gives_maps=isinstance(heads[0], (MapHead, DecoderHead)),
         figures={key: figures[key] for key in ("srcc", "krcc", "plcc", "mse", "n") if key in figures},
     )
     scorer = RunScorer(trunk, heads, facts)
@@ -189,7 +215,7 @@ def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
     name, keywords = named(config["model"]["head"], "model.head")
     head = build_head(name, trunk, keywords)
-    if head.consumes not in GLOBAL_STATISTICS:
+    if head.consumes not in GLOBAL_STATISTICS and not isinstance(head, DecoderHead):
         raise UserError(f"{path.parent}: head '{name}' consumes {head.consumes}; it gives no score per pair")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)

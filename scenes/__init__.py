@@ -12,6 +12,7 @@ from scenes.degradations import DEGRADATIONS, degrade
 from scenes.edits import EDITS, UNCHANGED, edit
 from scenes.exports import write_coco_set, write_image_folder
 from scenes.panel import Question, panel, true_rate
+from scenes.regions import write_region_set
 from scenes.render import Rendered, render
 from scenes.sampling import sample_scene
 from scenes.specs import ObjectSpec, SceneSpec
@@ -40,4 +41,5 @@ __all__ = [
     "write_coco_set",
     "write_image_folder",
     "write_pair_set",
+    "write_region_set",
 ]

@@ -49,12 +49,14 @@ class Pair:
         reference, candidate: (size, size, 3) uint8.
         mask: (size, size) uint8, 255 where the meaning changed.
         row: its row of the pair table.
+        changed: the candidate's scene, before it was degraded; None where only the files are known.
     """
 
     reference: Bytes
     candidate: Bytes
     mask: Bytes
     row: dict[str, object]
+    changed: SceneSpec | None = None
 
 
 def write_pair_set(out: Path, config: SceneSetConfig, progress: Progress | None = None) -> Path:
@@ -149,7 +151,7 @@ def _pair(config: SceneSetConfig, index: int, number: int, spec: SceneSpec, rend
         "reference_caption": caption(spec),
         "candidate_caption": caption(changed),
     }
-    return Pair(rendered.image, candidate, mask, row)
+    return Pair(rendered.image, candidate, mask, row, changed)
 
 
 def _draw_degradation(kind: str, rng: np.random.Generator) -> tuple[str, float]:

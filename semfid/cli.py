@@ -62,6 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
             "list": commands.list_registered,
             "scenes": commands.scenes,
             "export": commands.export,
+            "label": commands.label,
         }[arguments.command]
         return command(arguments)
     except UserError as error:
@@ -98,9 +99,22 @@ def _parser() -> argparse.ArgumentParser:
     scenes = commands.add_parser("scenes", help="write the embedded scenes to a folder")
     scenes.add_argument("out", metavar="OUT")
     scenes.add_argument(
-        "settings", nargs="*", metavar="key=value", help="format=pairs|coco|images scenes=N size=128 seed=0 ..."
+        "settings", nargs="*", metavar="key=value", help="format=pairs|coco|images|regions scenes=N size=128 seed=0 ..."
     )
     _score_arguments(commands.add_parser("score", help="how much the meaning differs: two images, or two folders"))
+
+    label = commands.add_parser("label", help="labels from models: difference maps from segmentation and captions")
+    label.add_argument("what", choices=["maps"])
+    label.add_argument("table", metavar="TABLE", help="a pair table")
+    label.add_argument("--out", required=True, metavar="OUT.csv", help="the table with the labels; may be .parquet")
+    label.add_argument("--config", metavar="FILE.yaml", help="the keys below, as a file")
+    label.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="segmenter.name captioner.name embedder.name (and their keywords) prompt contour min_area map_format "
+        "batch_size device folder",
+    )
 
     export = commands.add_parser("export", help="a finished run as one file that scores without this repository")
     export.add_argument("run", metavar="RUN", help="runs/<experiment>/<variant>-<hash>")

@@ -132,28 +132,33 @@ def list_registered(arguments: argparse.Namespace) -> int:
 
 
 def scenes(arguments: argparse.Namespace) -> int:
-    """Write the embedded world as a pair table, a COCO-style set or an image folder."""
+    """Write the embedded world as a pair table, a COCO-style set, an image folder, or a pair table with its regions."""
     from engine.progress import progress
-    from scenes import SceneSetConfig, write_coco_set, write_image_folder, write_pair_set
+    from scenes import SceneSetConfig, write_coco_set, write_image_folder, write_pair_set, write_region_set
 
     settings: dict[str, int] = {}
     form = "pairs"
+    writers = {
+        "pairs": write_pair_set,
+        "coco": write_coco_set,
+        "images": write_image_folder,
+        "regions": write_region_set,
+    }
     known = [field.name for field in dataclasses.fields(SceneSetConfig)]
     for setting in arguments.settings:
         key, equals, value = setting.partition("=")
-        if key == "format" and value in ("pairs", "coco", "images"):
+        if key == "format" and value in writers:
             form = value
         elif key not in known or not equals:
             near = did_you_mean(key, [*known, "format"])
-            raise UserError(f"scenes: '{setting}'{near} (format=pairs|coco|images, {', '.join(known)}, each =number)")
+            raise UserError(f"scenes: '{setting}'{near} (format={'|'.join(writers)}, {', '.join(known)}, each =number)")
         else:
             try:
                 settings[key] = int(value)
             except ValueError as error:
                 raise UserError(f"scenes: {key}={value} must be a whole number") from error
-    write = {"pairs": write_pair_set, "coco": write_coco_set, "images": write_image_folder}[form]
     with progress("scenes") as advance:
-        print(write(Path(arguments.out), SceneSetConfig(**settings), advance))
+        print(writers[form](Path(arguments.out), SceneSetConfig(**settings), advance))
     return 0
 
 
@@ -165,3 +170,10 @@ def export(arguments: argparse.Namespace) -> int:
     target = export_run(Path(arguments.run), arguments.format, out, arguments.part, arguments.replace)
     print(f"{target} (card: {target}.md)")
     return 0
+
+
+def label(arguments: argparse.Namespace) -> int:
+    """Add labels that models give to a pair table."""
+    from semfid.label import label as run
+
+    return run(Path(arguments.table), Path(arguments.out), arguments.config, arguments.overrides)

@@ -13,12 +13,17 @@ from heads.contract import TrunkShape as TrunkShape
 from lightning_modules.losses import PairLoss as PairLoss
 from lightning_modules.task import ImageTask as ImageTask
 from metrics import TrainingFreeMetric as TrainingFreeMetric
+from pseudo_labels import Captioner as Captioner
+from pseudo_labels import Segmentation as Segmentation
+from pseudo_labels import Segmenter as Segmenter
 from registry import BACKBONES as BACKBONES
+from registry import CAPTIONERS as CAPTIONERS
 from registry import DATAMODULES as DATAMODULES
 from registry import HEADS as HEADS
 from registry import LIGHTNING_MODULES as LIGHTNING_MODULES
 from registry import LOSSES as LOSSES
 from registry import METRICS as METRICS
+from registry import SEGMENTERS as SEGMENTERS
 from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
 from registry import UserError as UserError
 from text_embedders import TextEmbedder as TextEmbedder

@@ -15,7 +15,7 @@ RUNTIME = "semfid.runtime"  # inside the package that the wheel carries, below e
 
 FLOORS: dict[str, int] = {
     RUNTIME: 0,
-    **dict.fromkeys(("registry", "pairs", "images", "batch"), 0),
+    **dict.fromkeys(("registry", "pairs", "images", "difference_maps", "batch"), 0),
     **dict.fromkeys(("backbones", "heads", "scenes", "evaluation", "text_embedders"), 1),
     **dict.fromkeys(("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "splice", "metrics"), 2),
     "engine": 3,
@@ -174,7 +174,7 @@ def test_allowed_imports_pass(tmp_path: Path) -> None:
     assert wrong_arrows(tmp_path) == []
 
 
-@pytest.mark.parametrize("module", ["registry", "pairs", "images"])
+@pytest.mark.parametrize("module", ["registry", "pairs", "images", "difference_maps"])
 def test_floor_0_loads_no_model_code(module: str) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {module}; "

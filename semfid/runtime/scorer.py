@@ -60,8 +60,13 @@ class Scorer(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must implement compare")
 
     def maps(self, reference: Description, candidate: Description) -> Tensor:
-        """Difference per position, (B, 1, h, w), on the grid of the finest stage that the head uses."""
+        """Difference per position, (B, 1, h, w), on the grid of the finest stage that a linear head uses, or at the size of
+        the images."""
         raise NotImplementedError(f"{self.facts.run} gives no maps")
+
+    def compare_with_maps(self, reference: Description, candidate: Description) -> tuple[Tensor, Tensor]:
+        """`compare` and `maps` of the same pairs; a scorer whose score comes of its map does it in one go."""
+        return self.compare(reference, candidate), self.maps(reference, candidate)
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Difference of each pair, (B,)."""
@@ -78,8 +83,10 @@ class Scorer(nn.Module):
     def score_and_map(self, reference: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor | None]:
         """Differences (B,) and maps (B, 1, H, W) at the size of the images; None where the head gives none."""
         x, y = self.describe(reference), self.describe(candidate)
-        score = self.compare(x, y)
-        return score, upsampled(self.maps(x, y), reference.shape[-2:]) if self.facts.gives_maps else None
+        if not self.facts.gives_maps:
+            return self.compare(x, y), None
+        score, maps = self.compare_with_maps(x, y)
+        return score, upsampled(maps, reference.shape[-2:])
 
 
 def upsampled(maps: Tensor, size: Sequence[int]) -> Tensor:

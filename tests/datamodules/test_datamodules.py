@@ -533,5 +533,6 @@ def test_every_datamodule_takes_the_common_keywords(name: str) -> None:
     common = {"split", "image_size", "resize", "batch_size", "workers", "in_memory"}
     factory = DATAMODULES.get(name).factory
     assert issubclass(factory, (PairDataModule, ImageDataModule))  # type: ignore[arg-type]
-    common |= {"weights"} if issubclass(factory, PairDataModule) else {"augment", "least_crop"}  # type: ignore[arg-type]
+    common |= {"augment", "least_crop"}
+    common |= {"weights", "object_crop"} if issubclass(factory, PairDataModule) else set()  # type: ignore[arg-type]
     assert common <= set(DATAMODULES.get(name).keywords)

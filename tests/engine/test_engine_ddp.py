@@ -17,7 +17,8 @@ from torch.utils.data import DistributedSampler
 
 from backbones import build_backbone
 from datamodules.dataset import EvaluationBatches, TrainBatches
-from lightning_modules.global_regressor import GlobalRegressor, validation_figures
+from lightning_modules.global_regressor import GlobalRegressor
+from lightning_modules.pair_module import score_figures
 from semfid.cli import main
 
 # the five items of notes/frameworks.md 4.1: 0.400 / 2.400; with DistributedSampler's repetition 0.118 / 3.500
@@ -36,7 +37,7 @@ def _gather_in(rank: int, store: str, padded: bool, module: GlobalRegressor, ans
         module._scores.append(torch.from_numpy(SCORES[batch]))
         module._labels.append(torch.from_numpy(LABELS[batch]))
     _, scores, labels = module._gather()
-    answers.put((rank, module.predicted[0].tolist(), validation_figures(scores, labels)))
+    answers.put((rank, module.predicted[0].tolist(), score_figures(scores, labels)))
     dist.barrier()
     dist.destroy_process_group()
 

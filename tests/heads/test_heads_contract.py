@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 
 from heads import Head, MapHead, build_head
-from registry import HEADS
+from heads.decoder import DecoderHead
+from heads.map_score import MapScore
+from heads.pyramid import levels_of
+from registry import HEADS, UserError
 
 TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
     channels=(3, 5, 4, 6, 8),
@@ -23,19 +26,23 @@ TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
     block_channels=(5,) * 3 + (4,) * 4 + (6,) * 6 + (8,) * 3,
     embed_dim=7,
 )
+WIDE = SimpleNamespace(channels=(8, 8, 12, 16, 24), strides=(2, 4, 8, 16, 32), block_channels=(), embed_dim=7)
 EVEN = SimpleNamespace(channels=(6,) * 5, strides=(16,) * 5, block_channels=(6,) * 5, embed_dim=7)
 
 # an integer keyword has no list of choices in its signature: these are tried where a head has a keyword of the name
 INTEGERS = {"depth": [0, 3]}
 FIXED: dict[str, dict[str, Any]] = {"pooled_mlp": {"hidden": [16, 8]}, "embedding_mlp": {"hidden": [16, 8]}}
+SIDE = 64  # of the images whose difference maps decoders give
+DECODERS = [name for name in HEADS.names() if issubclass(HEADS.get(name).factory, DecoderHead)]  # type: ignore[arg-type]
+FIXED |= {name: {"width": 32} for name in DECODERS if "width" in HEADS.get(name).keywords}
 
 
 def trunk_for(name: str) -> Any:
-    return EVEN if name.endswith("_shared") else TRUNK
+    return EVEN if name.endswith("_shared") else WIDE if name in DECODERS else TRUNK
 
 
 def option_grid(name: str) -> list[dict[str, Any]]:
-    """Every combination of a head's Literal, bool and known integer keywords."""
+    """Every combination of a head's Literal, bool and known integer keywords; of a decoder, which is large, each choice once."""
     axes: dict[str, list[Any]] = {}
     for key, parameter in HEADS.get(name).keywords.items():
         if key in FIXED.get(name, {}):
@@ -48,9 +55,10 @@ def option_grid(name: str) -> list[dict[str, Any]]:
             axes[key] = INTEGERS[key]
         else:
             assert parameter.default is not inspect.Parameter.empty, f"{name}: give '{key}' a value in FIXED"
-    return [
-        {**FIXED.get(name, {}), **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())
-    ]
+    fixed = FIXED.get(name, {})
+    if name in DECODERS:
+        return [{**fixed, key: value} for key, values in axes.items() for value in values]
+    return [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
 
 
 def feature_maps(widths: tuple[int, ...], count: int, seed: int) -> list[Tensor]:
@@ -64,6 +72,13 @@ def feature_maps(widths: tuple[int, ...], count: int, seed: int) -> list[Tensor]
     return maps
 
 
+def pyramid(trunk: Any, count: int, seed: int) -> list[Tensor]:
+    """What stands for an image and its stages: one channel at its size, then post-ReLU features at each stride."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [(1, 1), *zip(trunk.channels, trunk.strides, strict=True)]
+    return [torch.randn(count, c, SIDE // s, SIDE // s, generator=generator).relu() for c, s in sizes]
+
+
 def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embeddings: tuple[Tensor, Tensor]) -> Any:
     """What a lightning module feeds, by the words of the contract and nothing else."""
     if head.consumes == "embeddings":
@@ -73,12 +88,16 @@ def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embed
     if head.normalize == "unit":
         x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
     differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
-    if head.consumes == "squared_difference_maps":
-        return differences
     return torch.cat([d.mean((2, 3)) for d in differences], dim=1)
 
 
 def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
+    if isinstance(head, DecoderHead):
+        x = pyramid(trunk, count, 2 * seed)
+        y = [tap.clone() for tap in x] if same else pyramid(trunk, count, 2 * seed + 1)
+        if head.normalize == "unit":
+            x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
+        return [(a - b).square() for a, b in zip(x, y, strict=True)]
     widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
     x = feature_maps(widths, count, 2 * seed)
     y = [tap.clone() for tap in x] if same else feature_maps(widths, count, 2 * seed + 1)
@@ -101,7 +120,8 @@ def built(name: str) -> Iterator[tuple[dict[str, Any], Head, Any]]:
         head.calibrate(pairs_for(head, trunk, 9, seed=50))
         with torch.no_grad():
             for parameter in head.parameters():
-                parameter.add_(0.3 * torch.randn(parameter.shape))
+                # decoders are deep: so much would saturate their output
+                parameter.add_((0.02 if name in DECODERS else 0.3) * torch.randn(parameter.shape))
         head.project()
         yield options, head.eval(), trunk
 
@@ -177,7 +197,9 @@ class TestHeadContract:
             for key, value in head.named_parameters():
                 expected = before[key].clamp(min=0) if key in head.nonnegative else before[key]
                 assert torch.equal(value, expected), (options, key)
-            assert bool(head.nonnegative) == (options.get("weights") == "nonnegative"), options
+            assert bool(head.nonnegative) == (
+                options.get("weights") == "nonnegative" or options.get("score") == "learned"
+            ), options
 
     def test_initial_weights_obey_the_projection(self, name: str) -> None:
         for options in option_grid(name):
@@ -188,7 +210,7 @@ class TestHeadContract:
 
     def test_nonnegative_weights_give_nonnegative_differences(self, name: str) -> None:
         for options, head, trunk in built(name):
-            if head.nonnegative and head.zero_at_identity:
+            if head.nonnegative and head.zero_at_identity and name not in DECODERS:
                 assert (head(pairs_for(head, trunk, 20)) >= 0).all(), options
 
     def test_state_round_trip(self, name: str) -> None:
@@ -229,7 +251,7 @@ class TestHeadContract:
             statistic = pairs_for(head, trunk, 9, seed=50)
             head.calibrate(statistic)
             first = copy.deepcopy(head.state_dict())
-            head.calibrate(statistic.flip(0))
+            head.calibrate([tap.flip(0) for tap in statistic] if isinstance(statistic, list) else statistic.flip(0))
             for key, value in head.state_dict().items():
                 torch.testing.assert_close(value, first[key], rtol=1e-6, atol=0.0)
 
@@ -270,6 +292,89 @@ class TestHeadContract:
             torch.testing.assert_close(
                 mean + (0 if bias is None else bias), score, rtol=1e-4, atol=1e-6, msg=str(options)
             )
+
+
+@pytest.mark.parametrize("name", DECODERS)
+class TestDecoderContract:
+    """What a head that gives maps at the size of the images promises beyond that."""
+
+    def test_the_map_is_of_the_images_size(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            maps = head.difference_map(pairs_for(head, trunk, 3))
+            assert maps.shape == (3, 1, SIDE, SIDE) and maps.isfinite().all(), options
+            if options.get("output", "sigmoid") == "sigmoid":
+                assert maps.abs().max() <= 1, options
+
+    def test_identical_images_give_a_map_of_zeros(self, name: str) -> None:
+        for options, head, trunk in built(name):
+            if head.zero_at_identity:
+                for mode in (False, True):  # in training the zeros are one more item of the batch
+                    head.train(mode)
+                    torch.manual_seed(0)
+                    maps = head.difference_map(pairs_for(head, trunk, 3, same=True))
+                    if not mode or not any(isinstance(m, torch.nn.Dropout2d) and m.p > 0 for m in head.modules()):
+                        assert maps.abs().max() <= (0 if not mode else 1e-5), (options, mode)
+
+    def test_a_change_shows_where_it_is(self, name: str) -> None:
+        """One corner differs: after a few steps towards its mask, the map is larger there than in the far corner."""
+        torch.manual_seed(0)
+        trunk = trunk_for(name)
+        head = build_head(name, trunk, FIXED.get(name, {}))
+        statistic = pairs_for(head, trunk, 4)
+        for tap in statistic:
+            side = tap.shape[-1] // 2
+            tap[..., side:, :] = 0
+            tap[..., :, max(1, side) :] = 0
+        target = torch.zeros(4, 1, SIDE, SIDE)
+        target[..., : SIDE // 2, : SIDE // 2] = 1
+        head.calibrate(statistic)
+        optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
+        for _ in range(12):
+            optimizer.zero_grad()
+            (head.difference_map(statistic) - target).square().mean().backward()
+            optimizer.step()
+        maps = head.difference_map(statistic)
+        assert maps[..., :16, :16].mean() > maps[..., -16:, -16:].mean() + 0.1
+
+    @pytest.mark.parametrize("strides", [(16,) * 12, (4, 8, 16, 32), (2, 4), (14, 14)])
+    def test_any_trunk(self, name: str, strides: tuple[int, ...]) -> None:
+        trunk = SimpleNamespace(channels=(6,) * len(strides), strides=strides, block_channels=(), embed_dim=7)
+        side = 4 * max(strides)
+        statistic = [torch.rand(2, 1, side, side), *(torch.rand(2, 6, side // s, side // s) for s in strides)]
+        head = build_head(name, trunk, FIXED.get(name, {})).eval()
+        assert head.difference_map(statistic).shape == (2, 1, side, side)
+
+    def test_wrong_values_are_named(self, name: str) -> None:
+        key = "width" if "width" in HEADS.get(name).keywords else "max_width"
+        with pytest.raises(UserError, match=key):
+            build_head(name, trunk_for(name), {key: 0})
+        with pytest.raises(UserError, match="top"):
+            build_head(name, trunk_for(name), {"top": 0.0})
+
+
+class TestScoreOfMap:
+    def test_against_a_sort(self) -> None:
+        maps = torch.rand(3, 1, 17, 23, generator=torch.Generator().manual_seed(0))
+        ordered = maps.flatten(1).sort(dim=1, descending=True).values
+        torch.testing.assert_close(MapScore("mean", 0.05)(maps), ordered.mean(dim=1))
+        torch.testing.assert_close(MapScore("topk", 0.1)(maps), ordered[:, :40].mean(dim=1))  # ceil(39.1)
+        learned = MapScore("learned", 0.05)
+        expected = sum(ordered[:, :n].mean(dim=1) for n in (4, 20, 98, 391)) / 4
+        torch.testing.assert_close(learned(maps), expected)
+
+    def test_one_pixel(self) -> None:
+        for kind in ("mean", "topk", "learned"):
+            assert MapScore(kind, 1.0)(torch.full((2, 1, 1, 1), 0.25)).tolist() == [0.25, 0.25]
+
+
+class TestLevels:
+    def test_stages_of_their_own_stride(self) -> None:
+        assert levels_of((2, 4, 8, 16, 32)) == [0, 1, 2, 3, 4]
+        assert levels_of((4, 8, 16, 32)) == [0, 0, 1, 2, 3]
+
+    def test_a_transformer_s_are_spread(self) -> None:
+        chosen = levels_of((16,) * 12)
+        assert chosen == sorted(chosen) and len(set(chosen)) == 5 and chosen[-1] == 11
 
 
 def test_the_grid_is_a_grid() -> None:

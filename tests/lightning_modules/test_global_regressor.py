@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from backbones import Backbone, build_backbone
 from batch import PairBatch
 from heads import Head
-from lightning_modules.global_regressor import named, pair_statistic, validation_figures
+from lightning_modules.global_regressor import GLOBAL_STATISTICS, named, pair_statistic
 from lightning_modules.losses import PairLoss
+from lightning_modules.pair_module import score_figures
 from registry import HEADS, LIGHTNING_MODULES, LOSSES, UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(dataloader|eval mode|logger|log_every_n_steps|workers).*")
@@ -45,6 +46,7 @@ def batch_of(count: int = 4, seed: int = 0, total: int | None = None) -> PairBat
         source_id=tuple(f"s{i}" for i in range(count)),
         row=torch.arange(count),
         total=total or count,
+        first=torch.arange(count),
     )
 
 
@@ -83,7 +85,14 @@ class Batches(L.LightningDataModule):
 
 
 class TestPairStatistic:
-    @pytest.mark.parametrize("name", [name for name in HEADS.names() if name != "lpips_linear_shared"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            name
+            for name in HEADS.names()
+            if name != "lpips_linear_shared" and HEADS.get(name).factory.consumes in GLOBAL_STATISTICS
+        ],
+    )
     def test_one_pass_over_both_equals_two(self, name: str) -> None:
         """References before candidates; each head gets what its contract says, computed image by image here."""
         backbone, batch = trunk(), batch_of(3)
@@ -108,7 +117,7 @@ class TestPairStatistic:
             consumes = "squared_difference_maps"
 
         with pytest.raises(
-            UserError, match="cannot feed a head that consumes squared_difference_maps; use a map module"
+            UserError, match=r"cannot feed a head that consumes squared_difference_maps; use model\.name: local_map"
         ):
             pair_statistic(trunk(), Maps(), torch.rand(2, 3, 64, 64), 1)
 
@@ -257,17 +266,17 @@ class TestEvaluation:
     def test_validation_figures(self) -> None:
         rng = np.random.default_rng(0)
         scores, labels = torch.tensor(rng.random(50).round(1)), torch.tensor(rng.random(50).round(1))
-        figures = validation_figures(scores, labels)
+        figures = score_figures(scores, labels)
         assert figures["srcc"] == pytest.approx(spearmanr(scores, labels).statistic, abs=1e-12)
         assert figures["mse"] == pytest.approx(float(((scores - labels) ** 2).mean()))
         some = labels.clone()
         some[10:20] = float("nan")
         known = ~some.isnan()
-        assert validation_figures(scores, some) == pytest.approx(validation_figures(scores[known], labels[known]))
+        assert score_figures(scores, some) == pytest.approx(score_figures(scores[known], labels[known]))
 
     @pytest.mark.parametrize("scores", [[0.5, 0.5, 0.5], [0.5, float("nan"), 0.1], [0.1, float("inf"), 0.2]])
     def test_a_constant_or_broken_epoch_is_never_the_best(self, scores: list[float]) -> None:
-        figures = validation_figures(torch.tensor(scores), torch.tensor([0.1, 0.2, 0.3]))
+        figures = score_figures(torch.tensor(scores), torch.tensor([0.1, 0.2, 0.3]))
         assert figures["srcc"] == -1.0
 
 

@@ -128,7 +128,9 @@ def test_figures_are_those_of_a_naive_loop_whatever_the_batches(scorers: dict[st
         assert whole["psnr"][row].item() == pytest.approx(-10 * torch.log10(torch.tensor(error)).item(), abs=1e-3)
         expected = scorers["judge"](photos[row : row + 1], output)
         assert whole["judged"][row].item() == pytest.approx(expected.item(), abs=1e-6)
-        assert whole["own"][row].item() == pytest.approx(scorers["loss"](photos[row : row + 1], output).item(), abs=1e-6)
+        assert whole["own"][row].item() == pytest.approx(
+            scorers["loss"](photos[row : row + 1], output).item(), abs=1e-6
+        )
     for name, value in figures.items():
         assert value == pytest.approx(whole[name].mean().item())
 

@@ -1,0 +1,213 @@
+"""What all modules that learn from pairs share: head, loss, optimiser, predictions that are gathered once, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from backbones import Backbone
+from batch import PairBatch
+from heads import Head, build_head
+from lightning_modules.gather import gather_rows
+from lightning_modules.losses import PairLoss, Target
+from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
+from registry import LOSSES, UserError
+
+DEFAULT_OPTIMIZER = {"name": "adam", "lr": 1e-4}
+
+
+class PairModule(L.LightningModule):
+    """A trunk, a head, a loss. Register a subclass in `LIGHTNING_MODULES`; its first parameter is `trunk`.
+
+    A subclass implements `training_loss`, `evaluated`, `validation_figures` and `calibrate_head`. Evaluation collects rows
+    and columns of numbers on every process, gathers them, drops repeated rows and computes figures once: they do not
+    depend on the number of processes.
+
+    Args:
+        trunk: a `backbones.Backbone`.
+        head: ``{name: ..., keywords}`` or a name.
+        loss: ``{name: ..., keywords}`` or a name.
+        optimizer: ``{name: ..., lr: ..., backbone_lr: ..., schedule: constant | cosine, ...}``.
+
+    Attributes:
+        needs_maps: whether batches must bring difference maps.
+        target: what its loss compares.
+        predicted: after a validation or test pass, (rows (N,) int64, predictions (N,) float64), sorted by row.
+    """
+
+    needs_maps: ClassVar[bool] = False
+    target: ClassVar[Target] = "scores"
+
+    def __init__(
+        self,
+        trunk: Backbone,
+        head: dict[str, Any] | str,
+        loss: dict[str, Any] | str = "mse",
+        optimizer: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        head_name, head_keywords = named(head, "model.head")
+        self.optimizer_config = dict(optimizer or DEFAULT_OPTIMIZER)
+        check_optimizer(self.optimizer_config)
+        self.trunk = trunk
+        self.head: Head = build_head(head_name, trunk, head_keywords)
+        self.loss = build_loss(loss, "model.loss", self.target)
+        self.predicted: tuple[Tensor, Tensor] | None = None
+        self._rows: list[Tensor] = []
+        self._columns: list[Tensor] = []
+
+    @classmethod
+    def check(cls, keywords: Mapping[str, Any]) -> None:
+        """Check head and loss together with the module, before anything is built; each alone has been checked.
+
+        Raises:
+            UserError: a head that the module cannot feed, a loss that does not take what it compares.
+        """
+        if "loss" in keywords:
+            check_loss(named(keywords["loss"], "model.loss")[0], "model.loss", cls.target)
+
+    def training_loss(self, batch: PairBatch) -> Tensor:
+        """Weighted SUM over the batch's pairs."""
+        raise NotImplementedError(f"{type(self).__name__} must implement training_loss")
+
+    def evaluated(self, batch: PairBatch) -> Tensor:
+        """(B, K) float64, one row per pair: its predicted difference, its label, then what `validation_figures` wants."""
+        raise NotImplementedError(f"{type(self).__name__} must implement evaluated")
+
+    def validation_figures(self, columns: Tensor) -> dict[str, float]:
+        """Figures of a validation part, from `evaluated` of all its pairs; logged as ``val_<name>``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement validation_figures")
+
+    def calibrate_head(self, batches: Any) -> None:
+        """Give the head's `calibrate` statistics of training pairs, computed without gradients.
+
+        Args:
+            batches: at most so many training pairs as it asks of ``batches(pairs)``, the same on every process.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement calibrate_head")
+
+    def reached(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        """A scalar that depends on every parameter that training reaches."""
+        return self(reference, candidate).sum()
+
+    def training_step(self, batch: PairBatch, batch_index: int) -> Tensor:
+        # DDP averages gradients over processes; this makes the average the mean over the whole batch
+        loss = self.training_loss(batch) * (self.trainer.world_size / batch.total)
+        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(batch.row))
+        return loss
+
+    def on_fit_start(self) -> None:
+        """Calibrate the head on the first training pairs of epoch 0; a resumed run has it in its checkpoint."""
+        if not self.head.needs_calibration or self.trainer.current_epoch > 0 or self.trainer.global_step > 0:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+
+        def batches(pairs: int) -> Any:
+            for batch in data.calibration_batches(pairs):
+                moved = data.on_after_batch_transfer(batch, 0)
+                yield moved._replace(
+                    reference=moved.reference.to(self.device), candidate=moved.candidate.to(self.device)
+                )
+
+        with torch.no_grad():  # in the mode of training: BatchNorm that trains has no statistics of its own yet
+            self.calibrate_head(batches)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        self.head.project()
+
+    def configure_optimizers(self) -> Any:
+        trunk = [parameter for parameter in self.trunk.parameters() if parameter.requires_grad]
+        known = {id(parameter) for parameter in self.trunk.parameters()}
+        own = [parameter for parameter in self.parameters() if parameter.requires_grad and id(parameter) not in known]
+        if not own and not trunk:
+            return None
+        optimizer = build_optimizer(self.optimizer_config, own, trunk)
+        schedule = build_schedule(self.optimizer_config, optimizer, int(self.trainer.estimated_stepping_batches))
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _collect(self, batch: PairBatch) -> None:
+        self._rows.append(batch.row)
+        self._columns.append(self.evaluated(batch).detach().double())
+
+    def _gather(self) -> Tensor:
+        rows, columns = gather_rows(torch.cat(self._rows), torch.cat(self._columns))
+        self._rows.clear()
+        self._columns.clear()
+        self.predicted = rows, columns[:, 0]
+        return columns
+
+    def validation_step(self, batch: PairBatch, batch_index: int) -> None:
+        self._collect(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        for name, value in self.validation_figures(self._gather()).items():
+            self.log(f"val_{name}", value, rank_zero_only=False, sync_dist=False)  # equal on every process already
+
+    def test_step(self, batch: PairBatch, batch_index: int) -> None:
+        self._collect(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._gather()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["trunk_identity"] = self.trunk.identity
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint.get("trunk_identity")
+        if saved != self.trunk.identity:
+            raise UserError(
+                f"this checkpoint belongs to the trunk {saved}, not {self.trunk.identity}; use the backbone, and the weights, "
+                "that it was trained with"
+            )
+
+
+def build_loss(loss: Mapping[str, Any] | str, where: str, target: Target) -> PairLoss:
+    """A registered loss that takes what a module compares.
+
+    Raises:
+        UserError: unknown name or keyword, a loss of scores for maps or the reverse.
+    """
+    name, keywords = named(loss, where)
+    check_loss(name, where, target)
+    built: PairLoss = LOSSES.build(name, **keywords)  # type: ignore[assignment]
+    return built
+
+
+def check_loss(name: str, where: str, target: Target) -> None:
+    """Refuse a loss that does not take what a module compares."""
+    takes = getattr(LOSSES.get(name).factory, "takes", ("scores",))
+    if target not in takes:
+        fitting = [
+            other for other in LOSSES.names() if target in getattr(LOSSES.get(other).factory, "takes", ("scores",))
+        ]
+        raise UserError(f"{where}: '{name}' takes {' and '.join(takes)}, not {target}; use one of {', '.join(fitting)}")
+
+
+def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, Any]]:
+    """Split ``{name: x, a: 1}`` or ``"x"`` into a name and keywords."""
+    if isinstance(value, str):
+        return value, {}
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}")
+    return value["name"], {str(key): item for key, item in value.items() if key != "name"}
+
+
+def score_figures(scores: Tensor, labels: Tensor) -> dict[str, float]:
+    """MSE and SRCC of a validation part; a constant prediction counts as SRCC -1, so it is never selected as best."""
+    from evaluation import srcc  # numpy and scipy only
+
+    known = ~torch.isnan(labels)
+    scores, labels = scores[known].cpu(), labels[known].cpu()
+    correlation = (
+        srcc(scores.numpy(), labels.numpy()) if len(scores) > 1 and bool(scores.isfinite().all()) else float("nan")
+    )
+    return {
+        "mse": float((scores - labels).square().mean()),
+        "srcc": -1.0 if correlation != correlation else correlation,
+    }

@@ -1,0 +1,69 @@
+"""Second stage: every region of every picture gets its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from images import read_image
+from pseudo_labels.catalogue import Advance, Picture
+from pseudo_labels.contract import Captioner, RegionView
+from pseudo_labels.errors import LabelError
+from pseudo_labels.overlay import Contour
+from pseudo_labels.segmenting import region_ids
+from pseudo_labels.storage import JsonLines, read_captions, read_ids
+
+Captions = dict[str, dict[int, str]]
+
+
+def caption_pictures(
+    pictures: Sequence[Picture],
+    folder: Path,
+    file: Path,
+    captioner: Captioner,
+    prompt: str,
+    contour: Contour,
+    advance: Advance,
+) -> tuple[Captions, dict[str, str]]:
+    """Caption the regions that have none yet, and append them to `file`.
+
+    A batch holds regions of one picture, in order, so that it is the same in every run.
+
+    Args:
+        folder: the pictures' regions.
+
+    Returns:
+        By the picture's name: region to caption, which may be empty; and what is wrong with the pictures that failed.
+    """
+    ledger = JsonLines(file)
+    ledger.mend()
+    done = read_captions(file)
+    captions: Captions = {}
+    faults: dict[str, str] = {}
+    for number, picture in enumerate(pictures, start=1):
+        try:
+            regions = region_ids(folder, picture.name)
+            for start in range(0, len(regions), captioner.batch_size):
+                batch = regions[start : start + captioner.batch_size]
+                missing = [segment for segment in batch if (picture.name, segment) not in done]
+                if missing:
+                    for segment, text in zip(batch, _caption(picture, batch, folder, captioner, prompt, contour), strict=True):
+                        done.setdefault((picture.name, segment), text)
+                    ledger.append(
+                        [
+                            {"image": picture.name, "segment": segment, "caption": done[picture.name, segment]}
+                            for segment in missing
+                        ]
+                    )
+            captions[picture.name] = {segment: done[picture.name, segment] for segment in regions}
+        except LabelError as error:
+            faults[picture.name] = str(error)
+        advance(number, len(pictures))
+    return captions, faults
+
+
+def _caption(
+    picture: Picture, segments: Sequence[int], folder: Path, captioner: Captioner, prompt: str, contour: Contour
+) -> list[str]:
+    image, ids = read_image(picture.path), read_ids(folder / f"{picture.name}.png")
+    return captioner.caption_regions([RegionView(image, picture.name, ids, one) for one in segments], prompt, contour)

@@ -1,0 +1,159 @@
+"""How id maps, captions and difference maps lie on disk.
+
+A folder of regions:
+
+    <image>.png      id map: 16-bit grey PNG of the image's size; 0 = void, k = region k
+    <image>.json     {"image", "width", "height", "regions": [{"id", "area", "raw", "label", "score"}, ...]}
+    captions.jsonl   {"image": <image>, "segment": k, "caption": "..."}, a line per region; segment 0 is the whole image
+
+where <image> is `images.pixel_hash` of the decoded picture: the same content is stored once, whatever its files are called.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pairs import write_atomically
+from pseudo_labels.errors import LabelError
+from registry import UserError
+
+MapFormat = Literal["npy", "png"]
+MOST_REGIONS = 65535
+
+
+def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
+    """Store (H, W) ids as a 16-bit PNG.
+
+    Raises:
+        LabelError: ids beyond 16 bits.
+    """
+    if ids.min(initial=0) < 0 or ids.max(initial=0) > MOST_REGIONS:
+        raise LabelError(f"{path.name}: ids must lie in 0 .. {MOST_REGIONS} to be stored; raise min_area")
+    buffer = io.BytesIO()
+    Image.fromarray(ids.astype(np.uint16)).save(buffer, "PNG", compress_level=4)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_ids(path: Path) -> NDArray[np.int32]:
+    """(H, W) ids of a single-channel image: 16-bit, 8-bit, or palette (the palette's indices).
+
+    Raises:
+        LabelError: missing, corrupt, or in colour.
+    """
+    try:
+        with Image.open(path) as file:
+            if file.mode not in ("I;16", "I;16B", "I;16L", "I", "L", "P"):
+                raise LabelError(f"id map {path} is {file.mode}; store ids as 16-bit or 8-bit single-channel PNG")
+            return np.asarray(file).astype(np.int32)
+    except FileNotFoundError as error:
+        raise LabelError(f"no id map {path}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+        raise LabelError(f"id map {path} cannot be read: {str(error) or type(error).__name__}; write it again") from error
+
+
+def write_map(path: Path, values: NDArray[np.float32], form: MapFormat) -> None:
+    """Store a difference map: float16 .npy with NaN where it is unknown, or 8-bit PNG, where unknown counts as 0."""
+    buffer = io.BytesIO()
+    if form == "npy":
+        np.save(buffer, values.astype(np.float16))
+    else:
+        Image.fromarray(np.rint(np.nan_to_num(values, nan=0.0) * 255).astype(np.uint8)).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises a LabelError that names the file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabelError(f"no file {path}") from error
+    except ValueError as error:
+        raise LabelError(f"{path} is not JSON: {error}; write it again") from error
+    if not isinstance(content, dict):
+        raise LabelError(f"{path} must hold a mapping")
+    return content
+
+
+class JsonLines:
+    """A file of JSON objects, one a line, that grows at its end.
+
+    A last line without an end, from a process that was killed, is cut off when the file is opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[dict[str, Any]]:
+        """All objects; none where there is no file.
+
+        Raises:
+            UserError: a line that is not a JSON object; names file and line.
+        """
+        return list(self._objects())
+
+    def append(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Write lines at the end, in one go, and wait for the disk.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written.
+        """
+        content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects).encode()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; free some space or set folder=") from error
+
+    def mend(self) -> None:
+        """Cut off a last line that was not finished. Only for the one process that writes."""
+        if not self.path.is_file():
+            return
+        content = self.path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            with open(self.path, "r+b") as file:
+                file.truncate(end)
+
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        if not self.path.is_file():
+            return
+        content = self.path.read_bytes()
+        for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{self.path}, line {number}: not JSON ({error}); mend or remove the line") from error
+            if not isinstance(found, dict):
+                raise UserError(f"{self.path}, line {number}: not a JSON object; mend or remove the line")
+            yield found
+
+
+def read_captions(path: Path) -> dict[tuple[str, int], str]:
+    """(image, segment) to caption; of repeated keys, the last.
+
+    Raises:
+        UserError: a line without image, segment and caption.
+    """
+    found = {}
+    for number, line in enumerate(JsonLines(path).read(), start=1):
+        image, segment, caption = line.get("image"), line.get("segment"), line.get("caption")
+        if not (isinstance(image, str) and isinstance(segment, int) and isinstance(caption, str)):
+            raise UserError(f'{path}, line {number}: needs "image" (text), "segment" (whole number) and "caption" (text)')
+        found[image, segment] = caption
+    return found

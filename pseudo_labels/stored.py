@@ -1,0 +1,138 @@
+"""Id maps and captions that were made elsewhere, read from a folder of regions (see `pseudo_labels.storage`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from images import file_hash, pixel_hash
+from pseudo_labels.contract import Captioner, RegionView, Segmentation, Segmenter
+from pseudo_labels.errors import LabelError
+from pseudo_labels.overlay import Contour
+from pseudo_labels.storage import JsonLines, read_captions, read_ids, read_json, write_ids, write_json
+from registry import CAPTIONERS, SEGMENTERS, UserError
+
+CAPTIONS = "captions.jsonl"
+
+
+@SEGMENTERS.register("stored", summary="id maps from a folder: your own segmentations, or the embedded scenes' truth")
+class StoredSegmenter(Segmenter):
+    """Reads ``<image>.png`` of a folder of regions, and the labels and scores of ``<image>.json`` where it is there.
+
+    Args:
+        folder: the folder of regions.
+        regions: ``final``: ids are regions and used as they stand (captions may then be stored too); ``raw``: they are
+            split into connected components, and small ones merged, as any segmentation.
+    """
+
+    def __init__(self, folder: str, regions: Literal["final", "raw"] = "final") -> None:
+        self.folder = _folder(folder, "segmenter")
+        self.final = regions == "final"
+        digest = hashlib.blake2b(digest_size=8)
+        for path in sorted(self.folder.glob("*.png")):
+            digest.update(path.name.encode() + file_hash(path))
+            info = path.with_suffix(".json")
+            digest.update(file_hash(info) if info.is_file() else b"")
+        self.identity = f"stored-1-{regions}-{digest.hexdigest()}"
+
+    def _segment(self, images: Sequence[Image.Image]) -> list[Segmentation]:
+        return [self._read(image) for image in images]
+
+    def _read(self, image: Image.Image) -> Segmentation:
+        path = self.folder / f"{pixel_hash(image)}.png"
+        ids = read_ids(path)
+        if ids.shape != (image.height, image.width):
+            raise LabelError(
+                f"id map {path} is {ids.shape[1]}x{ids.shape[0]}, its image {image.width}x{image.height}; write it again"
+            )
+        labels: dict[int, str] = {}
+        scores: dict[int, float] = {}
+        if path.with_suffix(".json").is_file():
+            for region in read_json(path.with_suffix(".json")).get("regions", []):
+                if isinstance(region.get("label"), str):
+                    labels[int(region["id"])] = region["label"]
+                if isinstance(region.get("score"), (int, float)):
+                    scores[int(region["id"])] = float(region["score"])
+        return Segmentation(ids, labels, scores)
+
+
+@CAPTIONERS.register("stored", summary="captions from a folder of regions: your own, or the embedded scenes' truth")
+class StoredCaptioner(Captioner):
+    """Looks captions up by image and region; the prompt is not asked.
+
+    Args:
+        folder: the folder of regions.
+        file: the JSON lines in it.
+    """
+
+    def __init__(self, folder: str, file: str = "captions.jsonl") -> None:
+        path = _folder(folder, "captioner") / file
+        if not path.is_file():
+            raise UserError(f"captioner: stored finds no {path}; give its folder and file")
+        self._path = path
+        self._captions = read_captions(path)
+        self.identity = f"stored-1-{file_hash(path).hex()[:16]}"
+
+    def caption(self, images: Sequence[Image.Image], prompt: str) -> list[str]:
+        """Captions of whole images: segment 0."""
+        return [self._get(pixel_hash(image), 0) for image in images]
+
+    def caption_regions(self, regions: Sequence[RegionView], prompt: str, contour: Contour = 3) -> list[str]:
+        return [self._get(one.name, one.segment) for one in regions]
+
+    def _get(self, image: str, segment: int) -> str:
+        if (image, segment) not in self._captions:
+            raise LabelError(f"{self._path} has no caption of segment {segment} of image {image}")
+        return self._captions[image, segment].strip()
+
+
+def store_regions(
+    folder: Path, image: Image.Image, ids: NDArray[np.integer], captions: Mapping[int, str] | None = None
+) -> str:
+    """Put an image's regions, and captions where they are known, into a folder that `stored` reads.
+
+    Captions are added at the end of ``captions.jsonl``: of repeated ones the last counts.
+
+    Args:
+        image: RGB, as `images.read_image` gives it.
+        ids: (H, W); 0 = void.
+        captions: of region ids; 0: of the whole image.
+
+    Returns:
+        The image's name in the folder.
+
+    Raises:
+        LabelError: ids of another size, or beyond 16 bits.
+    """
+    if ids.shape != (image.height, image.width):
+        raise LabelError(f"ids are {ids.shape}, the image is {(image.height, image.width)}; they must agree")
+    name = pixel_hash(image)
+    write_ids(folder / f"{name}.png", ids)
+    areas = np.bincount(ids.ravel())
+    write_json(
+        folder / f"{name}.json",
+        {
+            "image": name,
+            "width": image.width,
+            "height": image.height,
+            "regions": [{"id": k, "area": int(areas[k])} for k in np.flatnonzero(areas).tolist() if k],
+        },
+    )
+    if captions:
+        JsonLines(folder / CAPTIONS).append(
+            [{"image": name, "segment": segment, "caption": text} for segment, text in captions.items()]
+        )
+    return name
+
+
+def _folder(folder: str, kind: str) -> Path:
+    path = Path(folder)
+    if not path.is_dir():
+        raise UserError(f"{kind}: stored finds no folder {folder}; give {kind}.folder=path/to/regions")
+    return path
