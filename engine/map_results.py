@@ -42,8 +42,8 @@ MAP_COLUMNS = (
     Column(PIXELS, "AP, all pixels", better="higher"),
     Column("iou", "IoU", better="higher"),
     Column("hit", "pointing", better="higher"),
-    Column("srcc", "SRCC of a map", better="higher"),
-    Column("mse", "MSE of a map", digits=4, better="lower"),
+    Column("srcc", "map SRCC", better="higher"),
+    Column("mse", "map MSE", digits=4, better="lower"),
     Column("note", "note"),
 )
 MAP_SCREEN = ("variant", "seeds", "average_precision", "p_holm", PIXELS, "iou", "hit", "srcc", "mse", "note")
@@ -58,8 +58,8 @@ MAP_ORIGIN_COLUMNS = (
     Column(PIXELS, "AP, all pixels"),
     Column("iou", "IoU"),
     Column("hit", "pointing"),
-    Column("srcc", "SRCC of a map"),
-    Column("mse", "MSE of a map", digits=4),
+    Column("srcc", "map SRCC"),
+    Column("mse", "map MSE", digits=4),
 )
 
 
@@ -104,7 +104,7 @@ def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) ->
     runs = by_variant([run for run in finished if (run.path / FILE).is_file()])
     if not runs:
         return None
-    tables = {run.path: _table(run) for own in runs.values() for run in own}
+    tables = {run.path: read_figures(run) for own in runs.values() for run in own}
     first = tables[next(iter(runs.values()))[0].path]
     resamples = Resamples.draw(first["source_id"].to_numpy(), int(evaluation["bootstraps"]), 0)
     summaries = {name: _summary([tables[run.path] for run in own], resamples) for name, own in runs.items()}
@@ -126,7 +126,12 @@ def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) ->
     )
 
 
-def _table(run: Finished) -> pd.DataFrame:
+def read_figures(run: Finished) -> pd.DataFrame:
+    """``maps.csv`` of a run, sorted by pair_id.
+
+    Raises:
+        UserError: figures of other pairs than its predictions.
+    """
     text = {"pair_id": str, "source_id": str, "origin": str}
     # keep_default_na: an origin may be called "None"; an empty or "nan" figure is one that does not exist
     table = pd.read_csv(run.path / FILE, dtype=text, keep_default_na=False, na_values={key: [""] for key in FIGURES})

@@ -7,6 +7,7 @@
 | configs | settings that differ; provenance |
 | pictures | thumbnails and heat maps, each embedded once |
 | heatmaps | the heat maps of a run, or why there are none |
+| gallery, map_pairs | the section on maps, with its pictures |
 | page, template.html, style.css, script.js | the file itself |
 | event_images | the same example pairs for TensorBoard |
 | write | all of it, from tables |

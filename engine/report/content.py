@@ -120,15 +120,15 @@ def headline(result: Results, evaluation: Mapping[str, Any]) -> list[str]:
         return ["Every variant predicts a constant, so none of them ranks the pairs."]
     best = ranked[0]
     name = f"{best['variant']}"
-    found = f"{name}: SRCC {_shown(best['srcc'])}"
+    found = f"{name}: SRCC {plain_text(best['srcc'])}"
     sentences: list[str]
     if len(result.rows) == 1:
         sentences = [f"{found}. There is no other variant to compare it with."]
     else:
         same = [str(row["variant"]) for row in ranked[1:] if isinstance(row["srcc"], Cell) and row["srcc"].mark]
-        high = f"{name} has the highest SRCC: {_shown(best['srcc'])}"
+        high = f"{name} has the highest SRCC: {plain_text(best['srcc'])}"
         if same:
-            sentences = [f"{high}.", f"Not distinguishable from it: {_named(same)}."]
+            sentences = [f"{high}.", f"Not distinguishable from it: {named_some(same)}."]
         elif len(ranked) == len(result.rows):
             sentences = [f"{high}. Every other variant is worse beyond chance."]
         elif len(ranked) > 1:
@@ -153,12 +153,14 @@ def headline(result: Results, evaluation: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-def _named(names: Sequence[str]) -> str:
+def named_some(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _shown(cell: Any) -> str:
+def plain_text(cell: Any) -> str:
+    """A figure in a sentence, without its mark."""
     text = cell_text(cell)
     return text.rstrip("*")
 

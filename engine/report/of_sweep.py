@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from datamodules import PairDataModule
 from engine.ablation import Sweep
-from engine.report.heatmaps import map_drawer
+from engine.report.gallery import MapSource
+from engine.report.heatmaps import map_drawer, open_maker
+from engine.report.map_pairs import MapPairs
 from engine.report.write import Origins, Paths, paths_by_pair, write_report
 from engine.results import Results
 from engine.workbench import Workbench
@@ -23,14 +26,25 @@ def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, 
     """
     configs = {(variant.label, variant.seed): variant.config for variant in sweep.variants}
 
-    def paths(result: Results) -> Paths:
+    def data_of(result: Results) -> PairDataModule:
         known = [configs[run.label, run.seed] for run in result.runs if (run.label, run.seed) in configs]
-        data = bench.data((known or [sweep.variants[0].config])[0])
+        return bench.data((known or [sweep.variants[0].config])[0])
+
+    def paths(result: Results) -> Paths:
+        data = data_of(result)
         return paths_by_pair(
             result, data.table.frame["pair_id"].tolist(), data.dataset.reference, data.dataset.candidate
         )
 
+    def maps(result: Results) -> MapSource:
+        return MapSource(MapPairs(data_of(result)), open_maker)
+
     folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
     return write_report(
-        folder, str(sweep.config["name"]), results, sweep.config["evaluation"], Origins(paths, map_drawer), failures
+        folder,
+        str(sweep.config["name"]),
+        results,
+        sweep.config["evaluation"],
+        Origins(paths, map_drawer, maps),
+        failures,
     )

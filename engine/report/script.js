@@ -318,7 +318,8 @@ function explore(section, table) {
   // ---- best and worst pairs ----
 
   function picture(name, alt) {
-    return make("img", { src: report.pictures[name], alt });
+    const inline = document.getElementById(`picture-${name}`);  // one that the maps show too
+    return make("img", { src: inline ? inline.getAttribute("href") : report.pictures[name], alt });
   }
   function examples() {
     const ranks = chosen().learned ? "" : "By place in the order, since a training-free metric is not calibrated. ";

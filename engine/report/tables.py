@@ -6,33 +6,49 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.map_results import MAP_COLUMNS, MapResults
 from engine.report.content import cell_text, number
 from engine.results import COLUMNS, Results
-from evaluation import Cell
+from evaluation import Cell, Column
 from evaluation.tables import Row
 
-SAME_FOR_ALL = ("n", "sources")  # of one table: the caption says them
-INTERVAL_SHOWN = ("srcc", "mse")  # others have theirs in results.csv
-DIGITS = {column.name: column.digits for column in COLUMNS}
+SAME_FOR_ALL = ("n", "n_changed", "sources")  # of one table: the caption says them
 
 
 def table_view(result: Results) -> dict[str, Any]:
+    """The table of scores; see `_view`."""
+    ceiling = None if result.ceiling is None else number(result.ceiling.srcc)
+    return _view(result.rows, COLUMNS, "srcc", ("srcc", "mse"), ceiling)
+
+
+def map_table_view(maps: MapResults) -> dict[str, Any]:
+    """The table of maps; see `_view`."""
+    return _view(maps.rows, MAP_COLUMNS, "average_precision", ("average_precision",), None)
+
+
+def _view(
+    rows: Sequence[Row], of: Sequence[Column], main: str, with_interval: Sequence[str], ceiling: float | None
+) -> dict[str, Any]:
     """Columns that say something, and rows.
+
+    Args:
+        main: column that gets bars.
+        with_interval: columns that print their interval; others have theirs in the CSV.
+        ceiling: of the main column.
 
     Returns:
         ``columns``: name, header, numeric, better. ``rows``: variant, constant, leaky, cells (text, value, mark, bar).
         A bar has low, high and value in per cent of the scale; ``scale`` names its ends, and the ceiling on it.
     """
-    rows = result.rows
     columns = [
         column
-        for column in COLUMNS
+        for column in of
         if column.name not in (*SAME_FOR_ALL, "variant") and any(_says(row.get(column.name)) for row in rows)
     ]
-    ceiling = None if result.ceiling is None else number(result.ceiling.srcc)
-    scale = _scale(rows, ceiling)
+    scale = _scale([row[main] for row in rows], ceiling)
     return {
         "pairs": rows[0]["n"],
+        "changed": rows[0].get("n_changed"),
         "sources": rows[0]["sources"],
         "columns": [
             {
@@ -49,35 +65,40 @@ def table_view(result: Results) -> dict[str, Any]:
             "zero": _percent(0.0, scale),
             "ceiling": None if ceiling is None else _percent(ceiling, scale),
         },
-        "rows": [_row(row, columns, scale) for row in rows],
+        "rows": [_row(row, columns, scale, main, with_interval) for row in rows],
     }
 
 
-def _scale(rows: Sequence[Row], ceiling: float | None) -> tuple[float, float]:
-    """Ends of the SRCC bars, at whole tenths: room for every interval and for the ceiling."""
-    cells = [row["srcc"] for row in rows]
+def _scale(cells: Sequence[Any], ceiling: float | None) -> tuple[float, float]:
+    """Ends of the bars, at whole tenths: room for every interval and for the ceiling."""
     values = [number(value) for cell in cells if isinstance(cell, Cell) for value in (cell, cell.low, cell.high)]
     known = [value for value in (*values, ceiling) if value is not None] or [0.0, 1.0]
     low, high = math.floor(min(known) * 10) / 10, math.ceil(max(known) * 10) / 10
     return low, max(high, low + 0.1)
 
 
-def _row(row: Mapping[str, Any], columns: Any, scale: tuple[float, float]) -> dict[str, Any]:
+def _row(
+    row: Mapping[str, Any],
+    columns: Sequence[Column],
+    scale: tuple[float, float],
+    main: str,
+    with_interval: Sequence[str],
+) -> dict[str, Any]:
     cells = []
     for column in columns:
         value = row.get(column.name)
         shown = value
-        if isinstance(value, Cell) and column.name not in INTERVAL_SHOWN:
+        if isinstance(value, Cell) and column.name not in with_interval:
             shown = Cell(value.value, mark=value.mark, note=value.note)
         mark = value.mark if isinstance(value, Cell) else ""
-        text = cell_text(shown, DIGITS[column.name])
+        text = cell_text(shown, column.digits)
         cells.append(
             {
                 "name": column.name,
                 "text": text.removesuffix(mark) if mark else text,
                 "mark": mark,
                 "value": "" if (found := number(value)) is None else found,
-                "bar": _bar(value, scale) if column.name == "srcc" and isinstance(value, Cell) else None,
+                "bar": _bar(value, scale) if column.name == main and isinstance(value, Cell) else None,
             }
         )
     note = str(row["note"])

@@ -15,6 +15,7 @@ import yaml
 from engine.report.configs import differing, flatten, provenance_table
 from engine.report.content import by_pair, headline, table_content
 from engine.report.event_images import write_event_images
+from engine.report.gallery import Budget, MapSource, maps_view, pictures_of
 from engine.report.page import render
 from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
 from engine.report.tables import table_view
@@ -40,10 +41,12 @@ class Origins:
         paths: of a table, pair_id to reference and candidate.
         drawer: of a run and its configuration, what draws its heat maps; or a sentence that says why there are none,
             empty where none are to be expected.
+        maps: of a table, where the gallery of its maps comes from; None: there is no gallery.
     """
 
     paths: PathsOf
     drawer: DrawerOf
+    maps: Callable[[Results], MapSource] | None = None
 
 
 def write_report(
@@ -73,10 +76,17 @@ def write_report(
     views, tables = [], []
     budget = MOST_PAIRS // len(results)
     deadline = time.monotonic() + MAP_SECONDS
+    gallery: list[dict[str, Any]] = []
     for number, result in enumerate(results):
         content = table_content(result, evaluation)
         _add_pictures(content, result, origins, album, facts, budget, deadline)
         tables.append(content)
+        maps = None
+        if result.maps is not None:
+            source = None if origins.maps is None else origins.maps(result)
+            configs = {path: config for path, (config, _) in facts.items()}
+            maps = maps_view(result.maps, source, configs, album, Budget.of(len(results)))
+            gallery.append(maps)
         views.append(
             {
                 "id": f"table-{number + 1}",
@@ -85,17 +95,22 @@ def write_report(
                 "ceiling": next((note for note in result.notes if note.startswith("noise ceiling")), None),
                 "notes": [note for note in result.notes if not note.startswith("noise ceiling")],
                 "view": table_view(result),
+                "maps": maps,
                 **_settings(result, facts),
             }
         )
+    inline = pictures_of(gallery, album)  # the script finds them in the page
+    held = {picture["name"] for picture in inline}
     page = render(
         {
             "experiment": experiment,
             "made": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
             "failures": list(failures),
             "tables": views,
+            "inline": inline,
+            "sizes": {picture["name"]: (picture["width"], picture["height"]) for picture in inline},
         },
-        {"tables": tables, "pictures": album.uris},
+        {"tables": tables, "pictures": {name: uri for name, uri in album.uris.items() if name not in held}},
     )
     path = folder / "report.html"
     write_atomically(path, page.encode())

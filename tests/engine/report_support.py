@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,16 @@ import yaml
 from PIL import Image
 
 from engine.report import Origins, write_report
+from engine.report.gallery import MapSource
+from engine.report.pictures import thumbnail
 from engine.report.write import Paths
 from engine.results import Finished, Results, compare_variants
 
-SETTINGS = {"bootstraps": 100, "level": 0.95, "alpha": 0.05, "by_origin": True}
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+NASTY = "<script>alert(1)</script> \"'&amp; ${1} {{ 1 }} </title>"
+SETTINGS = {"bootstraps": 100, "level": 0.95, "alpha": 0.05, "by_origin": True, "maps": None}
 
 
 def labels(sources: int = 12, each: int = 4, votes: bool = True, prefix: str = "pair") -> pd.DataFrame:
@@ -84,13 +93,44 @@ def no_maps(run: Finished, config: dict[str, Any]) -> str:
 
 
 def report(
-    folder: Path, runs: list[Finished], paths: Paths | None = None, drawer: Any = no_maps, **settings: Any
+    folder: Path,
+    runs: list[Finished],
+    paths: Paths | None = None,
+    drawer: Any = no_maps,
+    maps: MapSource | None = None,
+    **settings: Any,
 ) -> tuple[Path, list[Results]]:
     """The report of some runs, and the tables that it shows."""
     evaluation = {**SETTINGS, **settings}
     results = compare_variants(runs, evaluation)
-    written = write_report(folder, "test sweep", results, evaluation, Origins(lambda result: paths or {}, drawer))
-    return written, results
+    source = None if maps is None else lambda result: maps
+    origins = Origins(lambda result: paths or {}, drawer, source)
+    return write_report(folder, "test sweep", results, evaluation, origins), results
+
+
+def with_maps(folder: Path, label: str, table: pd.DataFrame, shift: float, seed: int = 0, **more: Any) -> Finished:
+    """A run with figures of maps that were never made: average precisions about `shift`, every third pair unchanged."""
+    run = finished(folder, label, table, seed, **more)
+    rng = np.random.default_rng([seed, 1])
+    changed = np.arange(len(table)) % 3 > 0
+    figures = {}
+    for name in ("srcc", "average_precision", "hit"):
+        figures[name] = np.where(changed, np.clip(shift + rng.normal(0, 0.05, len(table)), 0, 1), np.nan)
+    frame = table[["pair_id", "source_id", "origin"]].assign(
+        mse=0.1, **figures, iou=shift, changed=changed * 0.2, predicted=rng.random(len(table))
+    )
+    frame.sample(frac=1, random_state=1).to_csv(run.path / "maps.csv", index=False)
+    section = {
+        "average_precision": shift,
+        "average_precision_pixels": shift / 2,
+        "iou": shift,
+        "hit": None,
+        "srcc": 0.1,
+    }
+    section |= {"mse": 0.1, "n": 16, "n_changed": 11}
+    content = {"pooled": section, "origin": dict.fromkeys(sorted(set(table["origin"])), section)}
+    (run.path / "metrics.json").write_text(json.dumps({"maps": content}))
+    return run
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -122,3 +162,32 @@ def many_variants(
             runs.append(Finished(**{**vars(run), "predictions": predictions}))
     runs.append(finished(folder, "psnr", table, noise=0.5, learned=False))
     return runs, table
+
+
+class Resources(HTMLParser):
+    """What a browser would fetch, and the text outside scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for key, value in attributes:
+            if key in ("src", "href", "srcset", "action", "data", "poster") and not (value or "").startswith("#"):
+                self.fetched.append(f"{tag} {value}")
+
+
+def draw_candidate(run: Finished, config: dict[str, Any]) -> Any:
+    return lambda fold, reference, candidate: 255 - thumbnail(candidate)
+
+
+def dom(page: Path, tmp_path: Path, width: int = 1200) -> tuple[str, str]:
+    """The page's DOM after its script, and what the browser logged of it."""
+    assert CHROMIUM is not None
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--enable-logging=stderr", "--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom"]
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=60)
+    log = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "Content Security Policy" in line]
+    return done.stdout, "\n".join(log)

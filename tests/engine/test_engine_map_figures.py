@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from PIL import Image
-from report_support import SETTINGS, finished, labels
+from report_support import SETTINGS, finished, labels, with_maps
 from run_support import Write, run_folders
 from scipy import stats
 from sklearn.metrics import average_precision_score
@@ -69,6 +69,12 @@ def test_a_real_run_against_a_loop_over_its_pairs(
     assert len(table) == 3 and table["average_precision"].is_monotonic_decreasing
     assert set(pd.read_csv(tmp_path / "runs" / "t" / "results_maps_by_origin.csv")["variant"]) == set(table["variant"])
     assert (tmp_path / "runs" / "t" / "results_maps.tex").is_file()
+
+    page = (tmp_path / "runs" / "t" / "report.html").read_text()
+    gallery = page[page.index("<h4>Lowest average precision") : page.index("What differs between")]
+    assert gallery.count('<details class="map-variant"') == 2, "the first is cut"  # of three variants
+    assert gallery.count('<figure class="map-row">') == 21 and gallery.count("<use ") == 105
+    assert "missing-row" not in gallery and "No pictures" not in gallery
 
     # finished figures are not computed again
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("maps.csv")}
@@ -135,31 +141,6 @@ def test_when_they_are_wanted(wish: bool | None, linear: bool, local: bool) -> N
             maps_wanted(config(name="psnr"), True, without)
     else:
         assert not maps_wanted(config(name="local_map"), True, without)
-
-
-def with_maps(folder: Path, label: str, table: pd.DataFrame, shift: float, seed: int = 0, **more: Any) -> Any:
-    """A run with figures of maps that were never drawn."""
-    run = finished(folder, label, table, seed, **more)
-    rng = np.random.default_rng([seed, 1])
-    changed = np.arange(len(table)) % 3 > 0
-    figures = {}
-    for name in ("srcc", "average_precision", "hit"):
-        figures[name] = np.where(changed, np.clip(shift + rng.normal(0, 0.05, len(table)), 0, 1), np.nan)
-    frame = table[["pair_id", "source_id", "origin"]].assign(
-        mse=0.1, **figures, iou=shift, changed=changed * 0.2, predicted=0.3
-    )
-    frame.sample(frac=1, random_state=1).to_csv(run.path / "maps.csv", index=False)
-    section = {
-        "average_precision": shift,
-        "average_precision_pixels": shift / 2,
-        "iou": shift,
-        "hit": None,
-        "srcc": 0.1,
-    }
-    section |= {"mse": 0.1, "n": 16, "n_changed": 11}
-    content = {"pooled": section, "origin": {name: section for name in sorted(set(table["origin"]))}}
-    (run.path / "metrics.json").write_text(json.dumps({"maps": content}))
-    return run
 
 
 def test_tables(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def _maps_belong_to_the_fold(folders: list[Path], tmp_path: Path) -> None:
     for fold in (0, 1):
         alone = load_run(folder, fold)
         weights = dict(alone.heads[0].named_parameters())
-        kept = dict(drawer._scorer(fold).heads[0].named_parameters())  # type: ignore[attr-defined]
+        kept = dict(drawer.maker.scorer(fold).heads[0].named_parameters())  # type: ignore[attr-defined]
         assert all(bool((kept[name] == value).all()) for name, value in weights.items())
         drawn = drawer(fold, photo, other)
         assert drawn.dtype == np.uint8 and drawn.shape == (64, 64, 3)

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import time
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
-from report_support import data_of, finished, images, labels, many_variants, report
+from report_support import (
+    CHROMIUM,
+    NASTY,
+    Resources,
+    data_of,
+    dom,
+    draw_candidate,
+    finished,
+    images,
+    labels,
+    many_variants,
+    report,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.report.page import script_json
-from engine.report.pictures import thumbnail
-from engine.results import Finished
 from registry import UserError
-
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-NASTY = "<script>alert(1)</script> \"'&amp; ${1} {{ 1 }} </title>"
-
-
-class Resources(HTMLParser):
-    """What a browser would fetch, and the text outside scripts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fetched: list[str] = []
-        self.tags: list[str] = []
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for key, value in attributes:
-            if key in ("src", "href", "srcset", "action", "data", "poster") and not (value or "").startswith("#"):
-                self.fetched.append(f"{tag} {value}")
-
-
-def draw_candidate(run: Finished, config: dict[str, Any]) -> Any:
-    return lambda fold, reference, candidate: 255 - thumbnail(candidate)
 
 
 def test_nothing_is_fetched(tmp_path: Path) -> None:
@@ -181,16 +163,6 @@ def test_fifty_variants_make_a_file_of_sensible_size(large: Path) -> None:
     assert len(content["variants"]) == 51 and len(content["pictures"]) <= 100
     pictured = [variant["label"] for variant in content["variants"] if "maps" in variant]
     assert len(pictured) == 9 and "psnr" in pictured
-
-
-def dom(page: Path, tmp_path: Path, width: int = 1200) -> tuple[str, str]:
-    """The page's DOM after its script, and what the browser logged of it."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--enable-logging=stderr", "--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom"]
-    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=60)
-    log = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "Content Security Policy" in line]
-    return done.stdout, "\n".join(log)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary on the path")

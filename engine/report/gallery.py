@@ -1,0 +1,241 @@
+"""The section on maps: their table, and a gallery of reference, candidate, target, prediction and overlay, worst pairs first.
+
+It stands in the page as it is, without a script.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.finished import Finished, by_variant
+from engine.map_makers import MapMaker
+from engine.map_results import MapResults, read_figures
+from engine.map_targets import Map
+from engine.report.content import by_pair, named_some, plain_text
+from engine.report.heatmaps import BROKEN, resized
+from engine.report.map_pairs import MapPair
+from engine.report.pictures import Album, Pixels
+from engine.report.tables import map_table_view
+from evaluation import Cell
+from semfid.runtime.heatmap import STOPS, colours, overlay
+
+WORST, UNCHANGED, BEST = 4, 2, 1  # pairs of a variant
+MOST_VARIANTS = 6
+MOST_PAIRS = 36  # with pictures, over all tables
+SECONDS = 60.0  # after which no further map is made for the gallery
+UNKNOWN = np.array([128, 128, 128], dtype=np.uint8)
+TITLES = ("reference", "candidate", "target map", "predicted map", "overlay")
+
+
+@dataclass(frozen=True)
+class MapSource:
+    """Where the gallery's pictures come from.
+
+    Attributes:
+        pair: by pair_id; raises a UserError where files are gone.
+        maker: of a run and its configuration, or why there is none.
+    """
+
+    pair: Callable[[str], MapPair]
+    maker: Callable[[Finished, dict[str, Any]], MapMaker | str]
+
+
+@dataclass
+class Budget:
+    """What the gallery may still cost: pairs, and a time on the clock of `time.monotonic`."""
+
+    pairs: int
+    deadline: float
+
+    @classmethod
+    def of(cls, tables: int) -> Budget:
+        """For a report of so many tables, from now on."""
+        return cls(MOST_PAIRS // max(1, tables), time.monotonic() + SECONDS)
+
+
+def maps_view(
+    maps: MapResults, source: MapSource | None, configs: Mapping[Path, dict[str, Any]], album: Album, budget: Budget
+) -> dict[str, Any]:
+    """What the template prints of a table's maps.
+
+    Args:
+        source: None: no pictures.
+        configs: of each run.
+        album: pictures go in.
+        budget: of this table; used up.
+
+    Returns:
+        ``view`` (the table), ``headline``, ``notes``, ``stops`` of the colour bar, and ``variants``: label, note, and groups of
+        pairs with their pictures' names and captions.
+    """
+    variants = []
+    ordered = sorted(
+        by_variant(maps.runs).items(), key=lambda item: not item[1][0].learned
+    )  # as the table, learned ones first
+    for label, runs in ordered[:MOST_VARIANTS]:
+        if source is not None:
+            variants.append({"label": label, **_variant(runs[0], len(runs), source, configs, album, budget)})
+    return {
+        "view": map_table_view(maps),
+        "headline": map_headline(maps),
+        "notes": maps.notes,
+        "stops": [f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in STOPS],
+        "variants": variants,
+    }
+
+
+def map_headline(maps: MapResults) -> list[str]:
+    """What the table of maps allows to say, one sentence each."""
+    ranked = [
+        row for row in maps.rows if isinstance(row["average_precision"], Cell) and _exists(row["average_precision"])
+    ]
+    if not ranked:
+        return ["No image has both changed and unchanged pixels, so no map can be ranked."]
+    best = ranked[0]
+    found = plain_text(best["average_precision"])
+    if len(ranked) == 1:
+        sentences = [f"{best['variant']}: average precision {found}. There is no other variant to compare it with."]
+    else:
+        same = [str(row["variant"]) for row in ranked[1:] if getattr(row["average_precision"], "mark", "")]
+        high = f"{best['variant']} has the highest average precision: {found}."
+        sentences = (
+            [high, f"Not distinguishable from it: {named_some(same)}."]
+            if same
+            else [f"{high} Every other variant is worse beyond chance."]
+        )
+    if "LEAKY" in str(best["note"]):
+        sentences.append(f"But {best['variant']} is LEAKY: it has seen its test photos.")
+    return sentences
+
+
+def _exists(cell: Cell) -> bool:
+    return isinstance(cell.value, float) and not math.isnan(cell.value)
+
+
+def _variant(
+    run: Finished,
+    seeds: int,
+    source: MapSource,
+    configs: Mapping[Path, dict[str, Any]],
+    album: Album,
+    budget: Budget,
+) -> dict[str, Any]:
+    """Groups of one variant's pairs, or a note that says why there are none."""
+    note = f"Seed {run.seed} of {seeds} seeds." if seeds > 1 else ""
+    chosen = pick(read_figures(run))
+    if sum(len(rows) for _, rows in chosen) > budget.pairs:
+        return {"note": "No pictures: the variants above have used up those that a report holds.", "groups": []}
+    if time.monotonic() > budget.deadline:
+        return {"note": f"No pictures: those of the variants above took {SECONDS:g} s.", "groups": []}
+    maker = source.maker(run, configs[run.path])
+    if isinstance(maker, str):
+        return {"note": f"No pictures: {maker}.", "groups": []}
+    folds = by_pair(run.predictions).set_index("pair_id")["fold"]
+    found = [(title, list(_shown(rows, folds, maker, source, album, budget))) for title, rows in chosen]
+    if any(len(shown) < len(rows) for (_, shown), (_, rows) in zip(found, chosen, strict=True)):
+        note = f"{note} Making maps took {SECONDS:g} s, so some are left out.".strip()
+    return {"note": note, "groups": [{"title": title, "pairs": shown} for title, shown in found if shown]}
+
+
+def pick(figures: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The pairs that the gallery shows of a run, in groups with a title, worst first.
+
+    Args:
+        figures: content of maps.csv.
+    """
+    ranked = figures[figures["average_precision"].notna()].sort_values(["average_precision", "pair_id"])
+    quiet = figures[figures["changed"] == 0].sort_values(["predicted", "pair_id"], ascending=[False, True])
+    worst = ranked.iloc[: min(WORST, max(1, len(ranked) - BEST))]
+    best = ranked.iloc[len(worst) :].iloc[-BEST:]
+    groups = (
+        ("Lowest average precision of the changed pairs", worst),
+        ("Unchanged pairs with the highest mean predicted difference", quiet.iloc[:UNCHANGED]),
+        ("Highest average precision, for comparison", best),
+    )
+    return [
+        (title, [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")])
+        for title, rows in groups
+        if len(rows)
+    ]
+
+
+def _shown(
+    rows: Sequence[Mapping[str, Any]],
+    folds: pd.Series[int],
+    maker: MapMaker,
+    source: MapSource,
+    album: Album,
+    budget: Budget,
+) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        if time.monotonic() > budget.deadline:
+            return
+        budget.pairs -= 1
+        name = str(row["pair_id"])
+        entry = {"pair": name, "caption": caption(row)}
+        try:
+            pair = source.pair(name)
+            predicted = maker(int(folds[name]), [pair.name], *pair.images)[0, 0].numpy()
+        except BROKEN as error:
+            yield {**entry, "missing": " ".join(str(error).split()), "pictures": []}
+            continue
+        pictures = [album.add(pixels) for pixels in _pictures(pair, predicted)]
+        yield {**entry, "missing": "", "pictures": list(zip(TITLES, pictures, strict=True))}
+
+
+def _pictures(pair: MapPair, predicted: Map) -> tuple[Pixels, Pixels, Pixels, Pixels, Pixels]:
+    """In the order of `TITLES`, all at the size of the candidate's picture."""
+    reference, candidate = pair.shown
+    height, width, _ = candidate.shape
+    target, map_ = resized(pair.target, height, width), resized(predicted, height, width)
+    drawn = colours(target)
+    drawn[np.isnan(target)] = UNKNOWN
+    return reference, candidate, drawn, colours(map_), overlay(candidate, map_)
+
+
+def caption(row: Mapping[str, Any]) -> str:
+    """Figures of a pair in words."""
+    words = [str(row["origin"])] if row.get("origin") else []
+    if not math.isnan(row["average_precision"]):
+        words += [f"AP {row['average_precision']:.3f}"]
+    if not math.isnan(row["iou"]):
+        words += [f"IoU {row['iou']:.2f}"]
+    if not math.isnan(row["hit"]):
+        words += ["pointing hits" if row["hit"] == 1 else "pointing misses" if row["hit"] == 0 else "pointing is tied"]
+    if not math.isnan(row["srcc"]):
+        words += [f"SRCC {row['srcc']:.2f}"]
+    words += [
+        f"MSE {row['mse']:.4f}",
+        f"{100 * row['changed']:.3g} % changed",
+        f"mean prediction {row['predicted']:.3f}",
+    ]
+    return ", ".join(words)
+
+
+def pictures_of(views: Sequence[Mapping[str, Any]], album: Album) -> list[dict[str, Any]]:
+    """Every picture that some gallery shows, once: name, data URI, width, height."""
+    names = dict.fromkeys(
+        name
+        for view in views
+        for variant in view["variants"]
+        for group in variant["groups"]
+        for pair in group["pairs"]
+        for _, name in pair["pictures"]
+    )
+    return [
+        {
+            "name": name,
+            "uri": album.uris[name],
+            "width": album.pixels[name].shape[1],
+            "height": album.pixels[name].shape[0],
+        }
+        for name in names
+    ]
