@@ -232,7 +232,9 @@ class TestNothingTwice:
         run(table, whole / "out.csv")
         out = tmp_path / "cut" / "out.csv"
         first = MapTools(
-            Colours(2 if where == "segment" else -1), Names(3 if where == "caption" else -1), Embedder(2 if where == "embed" else -1)
+            Colours(2 if where == "segment" else -1),
+            Names(3 if where == "caption" else -1),
+            Embedder(2 if where == "embed" else -1),
         )
         with monkeypatch.context() as patch:
             if where == "map":
