@@ -129,7 +129,7 @@ class TestSettings:
         settings = read_settings(None, ["device=cpu", "batch_size=3", "captioner.batch_size=5"])
         assert plugin("segmenter", settings, Path("t.csv")) == ("oneformer", {"device": "cpu", "batch_size": 3})
         assert plugin("captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 5}
-        assert plugin("embedder", settings, Path("t.csv"))[1] == {"batch_size": 3}
+        assert plugin("embedder", settings, Path("t.csv"))[1] == {}
         stored = read_settings(None, ["segmenter=stored"])
         assert plugin("segmenter", stored, Path("a/t.csv")) == ("stored", {"folder": "a/regions"})
 
