@@ -20,9 +20,8 @@ import torch
 from engine.baselines import baseline_variant, run_baseline
 from engine.check import check_config, make_trainer
 from engine.config import Variant, expand, load_experiment
-from engine.kinds import task_class
-from engine.map_figures import add_map_figures, add_wanted_maps, any_local, maps_wanted
-from engine.map_makers import is_local
+from engine.kinds import needs_maps, task_class
+from engine.map_figures import add_map_figures, any_local, maps_wanted
 from engine.pretraining import pretrained, pretraining_run
 from engine.pretraining_section import pretraining_config, pretraining_name
 from engine.progress import progress, say
@@ -132,9 +131,11 @@ def ablate(
     finished: list[Finished] = []
     for baseline in baselines.values():
         folder = run_baseline(baseline, bench)
-        if maps_wanted(baseline.config, local, bench.data(baseline.config)):
+        data = bench.data(baseline.config)
+        wanted = maps_wanted(baseline.config, local, data)
+        if wanted:
             add_map_figures(baseline, bench, folder, learned=False)
-        finished.append(_finished(folder, baseline.label, 0, bench.data(baseline.config).leaky, learned=False))
+        finished.append(_finished(folder, baseline.label, 0, data.leaky, learned=False, maps=wanted))
     sweep, failures = _pretrain(sweep, bench)
     in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
     if in_processes:
@@ -146,9 +147,11 @@ def ablate(
     for _, variant in sweep.alive():
         folder = RunFolder.of(variant, bench.data_hash(variant.config))
         if folder.state == "done":
-            failures += _map_failures(variant, bench, folder)
-            leaky = bench.data(variant.config).leaky
-            finished.append(_finished(folder, variant.label, variant.seed, leaky, learned=True))
+            data = bench.data(variant.config)
+            wanted = maps_wanted(variant.config, needs_maps(variant.config), data)
+            if wanted:
+                failures += _map_failures(variant, bench, folder)
+            finished.append(_finished(folder, variant.label, variant.seed, data.leaky, learned=True, maps=wanted))
     results = compare_variants(finished, sweep.config["evaluation"]) if finished else []
     if results:
         write_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
@@ -159,13 +162,13 @@ def _check_maps(sweep: Sweep, bench: Workbench) -> None:
     """Maps that are asked for and not there are named before anything is trained."""
     if task_class(sweep.variants[0].config) is None:
         for variant in sweep.variants:
-            maps_wanted(variant.config, is_local(variant.config), bench.data(variant.config))
+            maps_wanted(variant.config, needs_maps(variant.config), bench.data(variant.config))
 
 
 def _map_failures(variant: Variant, bench: Workbench, folder: RunFolder) -> list[str]:
-    """Add the figures of a finished run's maps where they are asked for; a line where that fails."""
+    """Add the figures of a finished run's maps; a line where that fails."""
     try:
-        add_wanted_maps(variant, bench, folder)
+        add_map_figures(variant, bench, folder)
     except UserError as error:
         return [f"{variant.label} seed={variant.seed}: it is trained, but its maps are not: {error}"]
     return []
@@ -315,7 +318,7 @@ def _write_error(folder: RunFolder, text: str) -> None:
         (folder.path / "error.txt").write_text(text)
 
 
-def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bool) -> Finished:
+def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bool, maps: bool) -> Finished:
     text = {"pair_id": str, "source_id": str, "origin": str}
     return Finished(
         label,
@@ -324,4 +327,5 @@ def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bo
         leaky,
         learned,
         folder.path,
+        maps,
     )

@@ -16,6 +16,7 @@ class Finished:
     Attributes:
         predictions: content of predictions.csv.
         path: of its folder.
+        maps: whether its figures of maps, where there are some, go into the table.
     """
 
     label: str
@@ -24,6 +25,7 @@ class Finished:
     leaky: bool
     learned: bool
     path: Path
+    maps: bool = True
 
 
 def by_variant(finished: Sequence[Finished]) -> dict[str, list[Finished]]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from datamodules import PairDataModule
 from engine.config import Variant
-from engine.kinds import task_class
-from engine.map_makers import MapMaker, gives_maps, is_local, map_device, map_maker
-from engine.map_targets import has_maps, in_passes, target_batches
+from engine.kinds import needs_maps, task_class
+from engine.map_makers import MapMaker, gives_maps, map_device, map_maker
+from engine.map_targets import in_passes, reference_name, target_batches
 from engine.progress import Advance, is_rank_zero, progress
 from engine.run_folder import RunFolder
 from engine.workbench import Workbench
@@ -37,15 +37,17 @@ def maps_wanted(config: Mapping[str, Any], local: bool, data: PairDataModule) ->
         UserError: ``evaluation.maps: true`` on a table without maps.
     """
     wish = config["evaluation"].get("maps")
-    if wish and not has_maps(data):
+    if wish and not data.has_maps:
         raise UserError(
-            f"evaluation.maps: true, but {data.table.name} has no column map; add one, or set evaluation.maps=null"
+            f"evaluation.maps: true, but {data.table.name} has no maps; add the column map, or set evaluation.maps=null"
         )
-    return (local if wish is None else bool(wish)) and has_maps(data) and gives_maps(config)
+    return (local if wish is None else bool(wish)) and data.has_maps and gives_maps(config)
 
 
 def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learned: bool = True) -> None:
-    """Compute and save the map figures of a run that is done, unless they are there; one process of a run does it.
+    """Compute and save the map figures of a run that is done, unless they are there already, of the same target maps.
+
+    One process of a run does it.
 
     Args:
         variant: one that `maps_wanted` says yes to.
@@ -53,20 +55,28 @@ def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learn
     Raises:
         UserError: files of the run that are gone or changed, a map that cannot be read or holds NaN.
     """
-    if not is_rank_zero() or (folder.path / FILE).is_file():
+    if not is_rank_zero():
         return
-    data = bench.data(variant.config)
+    data, digest = bench.data(variant.config), bench.data_hash(variant.config, maps=True)
+    if _done(folder, digest):
+        return
     with folder.held():
-        if (folder.path / FILE).is_file():
+        if _done(folder, digest):
             return
         maker = map_maker(folder.path, variant.config, learned)
         area = data.loader.image_size**2
         batch = max(1, min(data.loader.batch_size, PASS_PIXELS[map_device(variant.config)] // area))
         with progress(f"{variant.label} maps") as advance:
             table, pooled = map_figures_of(data, maker, 1 if data.loader.resize == "none" else batch, advance)
-        content = maps_content(table, pooled, variant.config["evaluation"])
+        content = {"data": digest, **maps_content(table, pooled, variant.config["evaluation"])}
+        (folder.path / FILE).unlink(missing_ok=True)  # of other target maps
         folder.write_json("metrics.json", {**folder.read_json("metrics.json"), "maps": content})
         write_atomically(folder.path / FILE, table.to_csv(index=False).encode())  # last: it says that this is done
+
+
+def _done(folder: RunFolder, digest: str) -> bool:
+    """Whether the figures are there, and of these target maps."""
+    return (folder.path / FILE).is_file() and folder.read_json("metrics.json").get("maps", {}).get("data") == digest
 
 
 def add_wanted_maps(variant: Variant, bench: Workbench, folder: RunFolder) -> None:
@@ -77,7 +87,7 @@ def add_wanted_maps(variant: Variant, bench: Workbench, folder: RunFolder) -> No
     """
     if task_class(variant.config) is not None:
         return
-    if maps_wanted(variant.config, is_local(variant.config), bench.data(variant.config)):
+    if maps_wanted(variant.config, needs_maps(variant.config), bench.data(variant.config)):
         add_map_figures(variant, bench, folder)
 
 
@@ -94,7 +104,7 @@ def map_figures_of(
         UserError: a map that is not finite; names the pair.
     """
     folds = {row: part.index for part in data.parts for row in part.test.tolist()}
-    rows = in_passes(data, list(folds), list(folds.values()))
+    rows = in_passes(data, folds)
     frame = data.table.frame
     origins = frame["origin"].astype(str).tolist() if "origin" in frame.columns else [""] * len(frame)
     values: dict[int, list[float]] = {}
@@ -104,7 +114,7 @@ def map_figures_of(
         for batch in target_batches(data, own, batch_size):
             assert batch.map is not None
             chosen = batch.row.tolist()
-            names = [data.dataset.reference[row] for row in chosen]
+            names = [reference_name(data, row) for row in chosen]
             predicted = maker(fold, names, batch.reference, batch.candidate)
             for place, row in enumerate(chosen):
                 p, t = predicted[place, 0].numpy(), batch.map[place, 0].numpy()
@@ -159,4 +169,4 @@ def count_changed(table: pd.DataFrame) -> int:
 
 def any_local(configs: Sequence[Mapping[str, Any]]) -> bool:
     """Whether an experiment has a variant that learns from maps."""
-    return any(is_local(config) for config in configs)
+    return any(needs_maps(config) for config in configs)

@@ -9,15 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from engine.kinds import needs_maps
 from heads import MapHead
 from lightning_modules.global_regressor import named
 from lightning_modules.scorer import RunScorer, load_run
 from metrics import TrainingFreeMetric
 from registry import HEADS, METRICS, RegistryError
 from semfid.runtime.scorer import Description, upsampled
-
-LOCAL_MODULE = "local_map"
-"""The lightning module that learns from maps."""
 
 
 class MapMaker(Protocol):
@@ -34,16 +32,11 @@ class MapMaker(Protocol):
         ...
 
 
-def is_local(config: Mapping[str, Any]) -> bool:
-    """Whether a variant's model is the one that learns from maps."""
-    return named(config["model"], "model")[0] == LOCAL_MODULE
-
-
 def gives_maps(config: Mapping[str, Any]) -> bool:
     """Whether a variant or a metric gives maps; known from names, before a trunk is built for nothing."""
     model = config["model"]
     name = named(model, "model")[0]
-    if name == LOCAL_MODULE:
+    if needs_maps(config):
         return True
     try:
         factory: Any = METRICS.get(name).factory

@@ -101,7 +101,7 @@ def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) ->
     Raises:
         UserError: figures of other pairs.
     """
-    runs = by_variant([run for run in finished if (run.path / FILE).is_file()])
+    runs = by_variant([run for run in finished if run.maps and (run.path / FILE).is_file()])
     if not runs:
         return None
     tables = {run.path: read_figures(run) for own in runs.values() for run in own}

@@ -55,9 +55,13 @@ class Workbench:
             raise UserError(f"data: datamodule '{config['data']['name']}' is not a datamodules.ImageDataModule")
         return data
 
-    def data_hash(self, config: dict[str, Any]) -> str:
-        """Hash of the table's rows and of every image's bytes, and of the maps' where the variant trains on them."""
-        maps = needs_maps(config)
+    def data_hash(self, config: dict[str, Any], maps: bool | None = None) -> str:
+        """Hash of the table's rows and of every image's bytes.
+
+        Args:
+            maps: of the maps' bytes too; None: where the variant trains on them.
+        """
+        maps = needs_maps(config) if maps is None else maps
         key = f"{config['data']!r} {maps}"
         if key not in self._data_hashes:
             data = self.source(config)

@@ -10,10 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from datamodules import PairDataModule
-from engine.map_targets import Map, target_map
-from engine.report.heatmaps import image_tensor
+from engine.map_targets import Map, reference_name, target_pair
 from engine.report.pictures import Pixels, thumbnail
-from images import load_pixels
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,14 @@ class MapPairs:
             UserError: an image or a map that is missing or broken.
         """
         row, loader = self._row[pair_id], self.data.loader
-        paths = self.data.dataset.reference[row], self.data.dataset.candidate[row]
-        planes = [load_pixels(path, loader.image_size, loader.resize) for path in paths]
-        whole = loader.resize in ("squash", "none")
-        reference, candidate = (
-            thumbnail(Path(path)) if whole else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-            for path, pixels in zip(paths, planes, strict=True)
-        )
-        x, y = (image_tensor(pixels) for pixels in planes)
-        return MapPair(paths[0], (reference, candidate), (x, y), target_map(self.data, row))
+        x, y, target = target_pair(self.data, row)
+        seen = [_pixels(image) for image in (x, y)]
+        if loader.resize in ("squash", "none") and loader.object_crop is None and not self.data.one_size:
+            paths = self.data.dataset.reference[row], self.data.dataset.candidate[row]
+            seen = [thumbnail(Path(path)) for path in paths]
+        return MapPair(reference_name(self.data, row), (seen[0], seen[1]), (x, y), target)
+
+
+def _pixels(image: Tensor) -> Pixels:
+    """(1, 3, H, W) in [0, 1] as (H, W, 3) uint8."""
+    return np.asarray((image[0] * 255).round().byte().permute(1, 2, 0).contiguous().numpy())

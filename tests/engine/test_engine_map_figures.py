@@ -76,10 +76,19 @@ def test_a_real_run_against_a_loop_over_its_pairs(
     assert gallery.count('<figure class="map-row">') == 21 and gallery.count("<use ") == 105
     assert "missing-row" not in gallery and "No pictures" not in gallery
 
-    # finished figures are not computed again
+    # finished figures are not computed again, until the target maps change; nor shown where they are not asked for
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("maps.csv")}
+    metrics = folder / "metrics.json"
+    content = json.loads(metrics.read_text())
+    content["maps"]["data"] = "of other target maps"
+    metrics.write_text(json.dumps(content))
+    capsys.readouterr()
     assert main(["ablate", str(write_experiment(CHANGES))]) == 0
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("maps.csv")} == stamps
+    again = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("maps.csv")}
+    assert {path for path in again if again[path] != stamps[path]} == {folder / "maps.csv"}
+    assert json.loads(metrics.read_text())["maps"]["data"] != "of other target maps"
+    assert main(["ablate", str(write_experiment({**CHANGES, "evaluation.maps": False}))]) == 0
+    assert capsys.readouterr().out.count("AP, all pixels:") == 1
 
 
 def _against_a_loop(folder: Path, make: Any) -> None:
@@ -119,7 +128,8 @@ def _against_a_loop(folder: Path, make: Any) -> None:
 
 class FakeData:
     def __init__(self, *columns: str) -> None:
-        self.table = type("Table", (), {"frame": pd.DataFrame(columns=["pair_id", *columns]), "name": "x.csv"})()
+        self.table = type("Table", (), {"name": "x.csv"})()
+        self.has_maps = "map" in columns
 
 
 @pytest.mark.parametrize(("wish", "linear", "local"), [(None, False, True), (True, True, True), (False, False, False)])
@@ -137,7 +147,7 @@ def test_when_they_are_wanted(wish: bool | None, linear: bool, local: bool) -> N
         assert not maps_wanted(config(**model), True, data)
     without: Any = FakeData()
     if wish:
-        with pytest.raises(UserError, match=r"evaluation\.maps: true, but x\.csv has no column map"):
+        with pytest.raises(UserError, match=r"evaluation\.maps: true, but x\.csv has no maps"):
             maps_wanted(config(name="psnr"), True, without)
     else:
         assert not maps_wanted(config(name="local_map"), True, without)
