@@ -174,15 +174,13 @@ def _read_file(path: Path) -> dict[Any, Any]:
 @contextlib.contextmanager
 def _stage(title: str) -> Iterator[Callable[[int, int], None]]:
     """Progress of one stage on standard error; silent where there is nothing to do."""
-    bar: Progress | None = None
+    bar = Progress(title, 0)
 
     def advance(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = Progress(title, total)
+        bar.total = total
         while bar.done < done:
             bar.advance()
 
     yield advance
-    if bar is not None:
+    if bar.total:
         bar.close()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pseudo_labels import LabelError, RegionView, build_captioner, build_segmenter
+from pseudo_labels import LabelError, RegionView, Segmentation, build_captioner, build_segmenter
 from pseudo_labels.contract import Captioner, Segmenter
 from pseudo_labels.overlay import MAGENTA
 from pseudo_labels.storage import JsonLines, read_ids
@@ -300,6 +300,29 @@ class TestStored:
         assert lines.read() == [{"a": "ä\n"}, {"a": 2}]
         lines.mend()
         assert lines.path.read_bytes() == whole
+
+
+def test_images_of_one_size_share_a_pass() -> None:
+    passes: list[list[tuple[int, int]]] = []
+
+    class Sizes(Segmenter):
+        identity, batch_size = "sizes", 2
+
+        def _segment(self, images: Any) -> list[Segmentation]:
+            passes.append([image.size for image in images])
+            return [Segmentation(np.full(image.size[::-1], image.width, dtype=np.int32)) for image in images]
+
+    sizes = [(4, 3), (5, 3), (4, 3), (4, 3), (5, 3)]
+    found = Sizes().segment([Image.new("RGB", size) for size in sizes])
+    assert [int(one.ids[0, 0]) for one in found] == [4, 5, 4, 4, 5], "in the order of the images"
+    assert passes == [[(4, 3), (4, 3)], [(4, 3)], [(5, 3), (5, 3)]]
+
+    class Wrong(Sizes):
+        def _segment(self, images: Any) -> list[Segmentation]:
+            return [Segmentation(np.zeros((2, 2), dtype=np.int32)) for _ in images]
+
+    with pytest.raises(TypeError, match=r"Wrong returned ids int32 \(2, 2\) for an image \(3, 4\)"):
+        Wrong().segment([Image.new("RGB", (4, 3))])
 
 
 def test_what_a_captioner_is_shown() -> None:
