@@ -45,7 +45,7 @@ def test_plugins_of_the_documentation_work(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["experiments.md", "plugins.md", "pretraining.md"])
+@pytest.mark.parametrize("name", ["experiments.md", "local_maps.md", "plugins.md", "pretraining.md"])
 def test_yaml_of_the_documentation_is_yaml(name: str) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(), flags=re.S)
     assert blocks
