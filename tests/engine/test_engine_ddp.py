@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
@@ -105,6 +106,7 @@ def test_a_run_on_two_processes_equals_a_run_on_one(
             "model.backbone": {"name": plugin_name(plugin_files, "two_stages"), "tuning": tuning},
             "model.head": {"name": "lpips_linear", "depth": 1, "scale": "train", "bias": True},
             "selection": {"monitor": "val_srcc"},
+            "evaluation.maps": tuning == "frozen",  # a run whose trunk trained is loaded by a keyword that this one lacks
         }
     )
     one, two = tmp_path / "one", tmp_path / "two"
@@ -119,6 +121,10 @@ def test_a_run_on_two_processes_equals_a_run_on_one(
     assert expected["predicted"].std() > 1e-3  # they could differ
     assert got["pair_id"].tolist() == expected["pair_id"].tolist()
     np.testing.assert_allclose(got["predicted"], expected["predicted"], atol=1e-5)
+    if tuning == "frozen":
+        maps_a, maps_b = (pd.read_csv(run / "maps.csv").drop(columns="hit") for run in (a, b))  # hit: ties, by rounding
+        assert len(maps_a) == 15
+        pd.testing.assert_frame_equal(maps_b, maps_a, atol=1e-4)
     figures_a, figures_b = (json.loads((run / "metrics.json").read_text())["pooled"] for run in (a, b))
     assert figures_b == pytest.approx(figures_a, abs=1e-5)
     facts_a, facts_b = (json.loads((run / "provenance.json").read_text()) for run in (a, b))
