@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy.sparse import csr_array
 
 from registry import UserError
 from semfid.runtime.images import Resize
@@ -117,6 +118,12 @@ def resize_map(values: NDArray[np.float32], side: int, how: Resize) -> NDArray[n
     return frame_map(values, frame_of((values.shape[1], values.shape[0]), side, how))
 
 
+def known_mean(values: NDArray[np.float32]) -> float:
+    """Mean over the known pixels; NaN where there is none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else float("nan")
+
+
 def area_average(values: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
     """Means over the cells of a grid laid on `box`; pixels count with the share of them that lies in the cell.
 
@@ -131,33 +138,35 @@ def area_average(values: NDArray[np.float32], box: Box, size: tuple[int, int]) -
     whole = (0.0, 0.0, float(values.shape[1]), float(values.shape[0]))
     if box == whole and size == (values.shape[1], values.shape[0]):
         return values.copy()
-    known = ~np.isnan(values)
-    if known.all():
-        return np.clip(_cell_sums(values, box, size), 0.0, 1.0).astype(np.float32)
-    share = _cell_sums(known, box, size)
-    total = _cell_sums(np.where(known, values, 0.0), box, size)
-    enough = share >= 0.5 - 1e-9
-    mean = np.clip(total / np.where(enough, share, 1.0), 0.0, 1.0)
-    return np.where(enough, mean, np.nan).astype(np.float32)
+    unknown = np.isnan(values)
+    if not unknown.any():
+        return np.clip(_cell_means(values, box, size), 0.0, 1.0)
+    share = _cell_means((~unknown).astype(np.float32), box, size)
+    total = _cell_means(np.where(unknown, np.float32(0), values), box, size)
+    enough = share >= 0.5 - 1e-5  # rounding must not make half of a cell less than half
+    mean = np.clip(total / np.where(enough, share, np.float32(1)), 0.0, 1.0)
+    return np.where(enough, mean, np.float32(np.nan))
 
 
-def _cell_sums(values: NDArray[np.generic], box: Box, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Integral over each cell divided by the cell's area, from cumulative sums, rows before columns."""
+def _cell_means(values: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Integral over each cell divided by the cell's area, rows before columns."""
     left, top, right, bottom = box
-    rows = _between(values, np.linspace(top, bottom, size[1] + 1))  # (h', W)
-    return _between(rows.T, np.linspace(left, right, size[0] + 1)).T  # (h', w')
+    rows = _shares(np.linspace(top, bottom, size[1] + 1), values.shape[0]) @ values  # (h', W)
+    columns = _shares(np.linspace(left, right, size[0] + 1), values.shape[1]) @ np.ascontiguousarray(rows.T)  # (w', h')
+    return np.asarray(columns.T)
 
 
-def _between(values: NDArray[np.generic], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means along axis 0 between successive edges."""
-    height = len(values)
-    sums = np.zeros((height + 1, *values.shape[1:]))
-    np.cumsum(values, axis=0, dtype=np.float64, out=sums[1:])
-    below = np.minimum(edges.astype(np.int64), height - 1)
-    part = (edges - below)[:, None]
-    at = sums[below] + part * (sums[below + 1] - sums[below])  # integral from the top to each edge
-    result: NDArray[np.float64] = np.diff(at, axis=0) / np.diff(edges)[:, None]
-    return result
+def _shares(edges: NDArray[np.float64], extent: int) -> csr_array:
+    """(cells, extent): the share of each cell, between two successive edges, that lies in each pixel; few are not 0."""
+    first = np.minimum(edges[:-1].astype(np.int64), extent - 1)
+    last = np.maximum(np.ceil(edges[1:]).astype(np.int64), first + 1)  # one past the last pixel
+    count = last - first
+    starts = np.concatenate([[0], np.cumsum(count)])
+    cell = np.repeat(np.arange(len(count)), count)
+    pixel = np.arange(starts[-1]) - starts[cell] + first[cell]
+    overlap = np.minimum(edges[cell + 1], pixel + 1) - np.maximum(edges[cell], pixel)
+    weight = np.maximum(overlap, 0.0) / (edges[cell + 1] - edges[cell])
+    return csr_array((weight.astype(np.float32), pixel, starts), shape=(len(count), extent))
 
 
 def read_map(path: str | Path) -> NDArray[np.float32]:
@@ -271,9 +280,9 @@ def _levels(image: Image.Image, name: str) -> NDArray[np.float32]:
                 f"map {name} is a colour image; save the differences themselves as 8-bit grey (a heat map or a panoptic map "
                 "cannot be turned back into them)"
             )
-        return _shares(rgb[..., 0], 255, name)
+        return _of_white(rgb[..., 0], 255, name)
     if image.mode == "L":
-        return _shares(np.asarray(image), 255, name)
+        return _of_white(np.asarray(image), 255, name)
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):
         wide = np.asarray(image).astype(np.int64)
         if wide.min() < 0 or wide.max() > 65535:
@@ -283,13 +292,13 @@ def _levels(image: Image.Image, name: str) -> NDArray[np.float32]:
                 f"map {name} is 16-bit, where 65535 is 1, but its greatest value is {wide.max()}: an 8-bit or an id map with "
                 "16 bits; save it with 8 bits"
             )
-        return _shares(wide, 65535, name)
+        return _of_white(wide, 65535, name)
     if image.mode == "F":
         return as_map(np.asarray(image), name)
     raise MapError(f"map {name} is of the image mode {image.mode}; save it as 8-bit grey")
 
 
-def _shares(levels: NDArray[np.generic], white: int, name: str) -> NDArray[np.float32]:
+def _of_white(levels: NDArray[np.generic], white: int, name: str) -> NDArray[np.float32]:
     values: NDArray[np.float32] = levels.astype(np.float32)
     if values.max() == 1:  # 1 of 255 and nothing else: a mask of zeros and ones
         raise MapError(f"map {name} holds only 0 and 1, where {white} is 1; multiply it by {white}, or save it as .npy")

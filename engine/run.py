@@ -100,7 +100,7 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
     cached = (
         isinstance(module, GlobalRegressor)
         and trunk.tuning == "frozen"
-        and not data.loader.augment  # statistics are of images as they are
+        and data.fixed_images  # statistics are of images as they are
         and module.head.consumes in GLOBAL_STATISTICS
         and set(config["trainer"]) <= CACHED_TRAINER_KEYS
         and isinstance(config["trainer"].get("max_epochs"), int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,6 +15,7 @@ from heads.output import Output, apply_output
 from registry import UserError
 
 Scale = Literal["none", "train"]
+Norm = Literal["batch", "group"]
 
 
 class DecoderHead(Head):
@@ -102,11 +104,12 @@ class DecoderHead(Head):
         self.scale.copy_(torch.cat(scales))
 
 
-def conv_block(before: int, after: int) -> nn.Sequential:
-    """Two 3x3 convolutions, each with BatchNorm and ReLU."""
+def conv_block(before: int, after: int, norm: Norm) -> nn.Sequential:
+    """Two 3x3 convolutions, each with a normalisation and ReLU."""
     layers: list[nn.Module] = []
     for width in (before, after):
-        layers += [nn.Conv2d(width, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        normalisation = nn.BatchNorm2d(after) if norm == "batch" else nn.GroupNorm(math.gcd(after, 16), after)
+        layers += [nn.Conv2d(width, after, 3, padding=1, bias=False), normalisation, nn.ReLU(inplace=True)]
     block = nn.Sequential(*layers)
     for module in block:
         if isinstance(module, nn.Conv2d):

@@ -29,7 +29,9 @@ class MapScore(nn.Module):
     def __init__(self, kind: ScoreOfMap, top: float) -> None:
         super().__init__()
         if not 1 / STEPS <= top <= 1:
-            raise UserError(f"head: top={top:g} is the share of the positions that topk averages; choose {1 / STEPS:g} to 1")
+            raise UserError(
+                f"head: top={top:g} is the share of the positions that topk averages; choose {1 / STEPS:g} to 1"
+            )
         self.kind = kind
         self.shares = {"mean": (1.0,), "topk": (top,), "learned": SHARES}[kind]
         self.learns = kind == "learned"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heads.contract import Normalize, TrunkShape
-from heads.decoder import DecoderHead, Scale, conv_block, one_channel
+from heads.decoder import DecoderHead, Norm, Scale, conv_block, one_channel
 from heads.map_score import ScoreOfMap
 from heads.output import Output
 from registry import HEADS, UserError
@@ -23,6 +23,7 @@ class _UNet(DecoderHead):
         trunk: TrunkShape,
         pixel: bool,
         max_width: int,
+        norm: Norm,
         normalize: Normalize,
         scale: Scale,
         anchored: bool,
@@ -37,7 +38,9 @@ class _UNet(DecoderHead):
         extra = 1 if pixel else 0
         below = [*widths[1:], 0]  # what comes up from the next deeper stage
         inputs = [c + extra + b for c, b in zip(trunk.channels, below, strict=True)]
-        self.blocks = nn.ModuleList([conv_block(before, after) for before, after in zip(inputs, widths, strict=True)])
+        self.blocks = nn.ModuleList(
+            [conv_block(before, after, norm) for before, after in zip(inputs, widths, strict=True)]
+        )
         self.last = one_channel(widths[0])
 
     def decode(self, pixel: Tensor, differences: list[Tensor]) -> Tensor:
@@ -63,6 +66,8 @@ class UNet(_UNet):
 
     Args:
         max_width: the source project's decoder has 2048; 256 trains much faster and seldom worse.
+        norm: ``batch`` (source project), or ``group``, whose training does not depend on the batch: 1 and N processes then
+            take the same steps.
         normalize: ``none`` (source project) or ``unit`` (LPIPS).
         output: ``sigmoid`` keeps maps below 1; see `heads.output`.
         score: how one difference per pair comes from the map.
@@ -73,6 +78,7 @@ class UNet(_UNet):
         self,
         trunk: TrunkShape,
         max_width: int = 2048,
+        norm: Norm = "batch",
         normalize: Normalize = "none",
         scale: Scale = "train",
         anchored: bool = True,
@@ -80,7 +86,7 @@ class UNet(_UNet):
         score: ScoreOfMap = "mean",
         top: float = 0.05,
     ) -> None:
-        super().__init__(trunk, False, max_width, normalize, scale, anchored, output, score, top)
+        super().__init__(trunk, False, max_width, norm, normalize, scale, anchored, output, score, top)
 
 
 @HEADS.register(
@@ -95,6 +101,7 @@ class UNetPixel(_UNet):
         self,
         trunk: TrunkShape,
         max_width: int = 2048,
+        norm: Norm = "batch",
         normalize: Normalize = "none",
         scale: Scale = "train",
         anchored: bool = True,
@@ -102,7 +109,7 @@ class UNetPixel(_UNet):
         score: ScoreOfMap = "mean",
         top: float = 0.05,
     ) -> None:
-        super().__init__(trunk, True, max_width, normalize, scale, anchored, output, score, top)
+        super().__init__(trunk, True, max_width, norm, normalize, scale, anchored, output, score, top)
 
 
 def shrunk(pixel: Tensor, stride: int, like: Tensor) -> Tensor:

@@ -43,11 +43,14 @@ def caption_pictures(
     for number, picture in enumerate(pictures, start=1):
         try:
             regions = region_ids(folder, picture.name)
+            views: list[RegionView] = []
             for start in range(0, len(regions), captioner.batch_size):
                 batch = regions[start : start + captioner.batch_size]
                 missing = [segment for segment in batch if (picture.name, segment) not in done]
                 if missing:
-                    for segment, text in zip(batch, _caption(picture, batch, folder, captioner, prompt, contour), strict=True):
+                    views = views or _views(picture, regions, folder)  # decoded once, and only where there is work
+                    texts = captioner.caption_regions(views[start : start + len(batch)], prompt, contour)
+                    for segment, text in zip(batch, texts, strict=True):
                         done.setdefault((picture.name, segment), text)
                     ledger.append(
                         [
@@ -62,8 +65,6 @@ def caption_pictures(
     return captions, faults
 
 
-def _caption(
-    picture: Picture, segments: Sequence[int], folder: Path, captioner: Captioner, prompt: str, contour: Contour
-) -> list[str]:
+def _views(picture: Picture, segments: Sequence[int], folder: Path) -> list[RegionView]:
     image, ids = read_image(picture.path), read_ids(folder / f"{picture.name}.png")
-    return captioner.caption_regions([RegionView(image, picture.name, ids, one) for one in segments], prompt, contour)
+    return [RegionView(image, picture.name, ids, one) for one in segments]

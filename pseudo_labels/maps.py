@@ -76,8 +76,8 @@ def label_maps(
     """Make the maps of a table and write it with the columns map, map_mean, map_unknown, reference_captions,
     candidate_captions, map_note and map_error.
 
-    A column ``map`` of the input is kept as ``map_before``. A pair that fails has its reason in ``map_error`` and an empty
-    ``map``; it is tried again by the next run.
+    A column ``map`` of the input is kept as ``map_before`` (where there is one already, it stays). A pair that fails has its
+    reason in ``map_error`` and an empty ``map``; it is tried again by the next run.
 
     Args:
         out: the table to write; its paths are relative to its own folder.
@@ -94,7 +94,9 @@ def label_maps(
         made, errors, counts = _Run(table, folder, tools, settings, stage).maps()
     ids = [str(value) for value in table.frame["pair_id"]]
     frame = table.frame.drop(columns=[name for name in OWN if name in table.frame])
-    if "map" in table.frame:
+    if KEPT in frame:  # a table that was labelled before
+        frame = frame.drop(columns="map", errors="ignore")
+    elif "map" in frame:
         frame = frame.rename(columns={"map": KEPT})
     for column in ("reference", "candidate", KEPT):
         if column in frame:
@@ -113,7 +115,7 @@ def label_maps(
     return {ids[row]: errors[row] for row in sorted(errors)}
 
 
-OWN = ("map_mean", "map_unknown", "reference_captions", "candidate_captions", "map_note", "map_error", KEPT)
+OWN = ("map_mean", "map_unknown", "reference_captions", "candidate_captions", "map_note", "map_error")
 
 
 class _Run:

@@ -71,6 +71,8 @@ class StoredCaptioner(Captioner):
         file: the JSON lines in it.
     """
 
+    batch_size = 256
+
     def __init__(self, folder: str, file: str = "captions.jsonl") -> None:
         path = _folder(folder, "captioner") / file
         if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from registry import SEGMENTERS, UserError
 
 @SEGMENTERS.register(
     "transformers_panoptic",
-    summary="any panoptic model of transformers: MaskFormer, Mask2Former, OneFormer, ...",
+    summary="any panoptic model of transformers: MaskFormer, Mask2Former, OneFormer, EoMT, ...",
     source="huggingface.co/docs/transformers, AutoModelForUniversalSegmentation",
 )
 class TransformersPanoptic(Segmenter):
@@ -86,25 +87,29 @@ class TransformersPanoptic(Segmenter):
         _, processor = self._load()
         inner = getattr(processor, "image_processor", processor)
         # not fused there: a segment after a fused one can get the number of another (transformers 5.23, `compute_segments`)
-        found = inner.post_process_panoptic_segmentation(
-            outputs, target_sizes=list(sizes), label_ids_to_fuse=set(), **self._thresholds
+        process = inner.post_process_panoptic_segmentation
+        fuses = "label_ids_to_fuse" in inspect.signature(process).parameters
+        found = process(
+            outputs, target_sizes=list(sizes), **({"label_ids_to_fuse": set()} if fuses else {}), **self._thresholds
         )
+        shift = 0 if fuses else 1  # EoMT counts from 0 and marks void by -1
         stuff = set(self._stuff_ids(inner))
         names = self._source.config.id2label
         segmentations = []
         for one in found:
-            ids = one["segmentation"].cpu().numpy().astype(np.int32)  # (H, W); -1 everywhere where nothing was found
+            ids = one["segmentation"].cpu().numpy().astype(np.int32) + shift  # (H, W)
+            ids = np.maximum(ids, 0)  # where nothing was found, all is -1
             labels: dict[int, str] = {}
             scores: dict[int, float] = {}
             first: dict[int, int] = {}  # of each class of stuff, its segment
             for segment in one["segments_info"]:
-                number, kind = int(segment["id"]), int(segment["label_id"])
+                number, kind = int(segment["id"]) + shift, int(segment["label_id"])
                 if kind in stuff and first.setdefault(kind, number) != number:
                     ids[ids == number] = first[kind]
                     number = first[kind]
                 labels[number] = str(names.get(kind, kind))
                 scores[number] = max(float(segment["score"]), scores.get(number, 0.0))
-            segmentations.append(Segmentation(np.maximum(ids, 0), labels, scores))
+            segmentations.append(Segmentation(ids, labels, scores))
         return segmentations
 
     @property

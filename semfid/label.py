@@ -121,7 +121,9 @@ def read_settings(config: str | None, overrides: Sequence[str]) -> dict[str, Any
 
 
 def plugin(section: str, settings: Mapping[str, Any], table: Path) -> tuple[str, dict[str, Any]]:
-    """Name and checked keywords of a plugin; `device` and `batch_size` go to those that take them and set no own.
+    """Name and checked keywords of a plugin.
+
+    `device` and `batch_size` go to a segmenter and a captioner that take them and set no own.
 
     Raises:
         RegistryError: an unknown name or keyword.
@@ -131,7 +133,7 @@ def plugin(section: str, settings: Mapping[str, Any], table: Path) -> tuple[str,
         raise UserError(f"label: {section} has no name; give {section}.name=, such as {DEFAULTS[section]['name']}")
     name = str(own.pop("name"))
     takes = SECTIONS[section].get(name).keywords
-    for key in ("device", "batch_size"):
+    for key in ("device", "batch_size") if section != "embedder" else ():  # sentences are small
         if key in takes and key not in own and settings[key] is not None:
             own[key] = settings[key]
     if name == "stored" and "folder" in takes and "folder" not in own:

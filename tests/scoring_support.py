@@ -45,6 +45,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "letterbox": {**TINY, "data.resize": "letterbox", "data.image_size": 48},
     "tiny_folds": {**TINY, "data.split": {"folds": 2}, "model.head.normalize": "unit", "model.head.bias": True},
+    "tiny_unet": {
+        **TINY,
+        "model.name": "local_map",
+        "model.head": {"name": "unet_pixel", "max_width": 8, "score": "learned"},
+        "model.loss": "bce",
+        "data.split": {"folds": 2},
+    },
     "tiny_embedding": {**TINY, "model.head": {"name": "embedding_mlp", "hidden": [8]}},
 }
 
@@ -131,13 +138,16 @@ def regressor(runs: Runs, name: str, part: int = 0) -> Any:
     """The trained module of a run's fold, put together from its configuration and checkpoint by hand."""
     from backbones import build_backbone
     from lightning_modules.global_regressor import GlobalRegressor
+    from lightning_modules.local_map import LocalMapRegressor
 
     model = runs.config(name)["model"]
     backbone = {key: value for key, value in model["backbone"].items() if key != "name"}
-    module = GlobalRegressor(build_backbone(model["backbone"]["name"], backbone), model["head"])
+    kind = LocalMapRegressor if model["name"] == "local_map" else GlobalRegressor
+    module = kind(build_backbone(model["backbone"]["name"], backbone), model["head"])
     state = torch.load(runs[name] / f"part-{part}.ckpt", weights_only=True)["state_dict"]
     module.load_state_dict({key: value for key, value in state.items() if key.startswith(("trunk.", "head."))})
-    return module.eval()
+    module.eval()
+    return (lambda x, y: module(x, y)[1]) if model["name"] == "local_map" else module
 
 
 def loaded_image(path: str | Path, side: int | None) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 import pandas as pd
 import pytest
@@ -124,9 +126,32 @@ class TestAugmentation:
         (batch,) = epoch(module(coordinates, augment=["crop"], batch_size=12), 0)
         assert batch.first.tolist() == list(range(len(batch.row)))
 
-    def test_lightning_sets_the_epoch(self, coordinates: Path) -> None:
-        loader = module(coordinates, augment=["flip"]).train_dataloader()
-        assert loader.batch_sampler.sampler is loader.batch_sampler  # type: ignore[union-attr]
+    def test_lightning_sets_the_epoch(self, coordinates: Path, tmp_path: Path) -> None:
+        class Watch(L.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.seen: dict[int, list[PairBatch]] = {}
+                self.weight = torch.nn.Parameter(torch.zeros(()))
+
+            def training_step(self, batch: PairBatch, index: int) -> torch.Tensor:
+                self.seen.setdefault(self.current_epoch, []).append(batch)
+                return self.weight * batch.map.mean()  # type: ignore[union-attr]
+
+            def configure_optimizers(self) -> Any:
+                return torch.optim.SGD([self.weight], lr=0.1)
+
+        watch, data = Watch(), module(coordinates, augment=["crop"], split={"val": 0, "test": 0.2})
+        L.Trainer(
+            accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, enable_model_summary=False,
+            enable_checkpointing=False, max_epochs=2, default_root_dir=tmp_path,
+        ).fit(watch, datamodule=data)  # fmt: skip
+        for number in range(2):
+            assert equal(by_row(watch.seen[number]), by_row(epoch(data, number)))
+
+    def test_goes_to_spawned_workers(self, coordinates: Path) -> None:
+        data = module(coordinates, augment=ALL, object_crop=1.5)
+        again = pickle.loads(pickle.dumps(data.dataset.view(maps=True, augmented=True, seed=3)))
+        assert torch.equal(again[(2, 1.0, 1)].reference, data.dataset.view(True, True, 3)[(2, 1.0, 1)].reference)
 
     def test_tint(self) -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)

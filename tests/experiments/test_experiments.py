@@ -9,12 +9,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from experiment_support import content, tables
 from PIL import Image, ImageFilter
 from run_support import ROOT, Write, run_folders
 
@@ -23,20 +23,6 @@ from semfid.cli import main
 
 EXPERIMENTS = sorted(path for path in (ROOT / "experiments").glob("*.yaml") if path.stem != "base")
 TRUNKS = ROOT / "assets" / "trunks"
-
-
-@pytest.fixture(autouse=True)
-def in_the_clone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths of the YAMLs are relative to the clone; no hub is reached."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-def content(path: Path) -> dict[str, Any]:
-    """An experiment's sections, those that it extends included; its own replace them whole."""
-    own = yaml.safe_load(path.read_text())
-    parent = own.pop("extends", None)
-    return {**(content(path.parent / parent) if parent else {}), **own}
 
 
 def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
@@ -62,36 +48,6 @@ def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
         writer = csv.writer(file)
         writer.writerow(["User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp"])
         writer.writerows(answers)
-
-
-@pytest.fixture
-def shrink(tmp_path: Path, scene_folder: Path) -> Callable[[Path], list[str]]:
-    """Overrides that leave an experiment its shape and take its size."""
-
-    def overrides(path: Path) -> list[str]:
-        config = content(path)
-        sweep: dict[str, list[Any]] = config.get("sweep", {})
-        words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=20"]
-        words += ["data.image_size=64", "trainer.max_epochs=1", "trainer.devices=1", "trainer.accelerator=cpu"]
-        if "seed" in sweep:
-            words.append(f"sweep.seed={sweep['seed'][:1]}")
-        if config["data"]["name"] == "scenes":
-            words += ["data.scenes=12", "data.candidates_per_scene=3", "data.size=64", "data.batch_size=8"]
-            words += [f"data.folder={scene_folder}", "data.split={val: 0.2, test: 0.3}"]
-        for name in config.get("pretraining", {}):
-            small = {"scenes": 160, "size": 64, "image_size": 32, "folder": scene_folder.with_name("scene_images")}
-            words += [f"pretraining.{name}.data.{key}={value}" for key, value in small.items()]
-            words.append(f"pretraining.{name}.trainer.max_epochs=1")
-        return words
-
-    return overrides
-
-
-def _tables(output: Path, name: str) -> pd.DataFrame:
-    folder = output / name
-    for ending in ("csv", "md", "tex"):
-        assert (folder / f"results.{ending}").stat().st_size > 0
-    return pd.read_csv(folder / "results.csv")
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -121,7 +77,7 @@ def test_the_source_document_s_table_is_whole() -> None:
     assert len(sweep.variants) == 3 * len(cells)
 
 
-SPECIAL = {"live_subset", "regressor_user_study", "sr_with_semantic_loss"}
+SPECIAL = {"live_subset", "regressor_user_study", "sr_with_semantic_loss", "clu_inpainting", "clu_sr_maps"}
 
 
 @pytest.mark.parametrize("path", [p for p in EXPERIMENTS if p.stem not in SPECIAL], ids=lambda path: path.stem)
@@ -131,7 +87,7 @@ def test_experiment_runs(path: Path, shrink: Callable[[Path], list[str]], tmp_pa
     rows = 1
     for key, values in config.get("sweep", {}).items():
         rows *= 1 if key == "seed" else len(values)
-    table = _tables(tmp_path / "runs", path.stem)
+    table = tables(tmp_path / "runs", path.stem)
     assert len(table) == rows + len(config.get("baselines", []))
     for run in run_folders(tmp_path / "runs"):
         assert json.loads((run / "status.json").read_text())["state"] == "done"
@@ -177,7 +133,7 @@ def test_quickstart_compares_four_trunks(shrink: Callable[[Path], list[str]], tm
     path = ROOT / "experiments" / "quickstart.yaml"
     words = [*shrink(path), "sweep.model.head=[{name: cosine}]"]
     assert main(["ablate", str(path), *words]) == 0
-    table = _tables(tmp_path / "runs", "quickstart").set_index("variant")
+    table = tables(tmp_path / "runs", "quickstart").set_index("variant")
     assert len(table) == 4 + 2 and table["mse"].nunique() == len(table)
     pretrained = tmp_path / "runs" / "quickstart" / "pretraining"
     assert sorted(run.name.rsplit("-", 1)[0] for run in pretrained.iterdir()) == ["contrastive", "supervised"]
@@ -202,7 +158,7 @@ def test_live_subset(test_data: Callable[[str], Path], tmp_path: Path) -> None:
     for key, values in yaml.safe_load(path.read_text())["sweep"].items():
         words.append(f"sweep.{key}=[{json.dumps(values[0])}]")
     assert main(["ablate", str(path), *words]) == 0
-    table = _tables(tmp_path / "runs", "live_subset")
+    table = tables(tmp_path / "runs", "live_subset")
     learned = table[~table["variant"].str.startswith("psnr")]
     assert len(learned) == 1
     assert learned["sources"].item() == 4
@@ -254,7 +210,7 @@ def test_user_study_in_the_author_s_layout(
         else "sweep.model.backbone.tuning=[frozen]",
     ]
     assert main(["ablate", str(path), *words]) == 0
-    table = _tables(tmp_path / "runs", "regressor_user_study")
+    table = tables(tmp_path / "runs", "regressor_user_study")
     assert len(table) == (6 if photos == "real" else 4) + 1
     assert (table["n"] == 18).all() and (table["sources"] == 6).all()
     answers = pd.read_csv(study / "answers.csv")

@@ -27,15 +27,15 @@ def images(count: int, size: tuple[int, int] = (64, 64), seed: int = 0) -> torch
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["linear", "unit", "embedding", "pooled", "cosine", "full", "lora", "fixed"])
+@pytest.mark.parametrize("name", ["linear", "unit", "embedding", "pooled", "cosine", "full", "lora", "fixed", "tiny_unet"])
 def test_a_run_scores_its_test_pairs_as_it_predicted_them(runs: Runs, name: str) -> None:
     pairs = runs.pairs(name)
-    scorer = load_run(runs[name])
-    side = scorer.facts.image_size
+    parts = {fold: load_run(runs[name], fold) for fold in sorted(set(pairs["fold"]))}
+    side = parts[0].facts.image_size
     with torch.no_grad():
         scores = [
-            float(scorer(loaded_image(x, side), loaded_image(y, side)))
-            for x, y in zip(pairs["reference"], pairs["candidate"], strict=True)
+            float(parts[fold](loaded_image(x, side), loaded_image(y, side)))
+            for fold, x, y in zip(pairs["fold"], pairs["reference"], pairs["candidate"], strict=True)
         ]
     assert pairs["predicted"].std() > 1e-3, "equal scores would prove nothing"
     np.testing.assert_allclose(scores, pairs["predicted"], atol=1e-5)

@@ -216,6 +216,8 @@ class TestWhatIsWritten:
         assert [name for name in read(out.with_name("again.csv")).columns if name.startswith("map")] == [
             "map_before", "map", "map_mean", "map_unknown", "map_note", "map_error"
         ]  # fmt: skip
+        again = read_pairs(out.with_name("again.csv")).frame
+        assert again["map_before"].tolist() == found.frame["map_before"].tolist(), "the first map, not the second"
 
     def test_small_regions_join(self, table: Path) -> None:
         run(table, table.parent / "out.csv", min_area=0.4)  # thirds are small

@@ -141,6 +141,12 @@ class TestCaptioners:
             assert build_captioner(name, {**same, "precision": "bfloat16"}).identity != captioner(name).identity
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision(precision: str, folder: Callable[[str], str]) -> None:
+    built = build_captioner("qwen2_vl", {"model": folder("qwen2_vl"), "device": "cpu", "precision": precision})
+    assert len(built.caption(PICTURES[:2], "?")) == 2 and built.identity.endswith(precision)
+
+
 def test_identity_follows_the_files(tmp_path: Path, folder: Callable[[str], str]) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder("vip_llava"), copy)
@@ -190,6 +196,17 @@ class TestPanoptic:
             (found,) = segmenter("mask2former").segments(logits(masks, [kind, kind], 133), [(4, 8)])
             assert len(np.unique(found.ids)) == regions
         assert len(ADE20K) == 50
+
+    def test_a_family_that_counts_from_nought(self, tmp_path: Path) -> None:
+        """EoMT's first segment is 0 and its void -1; its own post-processing, on a model that runs."""
+        words = {"model": str(tiny.save_eomt(tmp_path / "m")), "device": "cpu", "stuff": [2]}
+        built = build_segmenter("transformers_panoptic", {**words, "threshold": 0.0, "overlap_threshold": 0.0})
+        assert [one.ids.shape for one in built.segment(PICTURES[:2])] == [(32, 40), (30, 64)]
+        masks = np.zeros((3, 8, 8))
+        masks[0, :4], masks[1, 4:, :4], masks[2, 4:6, 4:] = 1, 1, 1
+        (found,) = built.segments(logits(masks, [2, 0, 2], 4), [(64, 64)])
+        assert found.ids[8, 8] == found.ids[36, 48] == 1 and found.ids[48, 8] == 2 and found.ids[60, 60] == 0
+        assert found.labels == {1: "sky", 2: "cat"}
 
     def test_own_stuff(self, folder: Callable[[str], str]) -> None:
         masks = np.zeros((2, 4, 8))

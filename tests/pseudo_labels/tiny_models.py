@@ -61,6 +61,20 @@ def save_mask2former(folder: Path) -> Path:
     return folder
 
 
+def save_eomt(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = T.EomtConfig(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, mlp_ratio=2, image_size=64, patch_size=16,
+        num_blocks=1, num_upscale_blocks=1, num_queries=6, num_register_tokens=1,
+        id2label={number: name for number, (name, _) in enumerate(CLASSES)},
+    )  # fmt: skip
+    T.EomtForUniversalSegmentation(config).save_pretrained(folder)
+    T.EomtImageProcessor(
+        size={"shortest_edge": 64, "longest_edge": 64}, do_split_image=False, do_pad=True
+    ).save_pretrained(folder)
+    return folder
+
+
 def save_vip_llava(folder: Path) -> Path:
     symbols = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", *(chr(i) for i in range(33, 127))]
     words = T.LlamaTokenizer(

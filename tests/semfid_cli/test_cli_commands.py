@@ -110,8 +110,8 @@ def test_scenes(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, e
     [
         ("scene=3", "did you mean 'scenes'"),
         ("scenes=x", "must be a whole number"),
-        ("scenes", "format=pairs|coco|images"),
-        ("format=voc", "format=pairs|coco|images"),
+        ("scenes", "format=pairs|coco|images|regions"),
+        ("format=voc", "format=pairs|coco|images|regions"),
         ("scenes=0", "scenes=0 must be 1 or more"),
         ("size=9", "size"),
     ],

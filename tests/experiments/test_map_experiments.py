@@ -1,0 +1,172 @@
+"""The experiments on difference maps, a few steps each: on scenes in the source project's folder layouts, and on real photos."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from experiment_support import tables
+from PIL import Image, ImageDraw
+from run_support import ROOT, run_folders
+
+from engine.ablation import read_sweep
+from scenes import SceneSetConfig, write_pair_set
+from semfid.cli import main
+
+SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}"
+SIDE = 64
+
+
+def _photos_with_objects(test_data: Callable[[str], Path], count: int) -> list[tuple[Path, list[float], list[float]]]:
+    """Photos of coco_mini with a box and a polygon each."""
+    root = test_data("coco_mini")
+    listed = json.loads((root / "annotations" / "instances_train2017.json").read_text())
+    names = {image["id"]: image["file_name"] for image in listed["images"]}
+    found: dict[int, tuple[Path, list[float], list[float]]] = {}
+    for annotation in listed["annotations"]:
+        image = annotation["image_id"]
+        if not annotation["iscrowd"] and annotation["area"] > 4000 and image not in found:
+            found[image] = (root / "train2017" / names[image], annotation["bbox"], annotation["segmentation"][0])
+    return list(found.values())[:count]
+
+
+def _inpainting_folder(root: Path, objects: list[tuple[Path, list[float], list[float]]]) -> Path:
+    """The source project's layout, an inpainter that rounds sizes down to 16, and a flat colour in place of the object."""
+    for name in ("impainted_proposals", "positive_pairs", "discarded_proposals", "maps"):
+        (root / name).mkdir(parents=True)
+    instances, maps = [], []
+    for number, (photo, box, polygon) in enumerate(objects):
+        image = Image.open(photo).convert("RGB")
+        size = tuple(side // 16 * 16 for side in image.size)
+        mask = Image.new("L", image.size)
+        ImageDraw.Draw(mask).polygon(list(polygon), fill=255)
+        changed = image.copy()
+        changed.paste((200, 30 * number % 255, 90), (0, 0), mask)
+        changed.resize(size).save(root / "impainted_proposals" / f"{number}_0.png")
+        image.resize(size).save(root / "positive_pairs" / f"{1000 + number}_0.png")
+        mask.convert("RGB").save(root / "maps" / f"{number}.png")
+        instances.append({"id": 1000 + number, "bbox": str([int(v) for v in box]), "gt_image_path": str(photo)})
+        maps.append(
+            {
+                "gt_image_path": str(photo),
+                "impainted_pth": f"{root.name}/impainted_proposals/{number}_0.png",
+                "segmentation_map_path": f"{root.name}/maps/{number}.png",
+            }
+        )
+    pd.DataFrame(instances).to_csv(root / "instances.csv")
+    pd.DataFrame(maps).to_csv(root / "maps.csv", index=False)
+    return root
+
+
+def test_inpainting_in_the_author_s_layout(
+    shrink: Callable[[Path], list[str]], test_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    root = _inpainting_folder(tmp_path / "Impaint", _photos_with_objects(test_data, 8))
+    path = ROOT / "experiments" / "clu_inpainting.yaml"
+    words = [
+        *shrink(path),
+        f"data.root={root}",
+        f"data.maps_csv={root / 'maps.csv'}",
+        "data.workers=0",
+        "data.batch_size=6",
+        "data.split={val: 0.2, test: 0.4}",
+        SMALL_TRUNK,
+        "model.head={name: unet, max_width: 8, score: learned}",
+        "sweep={}",
+        "sweep.model.backbone.tuning=[frozen, lora]",
+    ]
+    assert main(["ablate", str(path), *words]) == 0
+    table = tables(tmp_path / "runs", path.stem)
+    assert len(table) == 2 + 2 and (table["n"] == 6).all()  # three photos: an exchange and a copy of each
+    maps = pd.read_csv(tmp_path / "runs" / path.stem / "results_maps.csv")
+    assert len(maps) == 4 and (maps["average_precision"] > 0).all()
+    for run in run_folders(tmp_path / "runs"):
+        by_origin = pd.read_csv(run / "maps.csv").groupby("origin")["changed"]
+        assert (by_origin.sum() > 0).to_dict() == {"other_class": True, "same_class": False}
+
+
+def _cosine_maps(root: Path, table: Path) -> Path:
+    """The source project's table and pickles of cosine similarity, of scene pairs."""
+    frame = pd.read_csv(table)
+    rows = []
+    for number, row in frame.iterrows():
+        photo = Path(str(row["reference"])).stem
+        hq, sr = root / "HQ" / f"{photo}.png", root / "LQ_x4_bsrgan_out" / f"{photo}.png"
+        sr = sr.with_name(f"{photo}.png") if int(str(row["pair_id"])[-1]) == 0 else None
+        if sr is None:
+            continue
+        for target, column in ((hq, "reference"), (sr, "candidate")):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.open(table.parent / str(row[column])).save(target)
+        mask = np.asarray(Image.open(table.parent / str(row["map"]))) > 0
+        out = root / "cosine_maps" / f"{number}.pkl"
+        out.parent.mkdir(exist_ok=True)
+        out.write_bytes(pickle.dumps(np.where(mask, 0.2, 0.95).astype(np.float32)))
+        rows.append({"img_a_pth": str(hq), "img_b_pth": str(sr), "out_paths": str(out), "ima_ncaps": 3 + number % 2})
+    path = root / "cosine_maps" / "filt_refs.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_sr_maps_in_the_author_s_layout(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    scenes = write_pair_set(tmp_path / "scenes", SceneSetConfig(scenes=12, candidates_per_scene=2, size=SIDE))
+    table = _cosine_maps(tmp_path / "koniq-10k_sr", scenes)
+    path = ROOT / "experiments" / "clu_sr_maps.yaml"
+    words = [
+        *shrink(path),
+        f"data.table={table}",
+        "data.workers=0",
+        "data.batch_size=6",
+        "data.split={val: 0.2, test: 0.4}",
+        SMALL_TRUNK,
+        "model.head={name: unet, max_width: 8}",
+        "baselines=[pixel_difference]",
+        "sweep={}",
+        "sweep.model.backbone.tuning=[frozen, lora, full]",
+        "sweep.data.threshold=[null, 0.9]",
+    ]
+    assert main(["ablate", str(path), *words]) == 0
+    runs = [run for run in run_folders(tmp_path / "runs") if "pixel" not in run.name]
+    assert len(runs) == 6
+    for run in runs:
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        state = (run / "part-0.ckpt").stat().st_size
+        assert (run / "maps.csv").is_file() and state > 0
+        assert config["data"]["threshold"] in (None, 0.9)
+
+
+def test_the_source_project_s_sweep_is_whole() -> None:
+    path = ROOT / "experiments" / "clu_sr_maps.yaml"
+    sweep = read_sweep(path, [])
+
+    def cell(config: dict[str, Any]) -> tuple[Any, ...]:
+        backbone, data = config["model"]["backbone"], config["data"]
+        return backbone["name"], data["min_caps"], data["only_hq"], backbone["tuning"], data["threshold"]
+
+    expected = itertools.product(
+        ("resnet50_clip", "resnet50_imagenet"),
+        (2, 4, 8, 16),
+        (True, False),
+        ("frozen", "lora", "full"),
+        (None, 0.4, 0.9),
+    )
+    assert {cell(variant.config) for variant in sweep.variants} == set(expected) and len(sweep.variants) == 144
+    config = sweep.config
+    assert config["trainer"]["max_epochs"] == 60 and config["data"]["batch_size"] == 80
+    assert config["model"]["optimizer"] == {"name": "adam", "lr": 1e-4}
+    assert sweep.variants[0].config["model"]["backbone"]["lora_rank"] == 32
+
+
+@pytest.mark.parametrize("name", ["clu_inpainting", "clu_sr_maps", "clu_scenes"])
+def test_they_select_by_the_maps_and_stand_beside_the_pixels(name: str) -> None:
+    config = read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config
+    assert config["model"]["name"] == "local_map" and config["selection"]["monitor"] == "val_mse"
+    assert "pixel_difference" in config["baselines"]

@@ -1,0 +1,138 @@
+"""`semfid label maps` from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from registry import UserError
+from scenes import SceneSetConfig, write_region_set
+from semfid.cli import main
+from semfid.label import DEFAULTS, plugin, read_settings
+
+STORED = ["segmenter.name=stored", "captioner=stored", "embedder.name=hashed_words"]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("label") / "set"
+    return write_region_set(out, SceneSetConfig(scenes=3, candidates_per_scene=4, size=64, seed=4))
+
+
+class TestCommand:
+    def test_truth_of_the_scenes(self, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        out = tmp_path / "out.csv"
+        assert main(["label", "maps", str(scenes), "--out", str(out), *STORED, f"folder={tmp_path}/work"]) == 0
+        assert f"{out}: 12 of 12 maps; work folder {tmp_path}/work" in capsys.readouterr().out
+        rows = pd.read_csv(out, keep_default_na=False)
+        changed = 0
+        for _, row in rows.iterrows():
+            values = np.load(tmp_path / row["map"]).astype(float)
+            mask = np.asarray(Image.open(tmp_path / row["map_before"])) > 0
+            if row["edit"] != "same_class":
+                assert values[~mask].max(initial=0) == 0, "nothing is said to change outside the true mask"
+                changed += int(mask.any())
+                assert values[mask].mean() > 0.3 if mask.any() else not values.any()
+        assert changed >= 3
+
+    def test_a_failed_pair(self, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        frame = pd.read_csv(scenes, keep_default_na=False)
+        frame["reference"] = [str(scenes.parent / name) for name in frame["reference"]]
+        frame["candidate"] = [str(scenes.parent / name) for name in frame["candidate"]]
+        frame.loc[2, "candidate"] = "nowhere.png"
+        frame.drop(columns="map").to_csv(tmp_path / "pairs.csv", index=False)
+        words = [*STORED, f"segmenter.folder={scenes.parent}/regions", f"captioner.folder={scenes.parent}/regions"]
+        assert main(["label", "maps", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "o.csv"), *words]) == 1
+        said = capsys.readouterr()
+        assert "11 of 12 maps" in said.out
+        assert f"semfid: FAILED {frame.loc[2, 'pair_id']}: no image" in said.err
+        assert (tmp_path / "o_maps" / "maps").is_dir()
+
+    def test_a_file_of_settings(self, scenes: Path, tmp_path: Path) -> None:
+        (tmp_path / "label.yaml").write_text(
+            f"segmenter: {{name: stored, regions: raw}}\ncaptioner: stored\nembedder: {{name: hashed_words, dim: 64}}\n"
+            f"map_format: npy\nfolder: {tmp_path}/work\n"
+        )
+        out = tmp_path / "out.csv"
+        words = ["--config", str(tmp_path / "label.yaml"), "map_format=png", "segmenter.regions=final"]
+        assert main(["label", "maps", str(scenes), "--out", str(out), *words]) == 0
+        assert pd.read_csv(out)["map"].str.endswith(".png").all()
+        (settings,) = (tmp_path / "work").glob("embeddings-*/settings.json")
+        assert json.loads(settings.read_text()) == {"embedder": "hashed_words-1-64-pairs"}
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["segmentr.name=stored"], "unknown key 'segmentr.name'; did you mean 'segmenter'"),
+            (["prompt.name=x"], "unknown key 'prompt.name'"),
+            (["segmenter.name=onefomer"], "no segmenter 'onefomer'; did you mean 'oneformer'"),
+            (["captioner.name=qwen"], "no captioner 'qwen'"),
+            (["segmenter.treshold=0.4"], "segmenter 'oneformer' has no keyword 'treshold'; did you mean 'threshold'"),
+            (["captioner.max_new_tokens=many"], "max_new_tokens='many' should be int"),
+            (["map_format=pgn"], "map_format='pgn' should be one of 'npy', 'png'"),
+            (["min_area=2"], "min_area=2 is a share of the image"),
+            (["min_area=1e-3", "contour=wide"], "contour='wide' should be int or one of 'scaled'"),
+            (["batch_size=0"], "batch_size=0 must be 1 or more"),
+            (["prompt='  '"], "prompt is empty"),
+            (["segmenter=[a]"], "segmenter must be a name"),
+            (["--config", "nowhere.yaml"], "no file nowhere.yaml"),
+            (["segmenter.name=stored"], r"segmenter: stored finds no folder"),
+            (["segmenter.model=nowhere"], "segmenter: oneformer: cannot get 'nowhere'"),
+        ],
+    )
+    def test_mistakes(
+        self, scenes: Path, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        table = tmp_path / "pairs.csv"
+        table.write_bytes(scenes.read_bytes())
+        assert main(["label", "maps", str(table), "--out", str(tmp_path / "out.csv"), *words]) == 2
+        said = capsys.readouterr().err.strip()
+        assert message in said and "\n" not in said and "Traceback" not in said
+
+    def test_tables(self, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for table, out, message in (
+            (tmp_path / "none.csv", tmp_path / "out.csv", "no pair table"),
+            (scenes, scenes, "is the table that is read"),
+            (scenes, tmp_path / "out.txt", "ends in .csv or .parquet"),
+        ):
+            assert main(["label", "maps", str(table), "--out", str(out), *STORED]) == 2
+            assert message in capsys.readouterr().err
+
+    def test_a_configuration_that_is_no_mapping(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text("- a\n")
+        with pytest.raises(UserError, match=r"a\.yaml: the file must hold a mapping"):
+            read_settings(str(tmp_path / "a.yaml"), [])
+        (tmp_path / "a.yaml").write_text("a: [\n")
+        with pytest.raises(UserError, match=r"a\.yaml is not a YAML file"):
+            read_settings(str(tmp_path / "a.yaml"), [])
+        with pytest.raises(UserError, match="'contour=' is not key=value"):
+            read_settings(None, ["contour="])
+
+
+class TestSettings:
+    def test_a_prompt_may_hold_anything(self) -> None:
+        assert read_settings(None, ["prompt=Say: what is outlined?"])["prompt"] == "Say: what is outlined?"
+        assert read_settings(None, ["contour=scaled", "min_area=1e-3"])["min_area"] == 0.001
+
+    def test_defaults_are_not_changed(self) -> None:
+        read_settings(None, ["segmenter.name=stored", "segmenter.folder=x"])
+        assert DEFAULTS["segmenter"] == {"name": "oneformer"}
+
+    def test_device_and_batch_size_reach_those_that_take_them(self) -> None:
+        settings = read_settings(None, ["device=cpu", "batch_size=3", "captioner.batch_size=5"])
+        assert plugin("segmenter", settings, Path("t.csv")) == ("oneformer", {"device": "cpu", "batch_size": 3})
+        assert plugin("captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 5}
+        assert plugin("embedder", settings, Path("t.csv"))[1] == {}
+        stored = read_settings(None, ["segmenter=stored"])
+        assert plugin("segmenter", stored, Path("a/t.csv")) == ("stored", {"folder": "a/regions"})
+
+    def test_naming_another_plugin_in_a_section(self) -> None:
+        settings = read_settings(None, ["segmenter={name: stored, folder: x}", "segmenter.regions=raw"])
+        assert settings["segmenter"] == {"name": "stored", "folder": "x", "regions": "raw"}
