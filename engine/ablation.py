@@ -21,7 +21,7 @@ from engine.baselines import baseline_variant, run_baseline
 from engine.check import check_config, make_trainer
 from engine.config import Variant, expand, load_experiment
 from engine.kinds import needs_maps, task_class
-from engine.map_figures import add_map_figures, any_local, maps_wanted
+from engine.map_figures import add_map_figures, any_local, check_maps, maps_wanted
 from engine.pretraining import pretrained, pretraining_run
 from engine.pretraining_section import pretraining_config, pretraining_name
 from engine.progress import progress, say
@@ -85,10 +85,12 @@ def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
     """Read the tables of all variants; with `images`, decode every image too.
 
     Raises:
-        UserError: the first fault.
+        UserError: the first fault; figures of maps asked for where there are none.
     """
     seen = set()
     configs = [variant.config for variant in sweep.variants]
+    for config in configs:
+        check_maps(config, bench)
     if images:  # a pretraining without data fails its variants only
         names = [(config, pretraining_name(config)) for config in configs]
         configs += [pretraining_config(config, name) for config, name in names if name is not None]
@@ -121,7 +123,6 @@ def ablate(
     for variant in sweep.variants:
         bench.data_hash(variant.config)  # a missing image is named before anything is trained
     local = any_local([variant.config for variant in sweep.variants])
-    _check_maps(sweep, bench)
     baselines: dict[str, Variant] = {}
     for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
         for metric in sweep.config["baselines"]:
@@ -156,13 +157,6 @@ def ablate(
     if results:
         write_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
     return results, failures
-
-
-def _check_maps(sweep: Sweep, bench: Workbench) -> None:
-    """Maps that are asked for and not there are named before anything is trained."""
-    if task_class(sweep.variants[0].config) is None:
-        for variant in sweep.variants:
-            maps_wanted(variant.config, needs_maps(variant.config), bench.data(variant.config))
 
 
 def _map_failures(variant: Variant, bench: Workbench, folder: RunFolder) -> list[str]:

@@ -44,6 +44,16 @@ def maps_wanted(config: Mapping[str, Any], local: bool, data: PairDataModule) ->
     return (local if wish is None else bool(wish)) and data.has_maps and gives_maps(config)
 
 
+def check_maps(config: dict[str, Any], bench: Workbench) -> None:
+    """Maps that are asked for and not there are named before anything is trained.
+
+    Raises:
+        UserError: as `maps_wanted`.
+    """
+    if task_class(config) is None:
+        maps_wanted(config, needs_maps(config), bench.data(config))
+
+
 def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learned: bool = True) -> None:
     """Compute and save the map figures of a run that is done, unless they are there already, of the same target maps.
 

@@ -56,7 +56,7 @@ def ablate(arguments: argparse.Namespace) -> int:
 def run_one(arguments: argparse.Namespace) -> int:
     """Train and evaluate one variant."""
     from engine.ablation import check_data, read_sweep
-    from engine.map_figures import add_wanted_maps
+    from engine.map_figures import add_wanted_maps, check_maps
     from engine.progress import is_rank_zero, say
     from engine.run import Workbench, run_variant
 
@@ -77,6 +77,7 @@ def run_one(arguments: argparse.Namespace) -> int:
     with _naming(sweep.file):
         if arguments.pretraining:
             return _pretraining_alone(variant, bench)
+        check_maps(variant.config, bench)
         folder = run_variant(variant, bench, variant.label)
         add_wanted_maps(variant, bench, folder)
     if is_rank_zero():

@@ -126,6 +126,17 @@ def _against_a_loop(folder: Path, make: Any) -> None:
     assert pooled["n"] == 36 and pooled["n_changed"] == sum(m.any() for m, _ in everything) > 5
 
 
+@pytest.mark.parametrize("command", [["ablate"], ["run"], ["run", "--check"]])
+def test_maps_that_are_not_there_are_named_before_anything_is_trained(
+    write_experiment: Write, pair_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    changes = {"data.name": "pairs", "data.table": str(pair_folder(12)), "evaluation.maps": True}
+    file = write_experiment(changes)
+    assert main([command[0], str(file), *command[1:]]) == 2
+    assert "evaluation.maps: true, but" in (err := capsys.readouterr().err) and "pairs.csv has no maps" in err
+    assert not list((tmp_path / "runs").rglob("config.yaml"))
+
+
 class FakeData:
     def __init__(self, *columns: str) -> None:
         self.table = type("Table", (), {"name": "x.csv"})()
