@@ -1,7 +1,7 @@
-"""Draws the pictures of docs/local_maps.md.
+"""Draws the pictures of docs/local_maps.md, and the one of docs/scoring.md.
 
 semfid ablate experiments/clu_scenes.yaml
-python assets/make_map_pictures.py runs/clu_scenes          # docs/pictures/clu.png, docs/pictures/caption_maps.png
+python assets/make_map_pictures.py runs/clu_scenes          # clu.png, caption_maps.png, score.png
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pairs import read_pairs
 from pseudo_labels import MapSettings, MapTools, build_captioner, build_segmenter, label_maps, outline_region
 from registry import DATAMODULES
 from scenes import SceneSetConfig, write_region_set
+from semfid.cli import main as semfid
 from semfid.runtime.heatmap import colours, overlay
 from semfid.runtime.scorer import upsampled
 from text_embedders import build_text_embedder
@@ -108,7 +109,7 @@ def captions() -> Image.Image:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
         table = read_pairs(write_region_set(root / "set", SceneSetConfig(scenes=12, size=160)))
-        frame = table.frame[table.frame["origin"].isin(["other_class", "same_supercategory"])]
+        frame = table.frame[table.frame["origin"].isin(["intra", "inter"])]
         table = table.with_frame(frame.drop_duplicates("source_id").head(3))
         embedder = build_text_embedder("hashed_words", {})
         found: dict[float, list[NDArray[np.float32]]] = {}
@@ -132,8 +133,38 @@ def captions() -> Image.Image:
         return sheet(["reference, region outlined", "candidate", "truth", "true captions", "20 % wrong"], rows, notes)
 
 
+def scored(folder: Path) -> Image.Image:
+    """What `semfid score --map` writes of three test pairs that changed."""
+    run = next(folder.glob("head=unet_pixel_*"))
+    config = yaml.safe_load((run / "config.yaml").read_text())["data"]
+    table = DATAMODULES.build(config.pop("name"), **config).table
+    own = pd.read_csv(run / "maps.csv")
+    pairs = own[own["origin"].isin(["intra", "inter", "removed"])].drop_duplicates("origin")["pair_id"]
+    lines = []
+    with tempfile.TemporaryDirectory() as name:
+        for pair in pairs:
+            row = table.frame[table.frame["pair_id"] == pair].iloc[0]
+            x, y = (str(table.root / row[side]) for side in ("reference", "candidate"))
+            target = Path(name) / pair
+            if semfid(["score", x, y, "--run", str(run), "--size", "native", "--map", str(target)]) != 0:
+                raise SystemExit(f"{pair} was not scored")
+            drawn = [next(target.glob(f"*_{kind}.png")) for kind in ("heat", "overlay")]
+            lines.append([Image.open(path).convert("RGB") for path in (x, y, *drawn)])
+    widths = [max(line[column].width for line in lines) for column in range(4)]
+    size = sum(widths) + 3 * GAP, sum(line[2].height + GAP for line in lines) - GAP
+    image, top = Image.new("RGB", size, "white"), 0
+    for line in lines:
+        left = 0
+        for picture, width in zip(line, widths, strict=True):
+            image.paste(picture, (left, top))
+            left += width + GAP
+        top += line[2].height + GAP
+    return image
+
+
 def main() -> None:
     OUT.mkdir(exist_ok=True)
+    scored(Path(sys.argv[1])).save(OUT / "score.png")
     captions().save(OUT / "caption_maps.png")
     clu(Path(sys.argv[1])).save(OUT / "clu.png")
 

@@ -273,11 +273,14 @@ def _outcomes(
     with torch.inference_mode():
         shared = expanded(tuple(tensor.float() for tensor in reference), len(good))
         candidates = tuple(tensor.float() for tensor in candidates)
-        differences = scorer.compare(shared, candidates).double().cpu().tolist()
         maps = None
         if settings.maps:
             size = group.images[0].pixels.shape[-2:]  # type: ignore[union-attr]
-            maps = upsampled(scorer.maps(shared, candidates), size)[:, 0].float().cpu().numpy()  # (b, H, W)
+            scores, found = scorer.compare_with_maps(shared, candidates)
+            maps = upsampled(found, size)[:, 0].float().cpu().numpy()  # (b, H, W)
+        else:
+            scores = scorer.compare(shared, candidates)
+        differences = scores.double().cpu().tolist()
     for place, number in enumerate(good):
         pixels = group.images[number + 1].pixels
         assert pixels is not None  # `good` holds decoded ones only
