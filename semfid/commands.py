@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.run import Workbench
 
 SHOWN = ("srcc", "krcc", "plcc", "mse")
+SHOWN_OF_MAPS = ("average_precision", "iou", "mse")
 
 
 def ablate(arguments: argparse.Namespace) -> int:
@@ -86,7 +87,10 @@ def run_one(arguments: argparse.Namespace) -> int:
         figures = metrics.get("figures")  # of single images; all of them
         if figures is None:
             figures = {name: value for name, value in metrics["pooled"].items() if name in SHOWN}
-        digits = {name: "constant" if value is None else f"{value:.4f}" for name, value in figures.items()}
+            of_maps = metrics.get("maps", {}).get("pooled", {})
+            figures |= {f"map_{name}": of_maps[name] for name in SHOWN_OF_MAPS if name in of_maps}
+        missing = {name: "-" if name.startswith("map_") else "constant" for name in figures}
+        digits = {name: missing[name] if value is None else f"{value:.4f}" for name, value in figures.items()}
         print(" ".join(f"{name} {value}" for name, value in digits.items()))
     return 0
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from run_support import ROOT, run_folders
 
 from engine.ablation import read_sweep
-from scenes import SceneSetConfig, write_pair_set
+from scenes import SceneSetConfig, write_pair_set, write_region_set
 from semfid.cli import main
 
 SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}"
@@ -141,6 +141,35 @@ def test_sr_maps_in_the_author_s_layout(shrink: Callable[[Path], list[str]], tmp
         state = (run / "part-0.ckpt").stat().st_size
         assert (run / "maps.csv").is_file() and state > 0
         assert config["data"]["threshold"] in (None, 0.9)
+
+
+def test_maps_from_captions_are_a_target(
+    shrink: Callable[[Path], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chain: regions and captions of scenes, difference maps, a decoder that learns them."""
+    table = write_region_set(tmp_path / "set", SceneSetConfig(scenes=10, candidates_per_scene=2, size=SIDE))
+    labelled = tmp_path / "set" / "labelled.csv"
+    stored = [f"{kind}.name=stored" for kind in ("segmenter", "captioner")]
+    assert main(["label", "maps", str(table), "--out", str(labelled), *stored, "embedder.name=hashed_words"]) == 0
+    frame = pd.read_csv(labelled)
+    assert frame["map_error"].isna().all() and (frame["reference_captions"] >= 2).all()
+    path = ROOT / "experiments" / "clu_sr_maps.yaml"
+    words = [
+        *shrink(path),
+        f"data.table={labelled}",
+        "data.workers=0",
+        "data.batch_size=6",
+        "data.augment=[flip, crop]",
+        "data.only_hq=false",
+        SMALL_TRUNK,
+        "model.head={name: unet_pixel, max_width: 8}",
+    ]
+    capsys.readouterr()
+    assert main(["run", str(path), *words]) == 0
+    assert "map_average_precision" in capsys.readouterr().out
+    (run,) = run_folders(tmp_path / "runs")
+    figures = json.loads((run / "metrics.json").read_text())
+    assert figures["maps"]["pooled"]["n"] == figures["pooled"]["n"] > 0
 
 
 def test_the_source_project_s_sweep_is_whole() -> None:
