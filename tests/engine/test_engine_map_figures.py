@@ -93,7 +93,9 @@ def test_a_real_run_against_a_loop_over_its_pairs(
 
 def _against_a_loop(folder: Path, make: Any) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    (table,) = Path(config["data"]["folder"]).glob("*/pairs.csv")
+    made = config["data"]  # other tests render other scenes into the same folder
+    kind = f"{made['scenes']}x{made['candidates_per_scene']}-{made['size']}px"
+    (table,) = Path(made["folder"]).glob(f"seed0-{kind}-*/pairs.csv")
     pairs = pd.read_csv(table, dtype={"pair_id": str}).set_index("pair_id")
     folds = pd.read_csv(folder / "predictions.csv", dtype={"pair_id": str}).set_index("pair_id")["fold"]
     found = pd.read_csv(folder / "maps.csv", dtype={"pair_id": str}).set_index("pair_id")
