@@ -10,7 +10,9 @@ from datamodules import ImageTable as ImageTable
 from heads.contract import Head as Head
 from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape as TrunkShape
+from heads.decoder import DecoderHead as DecoderHead
 from lightning_modules.losses import PairLoss as PairLoss
+from lightning_modules.pair_module import PairModule as PairModule
 from lightning_modules.task import ImageTask as ImageTask
 from metrics import TrainingFreeMetric as TrainingFreeMetric
 from pseudo_labels import Captioner as Captioner
