@@ -168,7 +168,7 @@ class PairDataModule(L.LightningDataModule):
             UserError: maps of a table without any.
         """
         if maps:
-            self._need_maps()
+            self.need_maps()
         self._part, self._seed, self._maps = part, seed, maps
 
     def image_hashes(self, progress: Callable[[int, int], None] | None = None) -> dict[str, bytes]:
@@ -231,7 +231,7 @@ class PairDataModule(L.LightningDataModule):
         for path in self.dataset_paths():
             digest.update(hashes[path])
         if maps:
-            self._need_maps()
+            self.need_maps()
         if maps or self.loader.object_crop is not None:
             files = self.dataset.map_files()
             missing = next((path for path in files if not Path(path).is_file()), None)
@@ -285,7 +285,7 @@ class PairDataModule(L.LightningDataModule):
     def _load(self, batches: Sampler[list[tuple[int, float]]], maps: bool, augmented: bool) -> DataLoader[PairBatch]:
         self.prepare()
         if maps:
-            self._need_maps()
+            self.need_maps()
         if self.loader.object_crop is not None:
             self.dataset.typical_sides()  # before there are workers, which would each do it
         dataset, workers = self.dataset.view(maps, augmented, self._seed), self.loader.workers
@@ -304,7 +304,8 @@ class PairDataModule(L.LightningDataModule):
             own.image_size, own.resize, tuple(own.augment or ()), own.least_crop, own.object_crop, self.one_size
         )
 
-    def _need_maps(self) -> None:
+    def need_maps(self) -> None:
+        """Raise a UserError where the table has no maps."""
         if not self.has_maps:
             raise UserError(
                 f"{self.table.name} has no maps; add the column map, with the path of a difference map (8-bit grey PNG or "

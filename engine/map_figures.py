@@ -48,9 +48,11 @@ def check_maps(config: dict[str, Any], bench: Workbench) -> None:
     """Maps that are asked for and not there are named before anything is trained.
 
     Raises:
-        UserError: as `maps_wanted`.
+        UserError: as `maps_wanted`; a module that trains on maps, and no maps.
     """
     if task_class(config) is None:
+        if needs_maps(config):
+            bench.data(config).need_maps()
         maps_wanted(config, needs_maps(config), bench.data(config))
 
 

@@ -132,8 +132,11 @@ def _against_a_loop(folder: Path, make: Any) -> None:
 def test_maps_that_are_not_there_are_named_before_anything_is_trained(
     write_experiment: Write, pair_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
-    changes = {"data.name": "pairs", "data.table": str(pair_folder(12)), "evaluation.maps": True}
-    file = write_experiment(changes)
+    changes = {"data.name": "pairs", "data.table": str(pair_folder(12))}
+    decoder = {"model.name": "local_map", "model.head": {"name": "unet", "max_width": 8}}
+    assert main([command[0], str(write_experiment({**changes, **decoder}, "decoder.yaml")), *command[1:]]) == 2
+    assert "pairs.csv has no maps; add the column map" in capsys.readouterr().err
+    file = write_experiment({**changes, "evaluation.maps": True})
     assert main([command[0], str(file), *command[1:]]) == 2
     assert "evaluation.maps: true, but" in (err := capsys.readouterr().err) and "pairs.csv has no maps" in err
     assert not list((tmp_path / "runs").rglob("config.yaml"))
