@@ -7,7 +7,7 @@ from typing import Any
 from backbones import Backbone, build_backbone
 from datamodules import ImageDataModule, PairDataModule
 from engine.kinds import needs_maps
-from engine.progress import progress
+from engine.progress import progress, say
 from lightning_modules.global_regressor import named
 from registry import DATAMODULES, UserError
 
@@ -38,6 +38,8 @@ class Workbench:
                     f"data: datamodule '{name}' is neither a datamodules.PairDataModule nor a datamodules.ImageDataModule"
                 )
             data.prepare()
+            for note in data.notes if isinstance(data, PairDataModule) else ():
+                say(f"{data.table.name}: {note}")
             self._data[key] = data
         return self._data[key]
 

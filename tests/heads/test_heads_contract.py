@@ -42,7 +42,8 @@ def trunk_for(name: str) -> Any:
 
 
 def option_grid(name: str) -> list[dict[str, Any]]:
-    """Every combination of a head's Literal, bool and known integer keywords; of a decoder, which is large, each choice once."""
+    """Every combination of a head's Literal, bool and known integer keywords; of a decoder, which is large, each choice
+    once."""
     axes: dict[str, list[Any]] = {}
     for key, parameter in HEADS.get(name).keywords.items():
         if key in FIXED.get(name, {}):
@@ -57,6 +58,8 @@ def option_grid(name: str) -> list[dict[str, Any]]:
             assert parameter.default is not inspect.Parameter.empty, f"{name}: give '{key}' a value in FIXED"
     fixed = FIXED.get(name, {})
     if name in DECODERS:
+        if name != "unet":  # what the options do stands in the class that they share
+            axes = {"score": ["mean", "learned"], "anchored": [False], "scale": ["none"]}
         return [{**fixed, key: value} for key, values in axes.items() for value in values]
     return [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
 
