@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from dataset_builders.errors import UNIT_FAULTS, UnitError, reason_of
 from dataset_builders.folder import BuildFolder
@@ -34,11 +34,8 @@ Maker = Callable[[Sequence[Unit]], Sequence[Made | UnitError]]
 """Makes a batch: one result per unit, in order. May raise one of UNIT_FAULTS; a batch of several is then tried one by one."""
 
 
-class Advance(Protocol):
-    """Call with (done, total)."""
-
-    def __call__(self, done: int, total: int) -> None: ...
-
+Advance = Callable[[int, int], None]
+"""Call with (done, total)."""
 
 Stage = Callable[[str], AbstractContextManager[Advance]]
 """``with stage("inpaint") as advance: advance(done, total)``."""

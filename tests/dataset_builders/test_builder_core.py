@@ -166,7 +166,7 @@ def test_shards_give_the_same_to_the_byte(tmp_path: Path, whole: dict[str, str],
         build(tmp_path / "shards", Shard(index, 3))
     assert content(tmp_path / "shards") == whole
     held = [[sample for sample in SAMPLES if Shard(index, 3).holds(sample)] for index in range(3)]
-    assert sorted(sum(held, [])) == sorted(SAMPLES) and all(held)
+    assert sorted(sample for part in held for sample in part) == sorted(SAMPLES) and all(held)
 
 
 def test_batches_and_another_number_of_shards_on_resume(tmp_path: Path, whole: dict[str, str]) -> None:
