@@ -332,6 +332,7 @@ SEGMENTERS: Registry[Any] = Registry("segmenter", "pseudo_labels")
 CAPTIONERS: Registry[Any] = Registry("captioner", "pseudo_labels")
 DEGRADATIONS: Registry[Any] = Registry("degradation", "degradations")
 UPSCALERS: Registry[Any] = Registry("upscaler", "dataset_builders")
+INPAINTERS: Registry[Any] = Registry("inpainter", "dataset_builders")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "backbones": BACKBONES,
@@ -345,4 +346,5 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "captioners": CAPTIONERS,
     "degradations": DEGRADATIONS,
     "upscalers": UPSCALERS,
+    "inpainters": INPAINTERS,
 }
