@@ -74,9 +74,7 @@ def fault_of_annotation(photo: Photo, instance: Instance, filters: Filters) -> s
     return None
 
 
-def fault_of_mask(
-    mask: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], filters: Filters
-) -> str | None:
+def fault_of_mask(mask: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], filters: Filters) -> str | None:
     """The first filter that removes an object by its mask (H, W) and those of the photo's other objects, or None."""
     if not mask.any():
         return "connected"

@@ -138,10 +138,8 @@ def load_checkpoint(path: Path) -> Any:
     from spandrel import ModelLoader, UnsupportedModelError, canonicalize_state_dict
 
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        plain = path.suffix == ".safetensors"
+        state = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
         return ModelLoader("cpu").load_from_state_dict(canonicalize_state_dict(state))
     except FileNotFoundError as error:
         raise UserError(f"no weights {path}; docs/datasets.md says where to get them") from error
