@@ -80,8 +80,14 @@ def _build(schema: Any, values: Mapping[str, Any], where: str, prefix: str) -> A
         elif not fits(value, kind):
             raise UserError(f"{where}: {key}={value!r} should be {describe_type(kind)}")
         else:
-            given[field.name] = float(value) if kind is float else value
+            given[field.name] = _as(kind, value)
     return schema(**given)
+
+
+def _as(kind: Any, value: Any) -> Any:
+    if kind is float:
+        return float(value)
+    return tuple(value) if typing.get_origin(kind) is tuple else value
 
 
 def _check_keys(schema: Any, values: Any, where: str, prefix: str) -> None:
