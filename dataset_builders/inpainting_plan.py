@@ -187,4 +187,6 @@ def assign_split(photos: Iterable[int], split: Split) -> dict[int, str]:
 def _check_categories(filters: Filters, photos: CocoSet, key: str) -> None:
     for name in filters.categories:
         if name not in photos.supercategory:
-            raise UserError(f"{key}: no category '{name}'{did_you_mean(name, photos.supercategory)} in photos.instances")
+            raise UserError(
+                f"{key}: no category '{name}'{did_you_mean(name, photos.supercategory)} in photos.instances"
+            )

@@ -81,7 +81,7 @@ def list_photos(settings: PhotoSettings, seed: int) -> list[Photo]:
     if not (settings.val >= 0 and settings.test >= 0 and settings.val + settings.test < 1):
         raise UserError(f"photos: val={settings.val:g} and test={settings.test:g} must leave something for training")
     found = _by_name(folder)
-    table = _Scores(settings) if settings.scores is not None else None
+    table = Scores(settings) if settings.scores is not None else None
     photos = [_photo(name, path, settings, table, seed) for name, path in found.items()]
     if table is not None:
         stems = {Path(path).name for path in found.values()}
@@ -111,7 +111,7 @@ def _by_name(folder: Path) -> dict[str, str]:
     return found
 
 
-def _photo(name: str, path: str, settings: PhotoSettings, table: _Scores | None, seed: int) -> Photo:
+def _photo(name: str, path: str, settings: PhotoSettings, table: Scores | None, seed: int) -> Photo:
     score, split, reason = float("nan"), "", ""
     row = table.rows.get(path.rpartition("/")[2]) if table is not None else None
     if row is not None:
@@ -132,8 +132,16 @@ def dealt(name: str, val: float, test: float, seed: int) -> str:
     return "test" if share < test else "val" if share < test + val else "train"
 
 
-class _Scores:
-    """The CSV: file name to (score, set)."""
+class Scores:
+    """The CSV.
+
+    Attributes:
+        rows: file name to (score, set).
+        has_sets: whether it has a column of sets.
+
+    Raises:
+        UserError: unreadable, without a column of names, or with a file named twice.
+    """
 
     def __init__(self, settings: PhotoSettings) -> None:
         path = settings.scores

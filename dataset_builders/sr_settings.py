@@ -94,7 +94,7 @@ class SrSettings:
 
     def build_degradation(self) -> Degradation:
         """Raises a UserError or RegistryError for a degradation that cannot be."""
-        name, keywords = _plugin("degradation", self.degradation)
+        name, keywords = _plugin("degradation", {"name": "bsrgan", **self.degradation})
         if "strength" in keywords:
             raise UserError("degradation.strength has no meaning here; set strengths")
         degradation = build_degradation(name, keywords)

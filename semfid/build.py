@@ -27,6 +27,10 @@ def build(arguments: argparse.Namespace) -> int:
     """
     if arguments.what == "verify":
         return _verify(Path(arguments.config))
+    if arguments.what == "import":
+        from dataset_builders.importing import run
+
+        return run(arguments.config, arguments.overrides, arguments.out, print, _stage)
     shard = parse_shard(arguments.shard) if arguments.shard else shard_of_process()
     prefix = f"[{shard.name}] " if shard.count > 1 else ""
     call = Call(
