@@ -14,6 +14,8 @@ has changed: the bytes of its input, settings or weights.
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +28,12 @@ from numpy.typing import NDArray
 
 from dataset_builders.errors import UnitError
 from dataset_builders.estimating import Estimator
-from dataset_builders.journal import Entry
+from dataset_builders.journal import Entry, latest_entries
 from dataset_builders.photo_folder import Photo, SourceFiles, list_photos
 from dataset_builders.running import Made, Worker
 from dataset_builders.session import Call, open_build
 from dataset_builders.settings import read_settings
+from dataset_builders.sharding import device_of_process
 from dataset_builders.sr_preview import PREVIEWED, say_estimates, write_preview
 from dataset_builders.sr_scores import Lpips, Quality, quality_of, ssim
 from dataset_builders.sr_settings import SrSettings
@@ -67,7 +70,9 @@ def build(config: str, overrides: Sequence[str], call: Call) -> int:
         work = _Build(settings, degradation, upscalers, scorer, worker, call)
         work.run(run_on)
         with worker.folder.merging():
-            counts = merge_tables(worker.folder, settings, listed)
+            alone = call.shard.count == 1  # nobody else has written since
+            entries = worker.entries if alone else latest_entries(worker.folder.journals)
+            counts = merge_tables(worker.folder, settings, listed, entries)
         if call.preview:
             labels = list(upscalers)
             call.say(f"look at {write_preview(worker, settings, labels, run_on)}")
@@ -236,11 +241,10 @@ class Scorer:
     @classmethod
     def of(cls, settings: SrSettings) -> Scorer:
         """Raises a UserError for weights or a measure that cannot be had."""
-        from dataset_builders.sharding import device_of_process
-
         scores = settings.scores
-        device = device_of_process(settings.device)
-        lpips = Lpips(scores.lpips, scores.lpips_weights, device) if scores.lpips is not None else None
+        lpips = None
+        if scores.lpips is not None:
+            lpips = Lpips(scores.lpips, scores.lpips_weights, device_of_process(settings.device))
         return cls(lpips, quality_of(scores.quality), {"lpips": scores.lpips, "quality": scores.quality, "version": 1})
 
     def __call__(self, units: Sequence[Unit]) -> list[Made | UnitError]:
@@ -277,8 +281,8 @@ def encode_png(image: Bytes) -> bytes:
     return encoded.tobytes()
 
 
+@functools.cache
 def versions() -> str:
     """Of the libraries that make pixels."""
-    import torch
-
-    return f"numpy {np.__version__}, opencv {cv2.__version__}, pillow {PIL.__version__}, torch {torch.__version__}"
+    torch = importlib.metadata.version("torch")  # without loading it
+    return f"numpy {np.__version__}, opencv {cv2.__version__}, pillow {PIL.__version__}, torch {torch}"

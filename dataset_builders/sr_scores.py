@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from registry import UserError
 from semfid.runtime.errors import ScoringError
+
+if TYPE_CHECKING:  # imported where it is used: a build without LPIPS does not wait for it
+    import torch
 
 Bytes = NDArray[np.uint8]
 Quality = Callable[[Bytes], float]
@@ -77,10 +79,14 @@ class Lpips:
 
     def __call__(self, x: Bytes, y: Bytes) -> float:
         """Of two (H, W, 3) images of one size; 0 for the same image."""
+        import torch
+
         with torch.inference_mode():
             return float(self._model(self._planes(x), self._planes(y), normalize=True))
 
     def _planes(self, image: Bytes) -> torch.Tensor:
+        import torch
+
         planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]  # (1, 3, H, W)
         return planes.to(self.device, torch.float32) / 255
 
@@ -88,6 +94,8 @@ class Lpips:
 def _slices(net: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
     """torchvision's ``features.<i>.*`` under the slices' names, which keep the number of the layer."""
     import pickle
+
+    import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

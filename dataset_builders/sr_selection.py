@@ -57,10 +57,11 @@ def select(frame: pd.DataFrame, settings: SelectionSettings, seed: int) -> NDArr
                 moderate[rows] &= (values >= low) & (values <= high)
     if settings.target is None:
         return moderate
-    order = sorted(np.flatnonzero(moderate), key=lambda row: _draw(seed, str(frame["pair_id"].iloc[row])))
+    names, models, strengths = (frame[column].tolist() for column in ("pair_id", "model", "strength"))
+    order = sorted(np.flatnonzero(moderate).tolist(), key=lambda row: _draw(seed, names[row]))
     cells: dict[tuple[str, float], list[int]] = {}
     for row in order:
-        cells.setdefault((str(frame["model"].iloc[row]), float(frame["strength"].iloc[row])), []).append(int(row))
+        cells.setdefault((models[row], strengths[row]), []).append(row)
     chosen = np.zeros(len(frame), dtype=bool)
     for cell, count in shares({cell: len(rows) for cell, rows in cells.items()}, settings.target).items():
         chosen[cells[cell][:count]] = True

@@ -12,6 +12,7 @@ from dataset_builders.sharding import device_of_process
 from dataset_builders.sr_selection import SelectionSettings
 from dataset_builders.upscaling import FACTOR, Upscaler, build_upscaler
 from degradations import Degradation, build_degradation
+from degradations.contract import LEAST_PIXELS
 from registry import UPSCALERS, UserError
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -78,6 +79,8 @@ class SrSettings:
             require(0 < strength <= 1, "strengths", self.strengths, "must lie above 0 and up to 1")
         names = [f"{strength:g}" for strength in self.strengths]
         require(len({*names}) == len(names), "strengths", self.strengths, "has one twice")
+        least = LEAST_PIXELS * FACTOR
+        require(self.photos.min_side >= least, "photos.min_side", self.photos.min_side, f"must be {least} or more")
         require(self.seed >= 0, "seed", self.seed, "must be 0 or more")
         require(self.table.endswith((".csv", ".parquet")), "table", self.table, "must end in .csv or .parquet")
         require("/" not in self.table, "table", self.table, "is a name without folders; set out")
@@ -106,12 +109,11 @@ class SrSettings:
 
     def build_upscalers(self) -> dict[str, Upscaler]:
         """By label; raises a UserError or RegistryError for a model that cannot be."""
-        device = device_of_process(self.device)
         found = {}
         for label, given in self.upscalers.items():
             name, keywords = _plugin(f"upscalers.{label}", given)
             if "device" in UPSCALERS.get(name).keywords:
-                keywords.setdefault("device", device)
+                keywords.setdefault("device", device_of_process(self.device))
             found[label] = build_upscaler(name, keywords)
         return found
 

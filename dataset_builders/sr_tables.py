@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_builders.folder import BuildFolder
-from dataset_builders.journal import Entry, latest_entries
+from dataset_builders.journal import Entry
 from dataset_builders.merging import ERROR_COLUMNS, Kind, build_frame, error_rows, put_frame, put_pairs
 from dataset_builders.photo_folder import Photo
 from dataset_builders.sr_selection import select
@@ -57,16 +57,20 @@ def planned_slots(settings: SrSettings, photo: str) -> Iterator[Slot]:
                 yield stage, photo, f"{label} {strength:g}"
 
 
-def merge_tables(folder: BuildFolder, settings: SrSettings, listed: Sequence[Photo]) -> Counts:
+def merge_tables(
+    folder: BuildFolder, settings: SrSettings, listed: Sequence[Photo], entries: Mapping[Slot, Entry]
+) -> Counts:
     """Write pairs, selection, photos and errors; only under `folder.merging`. Of other models and photos than the settings
     name, nothing is taken.
+
+    Args:
+        entries: of all shards.
     """
-    entries = latest_entries(folder.journals)
     kept = [photo for photo in listed if not photo.reason]
     planned = {slot: entries[slot] for photo in kept for slot in planned_slots(settings, photo.name) if slot in entries}
     with _Facts() as facts:
-        rows = [row for photo in kept for row in _rows(photo, planned, settings, facts)]
-    frame = build_frame(rows, COLUMNS, ["pair_id"])
+        rows = (row for photo in kept for row in _rows(photo, planned, settings, facts))  # never all at once
+        frame = build_frame(rows, COLUMNS, ["pair_id"])
     suffix = Path(settings.table).suffix
     if len(frame):
         frame["selected"] = select(frame, settings.selection, settings.seed)

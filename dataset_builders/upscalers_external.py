@@ -63,7 +63,9 @@ class ExternalCommand(Upscaler):
             raise UserError(f"upscaler '{name}': output='{output}' needs {{stem}}, such as 'sample00/{{stem}}.png'")
         if batch_size < 1 or not timeout > 0:
             raise UserError(f"upscaler '{name}': batch_size={batch_size} and timeout={timeout:g} must be above 0")
-        self.name, self.command, self.output, self.folder, self.python = name, list(command), output, folder, python
+        self.name, self.command, self.output, self.folder = name, list(command), output, os.path.abspath(folder)
+        # a path is from here, not from the model's folder; a link into an environment stays one
+        self.python = os.path.abspath(python) if "/" in python else python
         self.timeout, self.batch_size, self.licence, self.cut_padding = timeout, batch_size, licence, cut_padding
         self.fixed, self.device = fixed, device
 

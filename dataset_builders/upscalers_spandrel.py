@@ -6,16 +6,17 @@ import hashlib
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from dataset_builders.errors import UnitError
 from dataset_builders.sharding import device_of_process
 from dataset_builders.upscaling import FACTOR, Bytes, Upscaler
 from registry import UPSCALERS, UserError
+
+if TYPE_CHECKING:  # imported where it is used: whoever only interpolates does not wait for it
+    from torch import Tensor
 
 
 @UPSCALERS.register(
@@ -66,11 +67,15 @@ class SpandrelUpscaler(Upscaler):
         return [self._one(model, image) for image in images]
 
     def release(self) -> None:
+        import torch
+
         self._model = None
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
     def _one(self, model: Any, image: Bytes) -> Bytes:
+        import torch
+
         planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]  # (1, 3, H, W)
         planes = planes.to(self.device, torch.float16 if self.half else torch.float32) / 255
         with torch.inference_mode():
@@ -133,6 +138,7 @@ def load_checkpoint(path: Path) -> Any:
     Raises:
         UserError: missing, no checkpoint, or of an architecture that spandrel does not know.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from spandrel import ModelLoader, UnsupportedModelError, canonicalize_state_dict

@@ -263,6 +263,7 @@ def test_the_table_feeds_the_datamodules(tmp_path: Path) -> None:
         (["degradation.name=bsrgam"], "did you mean 'bsrgan'"),
         (["degradation.strength=0.5"], "strengths"),
         (["degradation.factor=2"], "factor=2"),
+        (["photos.min_side=8"], "photos.min_side=8"),
         (["photos.folder=nope"], "no folder nope"),
         (["photos.scores=nope.csv"], "nope.csv"),
         (["photos.score_column=MAS"], "did you mean 'MOS'"),
@@ -275,7 +276,7 @@ def test_the_table_feeds_the_datamodules(tmp_path: Path) -> None:
         (["scores.lpips=alex", "scores.lpips_weights=nope.pth"], "nope.pth"),
         (["table=pairs.txt"], "table"),
         (["photo.folder=x"], "did you mean 'photos'"),
-        (["device=cuda:77"], "no device"),
+        (["device=cuda:77", "scores.lpips=alex"], "no device"),
     ],
 )
 def test_mistakes_are_named_before_any_work(overrides: list[str], said: str, tmp_path: Path) -> None:

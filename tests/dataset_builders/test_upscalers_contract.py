@@ -192,6 +192,18 @@ def test_bad_commands_are_named(tmp_path: Path) -> None:
         missing.upscale(IMAGES[:1])
 
 
+def test_paths_are_from_where_the_build_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    given = command(tmp_path / "model", "none")
+    (tmp_path / "envs").mkdir()
+    interpreter = tmp_path / "envs" / "python"
+    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    upscaler = build_upscaler("external_command", given | {"folder": "model", "python": "envs/python"})
+    assert not isinstance(upscaler.upscale(IMAGES[:1])[0], UnitError)
+
+
 def test_identities_follow_settings_not_places(tmp_path: Path) -> None:
     given = keywords("seesr", tmp_path)
     first = build_upscaler("seesr", given).identity
