@@ -100,6 +100,13 @@ class BuildFolder:
         tables[name] = [digest, size]
         self.put(TABLES, (json.dumps(tables, indent=1, sort_keys=True) + "\n").encode())
 
+    def drop_table(self, name: str) -> None:
+        """Remove a table that has no rows any more. Only under `merging`."""
+        tables = read_tables(self.path)
+        if tables.pop(name, None) is not None:
+            self.put(TABLES, (json.dumps(tables, indent=1, sort_keys=True) + "\n").encode())
+            (self.path / name).unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Keep other builders off this shard; the hold ends with the process, however it ends.

@@ -18,7 +18,7 @@ NAMES = ("category", "crowd", "short_side", "area", "box_side", "border", "sharp
 
 @dataclass(frozen=True)
 class Filters:
-    """What an object must be. null (or 0) switches a filter off.
+    """What an object must be. 0 switches a floor off; so does an overlap of 1 and an area of [0, 1].
 
     Attributes:
         crowd: keep crowds too.

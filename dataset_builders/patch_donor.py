@@ -15,7 +15,7 @@ from dataset_builders.settings import require
 from registry import INPAINTERS
 
 VERSION = 1
-LOOKED_AT = 12  # donors that are drawn, of which the best in shape and size is taken
+LOOKED_AT = 8  # donors that are drawn (of few, half), of which the best in shape and size is taken
 RADIUS = 4  # of cv2.inpaint
 FILL_SIDE = 256  # the hole is filled at this size at most: farther in, there is no detail to lose
 
@@ -69,8 +69,9 @@ class PatchDonor(Inpainter):
         if not candidates:
             raise UnitError(f"no other photo has a {request.after} to take")
         order = [candidates[index] for index in request.rng.permutation(len(candidates))]
-        looked_at = sorted(order[:LOOKED_AT], key=lambda one: _mismatch(one, width, height))  # stable: ties stay as drawn
-        for one in [*looked_at, *order[LOOKED_AT:]]:
+        first = min(LOOKED_AT, (len(order) + 1) // 2)
+        looked_at = sorted(order[:first], key=lambda one: _mismatch(one, width, height))  # stable: ties stay as drawn
+        for one in [*looked_at, *order[first:]]:
             try:
                 return one, donors.cut(one)
             except DONOR_FAULTS:  # the next will do
