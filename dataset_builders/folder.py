@@ -62,6 +62,9 @@ class BuildFolder:
     def put(self, name: str, content: bytes) -> FileRecord:
         """Put a whole file in place by rename, and say what it is.
 
+        The disk is not waited for, which would take longer than to write: what a power cut leaves has not the size that the
+        journal says, and is made again.
+
         Raises:
             UserError: the disk is full, or the folder cannot be written.
         """
@@ -72,8 +75,6 @@ class BuildFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(temporary, target)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -30,7 +30,6 @@ from dataset_builders.quality import Judge
 from dataset_builders.running import Worker
 from dataset_builders.session import Call, open_build
 from dataset_builders.settings import read_settings
-from dataset_builders.sharding import device_of_process
 from dataset_builders.units import Unit
 from registry import UserError, load_plugins
 
@@ -55,9 +54,8 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
     photos = CocoSet(config.photos.images, config.photos.instances, config.photos.captions)
     inpainter.meet(Donors(photos, config.donors))
     plan = Plan(photos, config, inpainter)
-    device = device_of_process(config.device)
     with open_build(Path(config.out), BUILDER, config.stamp(photos.digest, inpainter.identity), call) as worker:
-        run = _Run(plan, worker, call, Painter(plan, Judge(config.checks, device)), device)
+        run = _Run(plan, worker, call, Painter(plan, Judge(config.checks, config.device)))
         run.preview() if call.preview else run.whole()
         with worker.folder.merging():
             merged = merge(worker.folder, plan)
@@ -68,8 +66,8 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
 class _Run:
     """One shard's part of a build."""
 
-    def __init__(self, plan: Plan, worker: Worker, call: Call, painter: Painter, device: str) -> None:
-        self.plan, self.worker, self.call, self.painter, self.device = plan, worker, call, painter, device
+    def __init__(self, plan: Plan, worker: Worker, call: Call, painter: Painter) -> None:
+        self.plan, self.worker, self.call, self.painter = plan, worker, call, painter
 
     def whole(self) -> None:
         """Inspect and paint all photos of the shard."""
@@ -125,7 +123,7 @@ class _Run:
         pending = self.worker.pending(units)
         if pending:
             prompts = {self.plan.prompt(unit.work.instance.photo, unit.work.after) for unit in pending}
-            self.plan.inpainter.prepare(sorted(prompts), self.device)
+            self.plan.inpainter.prepare(sorted(prompts), self.plan.config.device)
         if self.plan.config.references == "copy":
             self._copy({unit.work.instance.photo for unit in units})
         estimator = Estimator(self.worker.folder.path, self.call.say, "estimate")

@@ -18,7 +18,7 @@ from dataset_builders.inpainting_config import SAME_CLASS, SAME_SUPER, Inpaintin
 from dataset_builders.instance_filters import NAMES, Filters, fault_of_annotation, fault_of_mask, sharpness_of
 from dataset_builders.journal import Entry
 from dataset_builders.running import Made
-from dataset_builders.units import Slot, Unit, generator, make_unit, recipe_of
+from dataset_builders.units import Slot, Unit, generator, make_unit, recipe_of, seed_sequence
 from registry import UserError, did_you_mean
 
 INSPECT, PAINT = "inspect", "paint"
@@ -107,7 +107,9 @@ class Plan:
         if not left:
             return []
         seed, sample = self.config.seed, str(photo)
-        order = [left[index] for index in generator(seed, "object", sample, "").permutation(len(left))]
+        order = left
+        if len(left) > 1:
+            order = [left[index] for index in generator(seed, "object", sample, "").permutation(len(left))]
         units = []
         for level in self.config.levels:
             made, reasons = 0, Counter[str]()
@@ -118,8 +120,8 @@ class Plan:
                 if not targets:
                     reasons[why] += 1
                     continue
-                draw = generator(seed, "category", sample, f"{level} {instance.id}")
-                after = targets[int(draw.integers(len(targets)))]
+                draw = seed_sequence(seed, "category", sample, f"{level} {instance.id}").generate_state(1, np.uint64)
+                after = targets[int(draw[0] % len(targets))]
                 work = Substitution(instance, level, after, facts["sha256"])
                 variant = f"{level}-{instance.id}"
                 units.append(make_unit(PAINT, sample, variant, self._recipes[PAINT], [facts["sha256"]], work))

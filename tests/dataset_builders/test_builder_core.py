@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -277,14 +278,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     import dataset_builders.folder as module
 
-    out, count = tmp_path / "full", [0]
+    out, count, replace = tmp_path / "full", [0], os.replace
 
-    def full(file: int) -> None:
+    def full(source: Path, target: Path) -> None:
         count[0] += 1
         if count[0] > 9:
             raise OSError(28, "No space left on device")
+        replace(source, target)
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(module.os, "replace", full)
     with pytest.raises(UserError, match=r"^cannot write .*No space left on device; nothing is lost: free some space"):
         build(out)
     monkeypatch.undo()
