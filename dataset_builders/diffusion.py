@@ -11,6 +11,7 @@ from PIL import Image
 
 from dataset_builders.inpainter import Inpainter, Painted, Request
 from dataset_builders.settings import require
+from dataset_builders.sharding import device_of_process
 from dataset_builders.weights import hub_identity, obtaining
 from registry import INPAINTERS
 
@@ -41,7 +42,7 @@ class DiffusionInpainter(Inpainter):
         self._pipe: Any = None
 
     def prepare(self, prompts: Sequence[str], device: str) -> None:
-        self.device = device
+        self.device = device_of_process(device)
         self._prompts = sorted(set(prompts))
 
     def _paint(self, request: Request) -> Painted:
@@ -61,9 +62,7 @@ class DiffusionInpainter(Inpainter):
                 torch.Generator("cpu").manual_seed(seed),  # the same draws on every device
             )
         if result.shape[:2] != picture.shape[:2]:
-            raise ValueError(
-                f"{self.name} gave {result.shape[1]}x{result.shape[0]} for {picture.shape[1]}x{picture.shape[0]}"
-            )
+            raise ValueError(f"{self.name} gave {result.shape[1]}x{result.shape[0]} for {picture.shape[1]}x{picture.shape[0]}")
         return Painted(np.ascontiguousarray(result[:height, :width]), facts={"generator_seed": seed})
 
     def _dtype(self) -> Any:

@@ -1,10 +1,10 @@
 """The folder of a build.
 
-build.json          the builder and the settings that the content depends on
-journals/           a line per finished unit, a file per shard (see `dataset_builders.journal`)
-<files of units>    each put in place whole
-<tables>            merged from the journals; their hashes in tables.json
-.work/              locks, and files on their way
+    build.json          the builder and the settings that the content depends on
+    journals/           a line per finished unit, a file per shard (see `dataset_builders.journal`)
+    <files of units>    each put in place whole
+    <tables>            merged from the journals; their hashes in tables.json
+    .work/              locks, and files on their way
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class BuildFolder:
     def put(self, name: str, content: bytes) -> FileRecord:
         """Put a whole file in place by rename, and say what it is.
 
+        The disk is not waited for, which would take longer than to write: what a power cut leaves has not the size that the
+        journal says, and is made again.
+
         Raises:
             UserError: the disk is full, or the folder cannot be written.
         """
@@ -72,8 +75,6 @@ class BuildFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             os.replace(temporary, target)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -99,6 +100,13 @@ class BuildFolder:
         tables = read_tables(self.path)
         tables[name] = [digest, size]
         self.put(TABLES, (json.dumps(tables, indent=1, sort_keys=True) + "\n").encode())
+
+    def drop_table(self, name: str) -> None:
+        """Remove a table that has no rows any more. Only under `merging`."""
+        tables = read_tables(self.path)
+        if tables.pop(name, None) is not None:
+            self.put(TABLES, (json.dumps(tables, indent=1, sort_keys=True) + "\n").encode())
+            (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

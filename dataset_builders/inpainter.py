@@ -78,7 +78,7 @@ class Inpainter:
         return True
 
     def prepare(self, prompts: Sequence[str], device: str) -> None:
-        """Learn of all prompts to come, and of the device, before the first request."""
+        """Learn of all prompts to come, and of the device (maybe ``auto``), before the first request."""
 
     def paint(self, request: Request) -> Painted:
         """One picture.

@@ -30,7 +30,6 @@ from dataset_builders.quality import Judge
 from dataset_builders.running import Worker
 from dataset_builders.session import Call, open_build
 from dataset_builders.settings import read_settings
-from dataset_builders.sharding import device_of_process
 from dataset_builders.units import Unit
 from registry import UserError, load_plugins
 
@@ -55,9 +54,8 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
     photos = CocoSet(config.photos.images, config.photos.instances, config.photos.captions)
     inpainter.meet(Donors(photos, config.donors))
     plan = Plan(photos, config, inpainter)
-    device = device_of_process(config.device)
     with open_build(Path(config.out), BUILDER, config.stamp(photos.digest, inpainter.identity), call) as worker:
-        run = _Run(plan, worker, call, Painter(plan, Judge(config.checks, device)), device)
+        run = _Run(plan, worker, call, Painter(plan, Judge(config.checks, config.device)))
         run.preview() if call.preview else run.whole()
         with worker.folder.merging():
             merged = merge(worker.folder, plan)
@@ -68,8 +66,8 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
 class _Run:
     """One shard's part of a build."""
 
-    def __init__(self, plan: Plan, worker: Worker, call: Call, painter: Painter, device: str) -> None:
-        self.plan, self.worker, self.call, self.painter, self.device = plan, worker, call, painter, device
+    def __init__(self, plan: Plan, worker: Worker, call: Call, painter: Painter) -> None:
+        self.plan, self.worker, self.call, self.painter = plan, worker, call, painter
 
     def whole(self) -> None:
         """Inspect and paint all photos of the shard."""
@@ -125,7 +123,7 @@ class _Run:
         pending = self.worker.pending(units)
         if pending:
             prompts = {self.plan.prompt(unit.work.instance.photo, unit.work.after) for unit in pending}
-            self.plan.inpainter.prepare(sorted(prompts), self.device)
+            self.plan.inpainter.prepare(sorted(prompts), self.plan.config.device)
         if self.plan.config.references == "copy":
             self._copy({unit.work.instance.photo for unit in units})
         estimator = Estimator(self.worker.folder.path, self.call.say, "estimate")
@@ -141,7 +139,9 @@ class _Run:
 
     def _refuse_nothing(self, photos: Sequence[int]) -> None:
         counts = self.plan.counts(latest_entries(self.worker.folder.journals))
-        broken = sum(1 for photo in photos if self.worker.entries[self.plan.inspection(photo).slot].status == "error")
+        broken = sum(
+            1 for photo in photos if self.worker.entries[self.plan.inspection(photo).slot].status == "error"
+        )
         why = [f"{name} removed {number}" for name, number in counts.items() if number and name != "kept"]
         why += [f"{why} ({number})" for why, number in self.plan.photos.unfit.items() if number]
         why += [f"{number} x {what}" for what, number in sorted(self.plan.skipped.items())]
@@ -168,6 +168,6 @@ def _tell(call: Call, config: InpaintingConfig, plan: Plan, merged: Merged) -> N
         f"{sum(merged.rejected.values())} rejected{f' ({rejected})' if rejected else ''}; {merged.errors} errors"
     )
     if merged.missing or merged.unseen:
-        call.say(
-            f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened"
-        )
+        call.say(f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened")
+
+

@@ -14,11 +14,11 @@ import numpy as np
 from dataset_builders.coco import CocoSet, Instance
 from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter
-from dataset_builders.inpainting_config import SAME_CLASS, SAME_SUPER, InpaintingConfig, Split
+from dataset_builders.inpainting_config import LEVELS, SAME_CLASS, SAME_SUPER, InpaintingConfig, Split
 from dataset_builders.instance_filters import NAMES, Filters, fault_of_annotation, fault_of_mask, sharpness_of
 from dataset_builders.journal import Entry
 from dataset_builders.running import Made
-from dataset_builders.units import Slot, Unit, generator, make_unit, recipe_of
+from dataset_builders.units import Slot, Unit, generator, make_unit, recipe_of, seed_sequence
 from registry import UserError, did_you_mean
 
 INSPECT, PAINT = "inspect", "paint"
@@ -106,20 +106,25 @@ class Plan:
         left = [one for one in self.worth.get(photo, []) if one.id in passed]
         if not left:
             return []
-        seed, sample = self.config.seed, str(photo)
-        order = [left[index] for index in generator(seed, "object", sample, "").permutation(len(left))]
+        sample = str(photo)
+        # (1 + levels, objects): ranks of the objects, then a draw of the category for each level and object
+        draws = seed_sequence(self.config.seed, "substitute", sample, "").generate_state(
+            (1 + len(LEVELS)) * len(left), np.uint64
+        )
+        draws = draws.reshape(1 + len(LEVELS), len(left))
+        order = np.argsort(draws[0], kind="stable").tolist()
         units = []
         for level in self.config.levels:
             made, reasons = 0, Counter[str]()
-            for instance in order:  # levels share their objects where they can
+            for index in order:  # levels share their objects where they can
+                instance = left[index]
                 if made == self.config.instances_per_image:
                     break
                 targets, why = self._targets(instance, level)
                 if not targets:
                     reasons[why] += 1
                     continue
-                draw = generator(seed, "category", sample, f"{level} {instance.id}")
-                after = targets[int(draw.integers(len(targets)))]
+                after = targets[int(draws[1 + LEVELS.index(level), index]) % len(targets)]
                 work = Substitution(instance, level, after, facts["sha256"])
                 variant = f"{level}-{instance.id}"
                 units.append(make_unit(PAINT, sample, variant, self._recipes[PAINT], [facts["sha256"]], work))
@@ -187,6 +192,4 @@ def assign_split(photos: Iterable[int], split: Split) -> dict[int, str]:
 def _check_categories(filters: Filters, photos: CocoSet, key: str) -> None:
     for name in filters.categories:
         if name not in photos.supercategory:
-            raise UserError(
-                f"{key}: no category '{name}'{did_you_mean(name, photos.supercategory)} in photos.instances"
-            )
+            raise UserError(f"{key}: no category '{name}'{did_you_mean(name, photos.supercategory)} in photos.instances")

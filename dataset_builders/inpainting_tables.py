@@ -90,6 +90,8 @@ def merge(folder: BuildFolder, plan: Plan) -> Merged:
     counts = plan.counts(current)
     if len(pairs):
         put_pairs(folder, config.table, pairs)
+    else:
+        folder.drop_table(config.table)
     put_frame(folder, REJECTS, rejects)
     put_frame(folder, ERRORS, errors)
     reasons = Counter(str(one).split(" ")[0] for one in rejects["reason"])
@@ -126,3 +128,5 @@ def _planned(plan: Plan, entries: dict[Slot, Entry]) -> tuple[list[Unit], list[U
         elif entry.status == "done":
             units += plan.substitutions(photo, entry.facts())
     return inspected, units, unseen
+
+

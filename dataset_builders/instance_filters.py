@@ -18,7 +18,7 @@ NAMES = ("category", "crowd", "short_side", "area", "box_side", "border", "sharp
 
 @dataclass(frozen=True)
 class Filters:
-    """What an object must be. null (or 0) switches a filter off.
+    """What an object must be. 0 switches a floor off; so does an overlap of 1 and an area of [0, 1].
 
     Attributes:
         crowd: keep crowds too.
@@ -74,7 +74,9 @@ def fault_of_annotation(photo: Photo, instance: Instance, filters: Filters) -> s
     return None
 
 
-def fault_of_mask(mask: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], filters: Filters) -> str | None:
+def fault_of_mask(
+    mask: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], filters: Filters
+) -> str | None:
     """The first filter that removes an object by its mask (H, W) and those of the photo's other objects, or None."""
     if not mask.any():
         return "connected"

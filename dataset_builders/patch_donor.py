@@ -15,7 +15,7 @@ from dataset_builders.settings import require
 from registry import INPAINTERS
 
 VERSION = 1
-LOOKED_AT = 12  # donors that are drawn, of which the best in shape and size is taken
+LOOKED_AT = 8  # donors that are drawn (of few, half), of which the best in shape and size is taken
 RADIUS = 4  # of cv2.inpaint
 FILL_SIDE = 256  # the hole is filled at this size at most: farther in, there is no detail to lose
 
@@ -69,10 +69,9 @@ class PatchDonor(Inpainter):
         if not candidates:
             raise UnitError(f"no other photo has a {request.after} to take")
         order = [candidates[index] for index in request.rng.permutation(len(candidates))]
-        looked_at = sorted(
-            order[:LOOKED_AT], key=lambda one: _mismatch(one, width, height)
-        )  # stable: ties stay as drawn
-        for one in [*looked_at, *order[LOOKED_AT:]]:
+        first = min(LOOKED_AT, (len(order) + 1) // 2)
+        looked_at = sorted(order[:first], key=lambda one: _mismatch(one, width, height))  # stable: ties stay as drawn
+        for one in [*looked_at, *order[first:]]:
             try:
                 return one, donors.cut(one)
             except DONOR_FAULTS:  # the next will do
@@ -124,9 +123,7 @@ def placed(
     height = min(y1 - y0, max(1, round(patch.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     scaled = cv2.resize(patch, (width, height), interpolation=how)
-    weight = cv2.resize(
-        mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    )
+    weight = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     if soften:
         inside = cv2.copyMakeBorder((weight >= 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_builders.masks import box_of
 from dataset_builders.settings import require
+from dataset_builders.sharding import device_of_process
 from dataset_builders.weights import obtaining
 
 Compare = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
@@ -51,7 +52,7 @@ class Judge:
     """The checks with their models, which are loaded at the first picture."""
 
     checks: Checks
-    device: str = "cpu"
+    device: str = "auto"
     lpips: Compare | None = None
     clip: Agree | None = None
 
@@ -83,12 +84,13 @@ class Judge:
             reasons.append(f"{int((apart[alpha == 0] > 0).any(-1).sum())} pixels outside the mask have changed")
         x0, y0, x1, y1 = widened(box_of(painted), self.checks.context, source.shape)
         if self.checks.lpips_inside is not None:
-            self.lpips = self.lpips or load_lpips(self.device)
+            self.lpips = self.lpips or load_lpips(device_of_process(self.device))
             figures["lpips_inside"] = self.lpips(source[y0:y1, x0:x1], result[y0:y1, x0:x1])
             if figures["lpips_inside"] < self.checks.lpips_inside:
                 reasons.append(f"lpips_inside {figures['lpips_inside']:.4f} is below {self.checks.lpips_inside:g}")
         if self.checks.clip_margin is not None:
-            self.clip = self.clip or load_clip(self.checks.clip_model, self.checks.clip_pretrained, self.device)
+            names = self.checks.clip_model, self.checks.clip_pretrained
+            self.clip = self.clip or load_clip(*names, device_of_process(self.device))
             old, new = self.clip(result[y0:y1, x0:x1], list(texts))
             figures["clip_target"] = new
             if texts[0] != texts[1]:
@@ -98,7 +100,9 @@ class Judge:
         return {name: round(value, 6) for name, value in figures.items()}, "; ".join(reasons)
 
 
-def widened(box: tuple[int, int, int, int], share: float, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def widened(
+    box: tuple[int, int, int, int], share: float, shape: tuple[int, ...]
+) -> tuple[int, int, int, int]:
     """A box widened on every side by a share of its width and height, within the image."""
     x0, y0, x1, y1 = box
     wide, high = round((x1 - x0) * share), round((y1 - y0) * share)

@@ -12,9 +12,7 @@ from dataset_builders.units import Unit, make_unit
 STAGE = "reference"
 
 
-def copies(
-    photos: CocoSet, ids: Iterable[int]
-) -> tuple[list[Unit], Callable[[Sequence[Unit]], list[Made | UnitError]]]:
+def copies(photos: CocoSet, ids: Iterable[int]) -> tuple[list[Unit], Callable[[Sequence[Unit]], list[Made | UnitError]]]:
     """A unit for each photo, and what makes it: the file's bytes as they are."""
 
     def make(batch: Sequence[Unit]) -> list[Made | UnitError]:

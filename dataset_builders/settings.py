@@ -76,12 +76,20 @@ def _build(schema: Any, values: Mapping[str, Any], where: str, prefix: str) -> A
             continue
         value = values[field.name]
         if dataclasses.is_dataclass(kind):
-            given[field.name] = _build(kind, value, where, f"{key}.")
+            given[field.name] = _build(kind, {**_own_defaults(field), **value}, where, f"{key}.")
         elif not fits(value, kind):
             raise UserError(f"{where}: {key}={value!r} should be {describe_type(kind)}")
         else:
             given[field.name] = _as(kind, value)
     return schema(**given)
+
+
+def _own_defaults(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    """Defaults of a section that differ from those of its class."""
+    if field.default_factory is dataclasses.MISSING:
+        return {}
+    section = field.default_factory()
+    return {one.name: getattr(section, one.name) for one in dataclasses.fields(section)}
 
 
 def _as(kind: Any, value: Any) -> Any:

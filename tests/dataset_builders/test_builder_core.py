@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -143,9 +144,7 @@ def test_killed_and_gone_on_is_the_same_to_the_byte(tmp_path: Path, whole: dict[
     assert content(out) == whole
 
 
-def test_killed_between_file_and_journal(
-    tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_between_file_and_journal(tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     out, append = tmp_path / "killed", Journal.append
 
     def dying(journal: Journal, unit: Unit, *rest: object, **named: object) -> object:
@@ -264,9 +263,8 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
     settings = {"seed": 7, "filters": {"area": 0.02}}
     with open_build(tmp_path / "b", "test", settings, call()):
         pass
-    with (
-        pytest.raises(UserError, match=r"was built with filters\.area=0\.02, and now it is 0\.05"),
-        open_build(tmp_path / "b", "test", {"seed": 7, "filters": {"area": 0.05}}, call()),
+    with pytest.raises(UserError, match=r"was built with filters\.area=0\.02, and now it is 0\.05"), open_build(
+        tmp_path / "b", "test", {"seed": 7, "filters": {"area": 0.05}}, call()
     ):
         pass
     (tmp_path / "mine").mkdir()
@@ -280,14 +278,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     import dataset_builders.folder as module
 
-    out, count = tmp_path / "full", [0]
+    out, count, replace = tmp_path / "full", [0], os.replace
 
-    def full(file: int) -> None:
+    def full(source: Path, target: Path) -> None:
         count[0] += 1
         if count[0] > 9:
             raise OSError(28, "No space left on device")
+        replace(source, target)
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(module.os, "replace", full)
     with pytest.raises(UserError, match=r"^cannot write .*No space left on device; nothing is lost: free some space"):
         build(out)
     monkeypatch.undo()
@@ -301,9 +300,7 @@ def test_many_errors_in_a_row_stop_the_build(tmp_path: Path) -> None:
 
     folder = BuildFolder(tmp_path / "b", Shard())
     worker = Worker(folder, Journal(folder.journals / "0-of-1.jsonl"), {}, give_up_after=4)
-    with pytest.raises(
-        UserError, match=r"paint: 4 units in a row failed, .*RuntimeError: no kernel image; .*--retry-failed"
-    ):
+    with pytest.raises(UserError, match=r"paint: 4 units in a row failed, .*RuntimeError: no kernel image; .*--retry-failed"):
         worker.run(units_of(SAMPLES), broken, lambda done, total: None)
     assert len(latest_entries(folder.journals)) == 4
 
