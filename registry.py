@@ -330,6 +330,9 @@ METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
 TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "text_embedders")
 SEGMENTERS: Registry[Any] = Registry("segmenter", "pseudo_labels")
 CAPTIONERS: Registry[Any] = Registry("captioner", "pseudo_labels")
+DEGRADATIONS: Registry[Any] = Registry("degradation", "degradations")
+UPSCALERS: Registry[Any] = Registry("upscaler", "dataset_builders")
+INPAINTERS: Registry[Any] = Registry("inpainter", "dataset_builders")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "backbones": BACKBONES,
@@ -341,4 +344,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "text_embedders": TEXT_EMBEDDERS,
     "segmenters": SEGMENTERS,
     "captioners": CAPTIONERS,
+    "degradations": DEGRADATIONS,
+    "upscalers": UPSCALERS,
+    "inpainters": INPAINTERS,
 }

@@ -63,6 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
             "scenes": commands.scenes,
             "export": commands.export,
             "label": commands.label,
+            "build": commands.build,
         }[arguments.command]
         return command(arguments)
     except UserError as error:
@@ -115,6 +116,16 @@ def _parser() -> argparse.ArgumentParser:
         help="segmenter.name captioner.name embedder.name (and their keywords) prompt contour min_area map_format "
         "batch_size device folder",
     )
+
+    build = commands.add_parser("build", help="build a data set from photos, or check one that was built")
+    build.add_argument("what", choices=["inpainting", "sr-outputs", "import", "verify"])
+    build.add_argument("config", metavar="CONFIG.yaml | FOLDER", help="the settings; for import and verify: a folder")
+    build.add_argument("overrides", nargs="*", metavar="key=value", help="such as out=built inpainter.steps=20")
+    build.add_argument("--shard", metavar="I/N", help="part I (from 0) of N; default: this process's rank, else all")
+    build.add_argument("--retry-failed", action="store_true", help="make units again that ended in an error")
+    build.add_argument("--preview", action="store_true", help="make a few units, a contact sheet and an estimate")
+    build.add_argument("--limit", type=_positive, metavar="N", help="only the first N photos (of the shard)")
+    build.add_argument("--out", metavar="TABLE", help="of import: the pair table to write, .csv or .parquet")
 
     export = commands.add_parser("export", help="a finished run as one file that scores without this repository")
     export.add_argument("run", metavar="RUN", help="runs/<experiment>/<variant>-<hash>")

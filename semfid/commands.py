@@ -182,3 +182,10 @@ def label(arguments: argparse.Namespace) -> int:
     from semfid.label import label as run
 
     return run(Path(arguments.table), Path(arguments.out), arguments.config, arguments.overrides)
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Build a data set, or check one."""
+    from semfid.build import build as run
+
+    return run(arguments)

@@ -7,6 +7,9 @@ from backbones.contract import Backbone as Backbone
 from datamodules import ImageDataModule as ImageDataModule
 from datamodules import ImageLoader as ImageLoader
 from datamodules import ImageTable as ImageTable
+from dataset_builders.inpainter import Inpainter as Inpainter
+from dataset_builders.inpainter import Painted as Painted
+from dataset_builders.inpainter import Request as Request
 from heads.contract import Head as Head
 from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape as TrunkShape
@@ -21,11 +24,14 @@ from pseudo_labels import Segmenter as Segmenter
 from registry import BACKBONES as BACKBONES
 from registry import CAPTIONERS as CAPTIONERS
 from registry import DATAMODULES as DATAMODULES
+from registry import DEGRADATIONS as DEGRADATIONS
 from registry import HEADS as HEADS
+from registry import INPAINTERS as INPAINTERS
 from registry import LIGHTNING_MODULES as LIGHTNING_MODULES
 from registry import LOSSES as LOSSES
 from registry import METRICS as METRICS
 from registry import SEGMENTERS as SEGMENTERS
 from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
+from registry import UPSCALERS as UPSCALERS
 from registry import UserError as UserError
 from text_embedders import TextEmbedder as TextEmbedder

@@ -16,7 +16,7 @@ RUNTIME = "semfid.runtime"  # inside the package that the wheel carries, below e
 FLOORS: dict[str, int] = {
     RUNTIME: 0,
     **dict.fromkeys(("registry", "pairs", "images", "difference_maps", "batch"), 0),
-    **dict.fromkeys(("backbones", "heads", "scenes", "evaluation", "text_embedders"), 1),
+    **dict.fromkeys(("backbones", "heads", "scenes", "evaluation", "text_embedders", "degradations"), 1),
     **dict.fromkeys(("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "splice", "metrics"), 2),
     "engine": 3,
     "semfid": 4,

@@ -1,0 +1,49 @@
+"""Pictures beside each other with a line of text under each, to look at before a night's run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Tile = tuple[NDArray[np.uint8], str]
+TEXT_HEIGHT, GAP = 16, 6
+
+
+def contact_sheet(rows: Sequence[Sequence[Tile]], side: int = 256) -> bytes:
+    """A PNG of rows of tiles.
+
+    Args:
+        rows: each a list of (picture (H, W, 3) or (H, W) uint8, text); rows may differ in length.
+        side: longer side of a tile in pixels; smaller pictures are not enlarged.
+    """
+    font = ImageFont.load_default(11)
+    across = max((len(row) for row in rows), default=0)
+    shown = [[_thumbnail(picture, side) for picture, _ in row] for row in rows]
+    heights = [max((one.height for one in row), default=0) + TEXT_HEIGHT + GAP for row in shown]
+    sheet = Image.new("RGB", (across * (side + GAP) + GAP, sum(heights) + GAP), "white")
+    draw, top = ImageDraw.Draw(sheet), GAP
+    for row, pictures, height in zip(rows, shown, heights, strict=True):
+        for column, ((_, text), picture) in enumerate(zip(row, pictures, strict=True)):
+            left = GAP + column * (side + GAP)
+            sheet.paste(picture, (left, top))
+            draw.text((left, top + height - TEXT_HEIGHT - GAP), _fitting(draw, text, font, side), "black", font)
+        top += height
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _thumbnail(picture: NDArray[np.uint8], side: int) -> Image.Image:
+    image = Image.fromarray(picture).convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, side: int) -> str:
+    while text and draw.textlength(text, font) > side:
+        text = text[:-1]
+    return text

@@ -1,0 +1,37 @@
+"""Copies of the photos that a table leads to, so that the set can be moved as one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from dataset_builders.coco import CocoSet
+from dataset_builders.errors import UnitError
+from dataset_builders.running import Made
+from dataset_builders.units import Unit, make_unit
+
+STAGE = "reference"
+
+
+def copies(photos: CocoSet, ids: Iterable[int]) -> tuple[list[Unit], Callable[[Sequence[Unit]], list[Made | UnitError]]]:
+    """A unit for each photo, and what makes it: the file's bytes as they are."""
+
+    def make(batch: Sequence[Unit]) -> list[Made | UnitError]:
+        results: list[Made | UnitError] = []
+        for unit in batch:
+            try:
+                content = photos.path(unit.work).read_bytes()
+            except OSError as error:
+                results.append(UnitError(f"cannot read {photos.path(unit.work)}: {error.strerror}"))
+                continue
+            results.append(Made({f"references/{photos.photos[unit.work].file}": content}))
+        return results
+
+    units = []
+    for photo in sorted(ids):
+        try:
+            state = photos.path(photo).stat()
+            inputs = [str(state.st_size), str(state.st_mtime_ns)]
+        except OSError:
+            inputs = ["absent"]
+        units.append(make_unit(STAGE, str(photo), "", photos.photos[photo].file, inputs, photo))
+    return units, make
