@@ -12,6 +12,7 @@ from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter, Painted, Request
 from dataset_builders.masks import box_of, dilate, widen
 from dataset_builders.settings import require
+from dataset_builders.weights import libraries
 from registry import INPAINTERS
 
 VERSION = 1
@@ -39,6 +40,7 @@ class PatchDonor(Inpainter):
         require(soften >= 0, "inpainter.soften", soften, "must be 0 or more")
         self.match_colour, self.soften, self.fill = match_colour, soften, fill
         self.identity = f"patch_donor {VERSION} match_colour={match_colour:g} soften={soften} fill={fill:g}"
+        self.facts = {"libraries": libraries("opencv-python-headless", "numpy")}
         self._donors: Donors | None = None
 
     def meet(self, donors: Donors) -> None:
