@@ -35,16 +35,18 @@ class ScoreSettings:
 
 @dataclass(frozen=True)
 class SrSettings:
-    """Attributes:
-    out: folder of the build.
-    upscalers: label -> plugin with its keywords, such as ``swinir: {name: swinir, weights: weights/swinir.pth}``. The label
-        stands in folders and in the column model.
-    degradation: plugin with its keywords.
-    strengths: of the degradation, each in (0, 1].
-    seed: of the degradations, of splits without a CSV, and of the selection.
-    device: where models run; ``auto``: this process's GPU, else the CPU.
-    table: name of the pair table; .csv or .parquet. The selection lies beside it, with selected_ before its name.
-    plugins: modules with upscalers or degradations of your own.
+    """All keys of the YAML.
+
+    Attributes:
+        out: folder of the build.
+        upscalers: label -> plugin with its keywords, such as ``swinir: {name: swinir, weights: weights/swinir.pth}``. The label
+            stands in folders and in the column model.
+        degradation: plugin with its keywords.
+        strengths: of the degradation, each in (0, 1].
+        seed: of the degradations, of splits without a CSV, and of the selection.
+        device: where models run; ``auto``: this process's GPU, else the CPU.
+        table: name of the pair table; .csv or .parquet. The selection lies beside it, with selected_ before its name.
+        plugins: modules with upscalers or degradations of your own.
     """
 
     out: str

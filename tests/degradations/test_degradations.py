@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from degradations import build_degradation, crop_to_multiple, degraded_like, generator_of
@@ -209,3 +211,16 @@ def test_a_broken_record_is_named() -> None:
         degradation.apply(photo(7), {"order": "blur1", "reading": "scaled"})
     with pytest.raises(UserError, match="no step 'smear'"):
         degradation.apply(photo(7), {"order": "smear", "reading": "scaled"})
+
+
+def test_strengths_are_ordered_on_real_photos(test_data: Callable[[str], Path]) -> None:
+    degradation = build_degradation("bsrgan", {})
+    ordered = []
+    for path in sorted(test_data("koniq_photos").glob("*.jpg")):
+        image = do.from_bytes(np.asarray(Image.open(path).convert("RGB"))[128:384, 128:384])
+        errors = []
+        for record in degradation.records(generator_of(0, path.stem), STRENGTHS):
+            large = do.enlarge_bicubic(degradation.apply(image, record), 256, 256)
+            errors.append(float(np.mean((large - image) ** 2)))
+        ordered.append(errors == sorted(errors))
+    assert len(ordered) > 50 and np.mean(ordered) >= 0.98
