@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter, Painted, Request
 from dataset_builders.settings import require
 from dataset_builders.sharding import device_of_process
-from dataset_builders.weights import hub_identity, obtaining
+from dataset_builders.weights import hub_identity, libraries, obtaining
 from registry import INPAINTERS
 
 Offload = Literal["none", "model", "sequential"]
@@ -37,7 +38,8 @@ class DiffusionInpainter(Inpainter):
         self.precision, self.offload = precision, offload
         weights = hub_identity(f"inpainter {self.name}", model, revision)
         self.identity = f"{self.name} {weights} steps={steps} guidance={guidance:g} precision={precision}"
-        self.facts: Mapping[str, Any] = {"model": weights, "steps": steps, "guidance": guidance}
+        versions = libraries("torch", "diffusers", "transformers")
+        self.facts: Mapping[str, Any] = {"model": weights, "steps": steps, "guidance": guidance, "libraries": versions}
         self.device = "cpu"
         self._pipe: Any = None
 
@@ -236,6 +238,8 @@ class StableDiffusion(DiffusionInpainter):
             generator=rng,
             output_type="np",
         )
+        if any(getattr(result, "nsfw_content_detected", None) or ()):
+            raise UnitError("the model's safety checker blacked the picture out")
         return to_uint8(result.images[0])
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from dataset_builders.journal import FileRecord
+from dataset_builders.journal import FileRecord, latest_entries
 from dataset_builders.sharding import Shard
 from registry import UserError
 
@@ -35,7 +35,7 @@ class BuildFolder:
         self._on_their_way = path / WORK / "files" / shard.name
 
     def settle(self, builder: str, settings: Mapping[str, Any]) -> None:
-        """Write the stamp of a new folder, or hold an old one against it.
+        """Write the stamp of a new folder (or of one that nothing was made in), or hold an old one against it.
 
         Args:
             settings: nested mappings of what the content depends on; not where it lies or how fast it is made.
@@ -48,14 +48,16 @@ class BuildFolder:
         if file.is_file():
             before = read_stamp(self.path)
             differing = _first_difference(before, stamp)
-            if differing is not None:
+            if differing is None:
+                return
+            if self.shard.count > 1 or any(entry.files for entry in latest_entries(self.journals).values()):
                 key, old, new = differing
                 raise UserError(
-                    f"{self.path} was built with {key}={_shown(old)}, and now it is {_shown(new)}; set it back, or choose "
-                    "another `out`"
+                    f"{self.path} was built with {key}={_shown(old)}, and now it is {_shown(new)}; set it back, choose "
+                    "another `out`, or remove the folder"
                 )
-            return
-        if self.path.is_dir() and any(not one.name.startswith(".") for one in self.path.iterdir()):
+            # nothing was made of the old settings
+        elif self.path.is_dir() and any(not one.name.startswith(".") for one in self.path.iterdir()):
             raise UserError(f"{self.path} has files in it that no builder made; choose a new folder as `out`")
         self.put(STAMP, (json.dumps(stamp, indent=1, sort_keys=True) + "\n").encode())
 

@@ -64,7 +64,7 @@ class Inpainter:
 
     Attributes:
         identity: name, weights and all settings that determine the pictures.
-        facts: provenance of all its pictures: steps, guidance.
+        facts: provenance of all its pictures: model, steps, guidance, libraries.
     """
 
     identity: str

@@ -47,7 +47,7 @@ def columns_of(config: InpaintingConfig) -> dict[str, Kind]:
         **dict.fromkeys(("width", "height"), "integer"),
         **dict.fromkeys(("mask_original", "mask_dilated", "mask_repaint", "mask_paste"), "text"),
         **{name: "number" for name, given in quality_columns(config.checks).items() if given},
-        **dict.fromkeys(("inpainter", "model", "prompt"), "text"),
+        **dict.fromkeys(("inpainter", "model", "libraries", "prompt"), "text"),
         "steps": "integer",
         "guidance": "number",
         **dict.fromkeys(("seed", "generator_seed", "donor_image_id", "donor_annotation_id"), "integer"),

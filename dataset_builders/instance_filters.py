@@ -28,7 +28,7 @@ class Filters:
         border: least distance of the box to the border in pixels.
         connected: least share of the mask that its largest connected part has.
         overlap: most share of the mask that other objects' masks cover.
-        sharpness: least variance of the Laplacian of the photo's luma (0-255).
+        sharpness: least variance of the Laplacian of the photo's luma (0-255); COCO's sharp photos have 900 and more.
         categories: only objects of these; empty: of all.
     """
 
@@ -39,7 +39,7 @@ class Filters:
     border: float = 8
     connected: float = 0.90
     overlap: float = 0.20
-    sharpness: float = 50.0
+    sharpness: float = 100.0
     categories: tuple[str, ...] = ()
 
     def check(self, prefix: str) -> None:

@@ -12,6 +12,7 @@ from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter, Painted, Request
 from dataset_builders.masks import box_of, dilate, widen
 from dataset_builders.settings import require
+from dataset_builders.weights import libraries
 from registry import INPAINTERS
 
 VERSION = 1
@@ -32,13 +33,20 @@ class PatchDonor(Inpainter):
         match_colour: how far the donor's colours move from its photo's statistics to the new photo's, 0 (not) to 1.
         soften: width in pixels over which the donor's edge fades.
         fill: share of the diagonal by which the old object is widened before the hole is filled.
+        stretch: how much a donor may be stretched in one direction to fill the box better; 1 keeps its proportions.
     """
 
-    def __init__(self, match_colour: float = 0.5, soften: int = 2, fill: float = 0.02) -> None:
+    def __init__(
+        self, match_colour: float = 0.5, soften: int = 2, fill: float = 0.02, stretch: float = 1.3
+    ) -> None:
         require(0 <= match_colour <= 1, "inpainter.match_colour", match_colour, "must lie in 0 .. 1")
         require(soften >= 0, "inpainter.soften", soften, "must be 0 or more")
-        self.match_colour, self.soften, self.fill = match_colour, soften, fill
-        self.identity = f"patch_donor {VERSION} match_colour={match_colour:g} soften={soften} fill={fill:g}"
+        require(stretch >= 1, "inpainter.stretch", stretch, "must be 1 or more")
+        self.match_colour, self.soften, self.fill, self.stretch = match_colour, soften, fill, stretch
+        self.identity = (
+            f"patch_donor {VERSION} match_colour={match_colour:g} soften={soften} fill={fill:g} stretch={stretch:g}"
+        )
+        self.facts = {"libraries": libraries("opencv-python-headless", "numpy")}
         self._donors: Donors | None = None
 
     def meet(self, donors: Donors) -> None:
@@ -54,7 +62,7 @@ class PatchDonor(Inpainter):
             patch = moved_colours(patch, scene, request.picture, self.match_colour)
         hole = dilate(request.object, self.fill)
         canvas = filled(request.picture, hole)
-        alpha = placed(patch, mask, box, canvas, self.soften)
+        alpha = placed(patch, mask, box, canvas, self.soften, self.stretch)
         covered = alpha >= 0.5
         if not covered.any():
             raise UnitError(f"donor {donor.id} vanishes in a box of {box[2] - box[0]}x{box[3] - box[1]} pixels")
@@ -111,16 +119,19 @@ def placed(
     box: tuple[int, int, int, int],
     canvas: NDArray[np.uint8],
     soften: int,
+    stretch: float,
 ) -> NDArray[np.float32]:
     """Put a patch (h, w, 3) with its mask (h, w) as large as fits into a box of the canvas, standing on its lower edge.
+
+    Its two directions are scaled by factors that are at most `stretch` apart.
 
     Returns:
         (H, W) in [0, 1]: how far the canvas is the patch's.
     """
     x0, y0, x1, y1 = box
     scale = min((x1 - x0) / patch.shape[1], (y1 - y0) / patch.shape[0])
-    width = min(x1 - x0, max(1, round(patch.shape[1] * scale)))
-    height = min(y1 - y0, max(1, round(patch.shape[0] * scale)))
+    width = min(x1 - x0, max(1, round(patch.shape[1] * scale * stretch)))
+    height = min(y1 - y0, max(1, round(patch.shape[0] * scale * stretch)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     scaled = cv2.resize(patch, (width, height), interpolation=how)
     weight = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from registry import UserError
+
+
+def libraries(*names: str) -> str:
+    """``torch 2.12.1, diffusers 0.42.1``: the versions that are installed, for a table's provenance."""
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:  # installed under another name
+            found.append(f"{name} (unknown)")
+    return ", ".join(found)
 
 
 def files_identity(path: Path) -> str:

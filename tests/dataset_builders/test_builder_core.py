@@ -261,8 +261,10 @@ def test_files_that_are_gone_and_units_that_changed_are_made_again(tmp_path: Pat
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     settings = {"seed": 7, "filters": {"area": 0.02}}
-    with open_build(tmp_path / "b", "test", settings, call()):
+    with open_build(tmp_path / "b", "test", {**settings, "seed": 8}, call()):
         pass
+    with open_build(tmp_path / "b", "test", settings, call()) as worker:  # nothing was made of the other seed
+        worker.run(units_of(SAMPLES[:1]), painted, lambda done, total: None)
     with pytest.raises(UserError, match=r"was built with filters\.area=0\.02, and now it is 0\.05"), open_build(
         tmp_path / "b", "test", {"seed": 7, "filters": {"area": 0.05}}, call()
     ):

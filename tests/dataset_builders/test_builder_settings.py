@@ -24,7 +24,7 @@ def read(tmp_path: Path, text: str = GOOD, *overrides: str) -> InpaintingConfig:
 def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     config = read(tmp_path)
     filters = config.filters
-    assert filters == Filters(False, 384, (0.02, 0.40), 64, 8, 0.90, 0.20, 50.0, ())
+    assert filters == Filters(False, 384, (0.02, 0.40), 64, 8, 0.90, 0.20, 100.0, ())
     assert [config.masks.shape_of(level) for level in config.levels] == ["segmentation", "dilated", "dilated"]
     assert [config.difference_of(level) for level in config.levels] == [0.0, 1.0, 1.0]
 

@@ -163,9 +163,12 @@ def test_padding_is_a_reflection_to_the_right_and_below() -> None:
 def test_the_donor_stands_in_the_box(photos: CocoSet) -> None:
     canvas = np.zeros((50, 60, 3), np.uint8)
     patch, mask = np.full((10, 20, 3), 200, np.uint8), np.ones((10, 20), bool)
-    alpha = placed(patch, mask, (10, 5, 40, 45), canvas, soften=0)
+    alpha = placed(patch, mask, (10, 5, 40, 45), canvas, soften=0, stretch=1.0)
     assert (canvas[30:45, 10:40] == 200).all() and canvas.sum() == 200 * 15 * 30 * 3, "as wide as the box, at its foot"
     assert ((alpha == 1) == (canvas[..., 0] == 200)).all()
+    canvas[:] = 0
+    placed(patch, mask, (10, 5, 40, 45), canvas, soften=0, stretch=1.4)
+    assert (canvas[24:45, 10:40] == 200).all() and canvas.sum() == 200 * 21 * 30 * 3, "1.4 times as high"
 
 
 def test_a_donor_of_the_wanted_category_takes_the_place(photos: CocoSet) -> None:
