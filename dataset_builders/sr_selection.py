@@ -40,12 +40,17 @@ class SelectionSettings:
 
 
 def select(frame: pd.DataFrame, settings: SelectionSettings, seed: int) -> NDArray[np.bool_]:
-    """(rows,) whether each pair is selected; depends on the rows, not on their order.
+    """(rows,) whether each pair is selected; see `left_out`."""
+    return np.array([not reason for reason in left_out(frame, settings, seed)], dtype=bool)
+
+
+def left_out(frame: pd.DataFrame, settings: SelectionSettings, seed: int) -> list[str]:
+    """Why each pair is not selected; empty: it is. Depends on the rows, not on their order.
 
     Args:
         frame: columns pair_id, model, strength and the measures; a measure without any number does not count.
     """
-    moderate = np.ones(len(frame), dtype=bool)
+    reasons: list[list[str]] = [[] for _ in range(len(frame))]
     for measure in MEASURES:
         band = getattr(settings, measure)
         if band is None:
@@ -54,18 +59,24 @@ def select(frame: pd.DataFrame, settings: SelectionSettings, seed: int) -> NDArr
             values = frame[measure].to_numpy(dtype=float)[rows]
             if not np.isnan(values).all():
                 low, high = np.nanpercentile(values, band)
-                moderate[rows] &= (values >= low) & (values <= high)
-    if settings.target is None:
-        return moderate
+                for row in np.asarray(rows)[~((values >= low) & (values <= high))]:
+                    reasons[row].append(f"{measure} outside its band")
+    if settings.target is not None:
+        moderate = [row for row, found in enumerate(reasons) if not found]
+        chosen = {*_balanced(frame, moderate, settings.target, seed)}
+        for row in moderate:
+            if row not in chosen:
+                reasons[row].append("beyond target")
+    return ["; ".join(found) for found in reasons]
+
+
+def _balanced(frame: pd.DataFrame, rows: list[int], target: int, seed: int) -> list[int]:
     names, models, strengths = (frame[column].tolist() for column in ("pair_id", "model", "strength"))
-    order = sorted(np.flatnonzero(moderate).tolist(), key=lambda row: _draw(seed, names[row]))
     cells: dict[tuple[str, float], list[int]] = {}
-    for row in order:
+    for row in sorted(rows, key=lambda row: _draw(seed, names[row])):
         cells.setdefault((models[row], strengths[row]), []).append(row)
-    chosen = np.zeros(len(frame), dtype=bool)
-    for cell, count in shares({cell: len(rows) for cell, rows in cells.items()}, settings.target).items():
-        chosen[cells[cell][:count]] = True
-    return chosen
+    counts = shares({cell: len(found) for cell, found in cells.items()}, target)
+    return [row for cell, found in cells.items() for row in found[: counts[cell]]]
 
 
 def shares(sizes: dict[tuple[str, float], int], target: int) -> dict[tuple[str, float], int]:

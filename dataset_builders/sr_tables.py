@@ -14,7 +14,7 @@ from dataset_builders.folder import BuildFolder
 from dataset_builders.journal import Entry
 from dataset_builders.merging import ERROR_COLUMNS, Kind, build_frame, error_rows, put_frame, put_pairs
 from dataset_builders.photo_folder import Photo
-from dataset_builders.sr_selection import select
+from dataset_builders.sr_selection import left_out
 from dataset_builders.sr_settings import SrSettings
 from dataset_builders.units import Slot
 
@@ -27,7 +27,7 @@ COLUMNS: dict[str, Kind] = {
         "origin": "text",
         "split": "text",
     },
-    **{"model": "text", "strength": "number", "selected": "flag"},
+    **{"model": "text", "strength": "number", "selected": "flag", "left_out": "text"},
     **{"ssim": "number", "lpips": "number", "quality": "number", "photo_score": "number"},
     **{"low_resolution": "text", "width": "integer", "height": "integer", "seed": "integer", "degradation": "text"},
     **{"source_sha256": "text", "candidate_sha256": "text", "upscaler": "text", "weights_sha256": "text"},
@@ -73,7 +73,8 @@ def merge_tables(
         frame = build_frame(rows, COLUMNS, ["pair_id"])
     suffix = Path(settings.table).suffix
     if len(frame):
-        frame["selected"] = select(frame, settings.selection, settings.seed)
+        frame["left_out"] = left_out(frame, settings.selection, settings.seed)
+        frame["selected"] = frame["left_out"] == ""
         put_pairs(folder, settings.table, frame)
     else:
         folder.drop_table(settings.table)
@@ -103,6 +104,7 @@ def _rows(photo: Photo, entries: Mapping[Slot, Entry], settings: SrSettings, fac
         "licence": settings.photos.licence,
         **{key: source[key] for key in ("width", "height", "source_sha256")},
     }
+    drawn = {key: json.dumps(record, sort_keys=True) for key, record in source["records"].items()}
     for label in settings.upscalers:
         for strength in settings.strengths:
             key = f"{strength:g}"
@@ -124,7 +126,7 @@ def _rows(photo: Photo, entries: Mapping[Slot, Entry], settings: SrSettings, fac
                 "low_resolution": next(
                     name for name, _, _ in degraded.files if name == candidate.replace(f"_{label}_out/", "/")
                 ),
-                "degradation": json.dumps(source["records"][key], sort_keys=True),
+                "degradation": drawn[key],
             }
 
 

@@ -15,7 +15,7 @@ from sr_support import picture
 
 from dataset_builders.photo_folder import SourceFiles, dealt
 from dataset_builders.sr_scores import Lpips, blockiness, clearness, quality_of, sharpness, ssim
-from dataset_builders.sr_selection import SelectionSettings, select, shares
+from dataset_builders.sr_selection import SelectionSettings, left_out, select, shares
 from registry import UserError
 
 
@@ -105,6 +105,12 @@ def test_selection_keeps_the_bands_and_balances() -> None:
     assert some.sum() == 150
     assert frame[some].groupby(["model", "strength"]).size().tolist() == [10] * 15
     assert (some <= select(frame, SelectionSettings(None), 0)).all()
+    reasons = pd.Series(left_out(frame, SelectionSettings(150), 0))
+    assert set(reasons[~some].str.split("; ").explode()) == {
+        *(f"{measure} outside its band" for measure in ("ssim", "lpips", "quality")),
+        "beyond target",
+    }
+    assert (reasons[some] == "").all()
     # rows in any order, the same pairs; another seed, others
     mixed = frame.sample(frac=1, random_state=1)
     assert set(mixed["pair_id"][select(mixed, SelectionSettings(150), 0)]) == set(frame["pair_id"][some])
