@@ -15,14 +15,16 @@ from torch.utils.data import Dataset
 
 from batch import ImageBatch, ImageList
 from datamodules.epochs import Index
+from degradations import build_degradation, degraded_like
 from images import Resize, load_pixels, read_image
 from registry import UserError
 from scenes import DEGRADATIONS, degrade
 
-Augment = Literal["crop", "flip", "degrade"]
+Augment = Literal["crop", "flip", "degrade", "bsrgan"]
 """What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the
 time. ``degrade``: four times in five, one or two of the degradations of `scenes.degradations` (blur, noise, JPEG, tone, ...)
-of any strength: what leaves the meaning of a photo alone should leave its features alone."""
+of any strength: what leaves the meaning of a photo alone should leave its features alone. ``bsrgan``: four times in five, the
+degradation of SR outputs (`degradations`, arXiv 2103.14006) at any strength, brought back to size by bicubic interpolation."""
 
 Item = tuple[Tensor, str, int, float]
 _ASPECT = 4 / 3  # of random windows, either way round
@@ -78,6 +80,9 @@ class ImageDataset(Dataset[Item]):
         if "degrade" in self.augment and rng.random() < 0.8:
             names = rng.choice(DEGRADATIONS, size=int(rng.integers(1, 3)), replace=False)
             degraded = degrade(pixels.transpose(1, 2, 0), "+".join(names), rng.random(), rng)  # (S, S, 3)
+            pixels = np.ascontiguousarray(degraded.transpose(2, 0, 1))
+        if "bsrgan" in self.augment and rng.random() < 0.8:
+            degraded = degraded_like(build_degradation("bsrgan", {}), pixels.transpose(1, 2, 0), rng, rng.random())
             pixels = np.ascontiguousarray(degraded.transpose(2, 0, 1))
         return torch.from_numpy(pixels), sentence, row, total
 

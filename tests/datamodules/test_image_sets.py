@@ -114,7 +114,7 @@ def batches(data: ImageDataModule, epoch: int) -> list[tuple[list[int], torch.Te
 
 
 def test_augmentation_depends_on_seed_epoch_and_row_alone(class_folder: Path) -> None:
-    keywords = {"path": str(class_folder), "augment": ["crop", "flip", "degrade"]}
+    keywords = {"path": str(class_folder), "augment": ["crop", "flip", "degrade", "bsrgan"]}
     data = images("image_folder", **keywords)
     first = batches(data, 0)
     kept = images("image_folder", **keywords, in_memory=True, workers=0)
@@ -134,7 +134,7 @@ def test_augmentation_depends_on_seed_epoch_and_row_alone(class_folder: Path) ->
 
 
 def test_workers_give_the_same_images(class_folder: Path) -> None:
-    keywords = {"path": str(class_folder), "augment": ["crop", "flip", "degrade"]}
+    keywords = {"path": str(class_folder), "augment": ["crop", "flip", "degrade", "bsrgan"]}
     alone, helped = images("image_folder", **keywords), images("image_folder", **keywords, workers=2)
     for (rows, pixels, _), (same_rows, same, _) in zip(batches(alone, 3), batches(helped, 3), strict=True):
         assert rows == same_rows and torch.equal(pixels, same)
@@ -142,7 +142,7 @@ def test_workers_give_the_same_images(class_folder: Path) -> None:
 
 def test_held_out_images_are_left_as_they_are(class_folder: Path) -> None:
     plain = images("image_folder", path=str(class_folder))
-    changed = images("image_folder", path=str(class_folder), augment=["crop", "flip", "degrade"])
+    changed = images("image_folder", path=str(class_folder), augment=["crop", "flip", "degrade", "bsrgan"])
     for a, b in zip(plain.test_dataloader(), changed.test_dataloader(), strict=True):
         assert torch.equal(a.image, b.image) and a.image.dtype == torch.uint8
         unit = plain.on_after_batch_transfer(a, 0).image

@@ -172,6 +172,43 @@ def test_maps_from_captions_are_a_target(
     assert figures["maps"]["pooled"]["n"] == figures["pooled"]["n"] > 0
 
 
+def test_built_sets_train_decoders_and_regressors(
+    shrink: Callable[[Path], list[str]],
+    test_data: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Real photos through both builders without a model, and their tables through a few steps of training."""
+    monkeypatch.setenv("SEMFID_TEST_DATA", str(test_data("coco_mini").parent))
+    configs = ROOT / "dataset_builders" / "configs"
+    painted, mended = tmp_path / "inpainting", tmp_path / "sr"
+    assert (
+        main(["build", "inpainting", str(configs / "inpainting_mini.yaml"), f"out={painted}", "instances_per_image=1"])
+        == 0
+    )
+    path = ROOT / "experiments" / "clu_inpainting.yaml"
+    words = [word for word in shrink(path) if not word.startswith("data.")]
+    data = f"{{name: inpainting, table: {painted / 'pairs.csv'}, image_size: 64, batch_size: 16}}"
+    unet = "model.head={name: unet_pixel, max_width: 8, score: learned}"
+    assert main(["run", str(path), *words, f"data={data}", SMALL_TRUNK, unet]) == 0
+    (run,) = run_folders(tmp_path / "runs")
+    found = json.loads((run / "metrics.json").read_text())["maps"]
+    assert set(found["origin"]) == {"same_class", "same_supercategory", "other_supercategory"}
+
+    few = ["photos.min_score=3.6", "strengths=[0.3, 1.0]", "selection.target=40"]
+    assert main(["build", "sr-outputs", str(configs / "sr_outputs_mini.yaml"), f"out={mended}", *few]) == 0
+    table = mended / "selected_pairs.csv"
+    frame = pd.read_csv(table)
+    assert len(frame) == 40 and set(frame["split"]) == {"train", "val", "test"}
+    path = ROOT / "experiments" / "regressor_user_study.yaml"
+    words = [word for word in shrink(path) if not word.startswith(("data.", "output"))]
+    data = (
+        f"{{name: pairs, table: {table}, columns: {{difference: ssim}}, invert: true, image_size: 64, batch_size: 16}}"
+    )
+    output = f"output={tmp_path / 'regressors'}"
+    assert main(["run", str(path), *words, output, f"data={data}", SMALL_TRUNK, "model.backbone.tuning=frozen"]) == 0
+
+
 def test_the_source_project_s_sweep_is_whole() -> None:
     path = ROOT / "experiments" / "clu_sr_maps.yaml"
     sweep = read_sweep(path, [])
