@@ -195,7 +195,7 @@ def test_built_sets_train_decoders_and_regressors(
     found = json.loads((run / "metrics.json").read_text())["maps"]
     assert set(found["origin"]) == {"same_class", "same_supercategory", "other_supercategory"}
 
-    few = ["photos.min_score=3.6", "strengths=[0.3, 1.0]", "selection.target=40"]
+    few = ["photos.min_score=3.8", "strengths=[0.3, 1.0]", "selection.target=40"]
     assert main(["build", "sr-outputs", str(configs / "sr_outputs_mini.yaml"), f"out={mended}", *few]) == 0
     table = mended / "selected_pairs.csv"
     frame = pd.read_csv(table)
