@@ -14,7 +14,7 @@ from engine.config import Variant
 from engine.progress import progress
 from engine.run import Workbench, carry_out, prediction_table
 from engine.run_folder import RunFolder
-from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import named
 from registry import METRICS
 
 

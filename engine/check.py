@@ -15,9 +15,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from datamodules import ImageDataModule
 from engine.kinds import module_class, task_class
 from engine.pretraining_section import check_section, pretraining_config
-from lightning_modules.global_regressor import named
 from lightning_modules.optimizers import check_optimizer
-from lightning_modules.pair_module import PairModule
+from lightning_modules.pair_module import PairModule, named
 from lightning_modules.task import ImageTask
 from registry import (
     BACKBONES,

@@ -17,7 +17,7 @@ from engine.provenance import provenance
 from engine.run_folder import RunFolder
 from engine.training import train_and_test
 from engine.workbench import Workbench
-from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import named
 from lightning_modules.task import ImageTask
 from pairs import write_atomically
 from registry import LIGHTNING_MODULES, UserError

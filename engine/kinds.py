@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightning_modules.global_regressor import named
-from lightning_modules.pair_module import PairModule
+from lightning_modules.pair_module import PairModule, named
 from lightning_modules.task import ImageTask
 from registry import LIGHTNING_MODULES, RegistryError
 

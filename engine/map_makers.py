@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.kinds import needs_maps
 from heads import MapHead
-from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import named
 from lightning_modules.scorer import RunScorer, load_run
 from metrics import TrainingFreeMetric
 from registry import HEADS, METRICS, RegistryError

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import named
 from registry import BACKBONES, UserError, did_you_mean
 
 KEYS = ("data", "model", "trainer", "selection", "seed")

@@ -30,8 +30,8 @@ from engine.results import run_figures
 from engine.run_folder import RunFolder
 from engine.workbench import Workbench as Workbench
 from heads import build_head
-from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, named
-from lightning_modules.pair_module import PairModule
+from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor
+from lightning_modules.pair_module import PairModule, named
 from pairs import write_atomically
 from registry import LIGHTNING_MODULES, UserError
 

@@ -8,7 +8,7 @@ from backbones import Backbone, build_backbone
 from datamodules import ImageDataModule, PairDataModule
 from engine.kinds import needs_maps
 from engine.progress import progress, say
-from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import named
 from registry import DATAMODULES, UserError
 
 

@@ -13,8 +13,7 @@ from batch import PairBatch
 from heads import Head
 from heads.contract import Consumes
 from heads.statistics import pool, squared_differences
-from lightning_modules.pair_module import PairModule, score_figures
-from lightning_modules.pair_module import named as named
+from lightning_modules.pair_module import PairModule, named, score_figures
 from registry import HEADS, LIGHTNING_MODULES, UserError
 
 CALIBRATION_PAIRS = 1024

@@ -19,8 +19,9 @@ from heads import Head, MapHead, build_head
 from heads.decoder import DecoderHead
 from heads.statistics import pool, squared_differences, unit_channels
 from lightning_modules.features import map_statistic, padded
-from lightning_modules.global_regressor import GLOBAL_STATISTICS, named
+from lightning_modules.global_regressor import GLOBAL_STATISTICS
 from lightning_modules.local_map import difference_maps, linear_map
+from lightning_modules.pair_module import named
 from registry import DATAMODULES, UserError, load_plugins
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.exported import load_exported, one_path

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.global_regressor import named
+from lightning_modules.pair_module import named
 from registry import TEXT_EMBEDDERS, UserError, did_you_mean, fits
 from text_embedders import build_text_embedder
 from text_embedders.hashed_words import terms
