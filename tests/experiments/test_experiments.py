@@ -77,7 +77,14 @@ def test_the_source_document_s_table_is_whole() -> None:
     assert len(sweep.variants) == 3 * len(cells)
 
 
-SPECIAL = {"live_subset", "regressor_user_study", "sr_with_semantic_loss", "clu_inpainting", "clu_sr_maps"}
+SPECIAL = {
+    "live_subset",
+    "regressor_user_study",
+    "sr_with_semantic_loss",
+    "clu_inpainting",
+    "clu_inpainting_mini",
+    "clu_sr_maps",
+}
 
 
 @pytest.mark.parametrize("path", [p for p in EXPERIMENTS if p.stem not in SPECIAL], ids=lambda path: path.stem)

@@ -186,11 +186,10 @@ def test_built_sets_train_decoders_and_regressors(
         main(["build", "inpainting", str(configs / "inpainting_mini.yaml"), f"out={painted}", "instances_per_image=1"])
         == 0
     )
-    path = ROOT / "experiments" / "clu_inpainting.yaml"
-    words = [word for word in shrink(path) if not word.startswith("data.")]
-    data = f"{{name: inpainting, table: {painted / 'pairs.csv'}, image_size: 64, batch_size: 16}}"
-    unet = "model.head={name: unet_pixel, max_width: 8, score: learned}"
-    assert main(["run", str(path), *words, f"data={data}", SMALL_TRUNK, unet]) == 0
+    path = ROOT / "experiments" / "clu_inpainting_mini.yaml"
+    words = [*shrink(path), f"data.table={painted / 'pairs.csv'}", "data.split={folds: 2, val: 0}", "baselines=[]"]
+    unet = "sweep.model.head=[{name: unet_pixel, max_width: 8, score: learned}]"
+    assert main(["ablate", str(path), *words, SMALL_TRUNK, unet]) == 0
     (run,) = run_folders(tmp_path / "runs")
     found = json.loads((run / "metrics.json").read_text())["maps"]
     assert set(found["origin"]) == {"same_class", "same_supercategory", "other_supercategory"}
@@ -231,8 +230,9 @@ def test_the_source_project_s_sweep_is_whole() -> None:
     assert sweep.variants[0].config["model"]["backbone"]["lora_rank"] == 32
 
 
-@pytest.mark.parametrize("name", ["clu_inpainting", "clu_sr_maps", "clu_scenes"])
-def test_they_select_by_the_maps_and_stand_beside_the_pixels(name: str) -> None:
+@pytest.mark.parametrize("name", ["clu_inpainting", "clu_inpainting_mini", "clu_sr_maps", "clu_scenes"])
+def test_they_learn_maps_and_stand_beside_the_pixels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMFID_TEST_DATA", "/data")
     config = read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config
-    assert config["model"]["name"] == "local_map" and config["selection"]["monitor"] == "val_mse"
+    assert config["model"]["name"] == "local_map" and config["selection"]["monitor"] in ("val_mse", "last")
     assert "pixel_difference" in config["baselines"]
