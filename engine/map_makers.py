@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.kinds import needs_maps
-from heads import MapHead
+from heads import Head
 from lightning_modules.pair_module import named
 from lightning_modules.scorer import RunScorer, load_run
 from metrics import TrainingFreeMetric
@@ -44,7 +44,7 @@ def gives_maps(config: Mapping[str, Any]) -> bool:
         if not isinstance(model, dict) or "head" not in model:
             return False
         head = HEADS.get(named(model["head"], "model.head")[0]).factory
-        return isinstance(head, type) and issubclass(head, MapHead)
+        return isinstance(head, type) and issubclass(head, Head) and head.gives_maps
     return isinstance(factory, type) and issubclass(factory, TrainingFreeMetric) and factory.gives_maps
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 Consumes = Literal["pooled_squared_differences", "pooled_features", "embeddings", "squared_difference_maps"]
 Normalize = Literal["none", "unit"]
+Scale = Literal["none", "train"]
 Taps = Literal["stages", "blocks"]
 
 
@@ -41,12 +42,14 @@ class Head(nn.Module):
         symmetric: whether exchanging reference and candidate leaves the score as it is.
         zero_at_identity: whether identical images score exactly 0.
         nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
+        gives_maps: whether it also says where, as a `MapHead` or a `heads.decoder.DecoderHead`.
         needs_calibration: whether `calibrate` must see the training pairs' statistics before the first step.
     """
 
     consumes: ClassVar[Consumes]
     taps: ClassVar[Taps] = "stages"
     symmetric: ClassVar[bool] = True
+    gives_maps: ClassVar[bool] = False
     normalize: Normalize = "none"
     zero_at_identity: bool = True
     nonnegative: tuple[str, ...] = ()
@@ -67,6 +70,8 @@ class Head(nn.Module):
 
 class MapHead(Head):
     """A head that can also say where: its score is the spatial mean of per-position scores."""
+
+    gives_maps = True
 
     def difference_maps(self, squared_differences: Sequence[Tensor]) -> list[Tensor]:
         """Per-position scores, one (B, 1, H_l, W_l) per used tap, before the output function.

@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Head, Normalize, TrunkShape
+from heads.contract import Head, Normalize, Scale, TrunkShape
 from heads.map_score import MapScore, ScoreOfMap
 from heads.output import Output, apply_output
+from heads.statistics import channel_sizes
 from registry import UserError
 
-Scale = Literal["none", "train"]
 Norm = Literal["batch", "group"]
 
 
@@ -37,6 +37,7 @@ class DecoderHead(Head):
     """
 
     consumes = "squared_difference_maps"
+    gives_maps = True
 
     def __init__(
         self,
@@ -98,9 +99,8 @@ class DecoderHead(Head):
             return
         scales = []
         for tap in statistic:
-            rms = tap.double().mean(dim=(2, 3)).square().mean(dim=0).sqrt()  # (C_l,) of the pairs' spatial means
-            floor = rms.mean()
-            scales.append(rms + floor if floor > 0 else torch.ones_like(rms))
+            sizes = channel_sizes(tap.double().mean(dim=(2, 3)))  # (C_l,)
+            scales.append(sizes if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))
 
 

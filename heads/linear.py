@@ -21,12 +21,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import MapHead, Normalize, TrunkShape
+from heads.contract import MapHead, Normalize, Scale, TrunkShape
 from heads.output import Output, apply_output
+from heads.statistics import channel_sizes
 from registry import HEADS, UserError
 
 Weights = Literal["free", "nonnegative"]
-Scale = Literal["none", "train"]
 
 
 class _LinearHead(MapHead):
@@ -73,12 +73,10 @@ class _LinearHead(MapHead):
     def calibrate(self, statistic: Tensor) -> None:
         if not self.needs_calibration:
             return
-        rms = statistic[:, self._start :].double().square().mean(dim=0).sqrt()  # (sum of used C_l,)
         scales = []
-        for channel in rms.split(self.used):
-            # the stage's mean keeps a channel that the training pairs hardly move from exploding on others
-            floor = channel.mean()
-            scales.append((channel + floor) * len(channel) if floor > 0 else torch.ones_like(channel))
+        for stage in statistic[:, self._start :].split(self.used, dim=1):  # (n, C_l)
+            sizes = channel_sizes(stage)
+            scales.append(sizes * len(sizes) if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))
 
     def forward(self, statistic: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from heads.contract import Normalize, TrunkShape
-from heads.decoder import DecoderHead, Scale, one_channel
+from heads.contract import Normalize, Scale, TrunkShape
+from heads.decoder import DecoderHead, one_channel
 from heads.map_score import ScoreOfMap
 from heads.output import Output
 from heads.pyramid import LEVELS, levels_of, resampled

@@ -32,6 +32,15 @@ def _squared_difference(a: Tensor, b: Tensor) -> Tensor:
     return F.mse_loss(a, b, reduction="none")  # the same, in one pass forward and one backward
 
 
+def channel_sizes(pooled: Tensor) -> Tensor:
+    """(C,) float64 root mean squares over items of one stage's pooled statistic, (n, C), plus their mean.
+
+    The mean keeps a channel that these items hardly move from exploding on others; all 0 where nothing moves.
+    """
+    rms = pooled.double().square().mean(dim=0).sqrt()
+    return rms + rms.mean()
+
+
 def pool(maps: Sequence[Tensor]) -> Tensor:
     """Spatial means of every tap side by side, in float32: (B, sum of C_l)."""
     return torch.cat([tap.mean(dim=(2, 3), dtype=torch.float32) for tap in maps], dim=1)

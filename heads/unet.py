@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from heads.contract import Normalize, TrunkShape
-from heads.decoder import DecoderHead, Norm, Scale, conv_block, one_channel
+from heads.contract import Normalize, Scale, TrunkShape
+from heads.decoder import DecoderHead, Norm, conv_block, one_channel
 from heads.map_score import ScoreOfMap
 from heads.output import Output
 from registry import HEADS, UserError

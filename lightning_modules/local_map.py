@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backbones import Backbone
 from batch import PairBatch
-from heads import MapHead
+from heads import Head, MapHead
 from heads.decoder import DecoderHead
 from heads.statistics import pool
 from lightning_modules.features import map_statistic, shared_features
@@ -126,7 +126,7 @@ class LocalMapRegressor(PairModule):
 
 
 def _check_head(kind: type) -> None:
-    if not issubclass(kind, (DecoderHead, MapHead)):
+    if not (issubclass(kind, Head) and kind.gives_maps):
         raise UserError(
             "model.head: local_map needs a head that gives maps; use unet, unet_pixel, fpn, ... or lpips_linear"
         )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
-from heads import Head, MapHead, build_head
+from heads import Head, build_head
 from heads.decoder import DecoderHead
 from heads.statistics import pool, squared_differences, unit_channels
 from lightning_modules.features import map_statistic, padded
@@ -153,7 +153,7 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         image_size=int(provenance.get("image_size", defaults["image_size"])),
         resize=provenance.get("resize", defaults["resize"]),
         fixed_size=_fixed_size(trunk),
-        gives_maps=isinstance(heads[0], (MapHead, DecoderHead)),
+        gives_maps=heads[0].gives_maps,
         figures={key: figures[key] for key in ("srcc", "krcc", "plcc", "mse", "n") if key in figures},
     )
     scorer = RunScorer(trunk, heads, facts)
