@@ -328,6 +328,7 @@ LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
 TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "text_embedders")
+TOWERS: Registry[Any] = Registry("image-text tower", "towers")
 SEGMENTERS: Registry[Any] = Registry("segmenter", "pseudo_labels")
 CAPTIONERS: Registry[Any] = Registry("captioner", "pseudo_labels")
 DEGRADATIONS: Registry[Any] = Registry("degradation", "degradations")
@@ -342,6 +343,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "datamodules": DATAMODULES,
     "metrics": METRICS,
     "text_embedders": TEXT_EMBEDDERS,
+    "towers": TOWERS,
     "segmenters": SEGMENTERS,
     "captioners": CAPTIONERS,
     "degradations": DEGRADATIONS,

@@ -32,6 +32,8 @@ from registry import LOSSES as LOSSES
 from registry import METRICS as METRICS
 from registry import SEGMENTERS as SEGMENTERS
 from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
+from registry import TOWERS as TOWERS
 from registry import UPSCALERS as UPSCALERS
 from registry import UserError as UserError
 from text_embedders import TextEmbedder as TextEmbedder
+from towers import Tower as Tower

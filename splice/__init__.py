@@ -1,0 +1,1 @@
+"""Sparse concept decomposition (SpLiCE): an embedding as a few words with weights."""
