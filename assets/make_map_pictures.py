@@ -20,10 +20,11 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from captioners import build_captioner, outline_region
 from datamodules import PairDataModule
 from lightning_modules.scorer import load_run
 from pairs import read_pairs
-from pseudo_labels import MapSettings, MapTools, build_captioner, build_segmenter, label_maps, outline_region
+from pseudo_labels import MapSettings, MapTools, build_segmenter, label_maps
 from registry import DATAMODULES
 from scenes import SceneSetConfig, write_region_set
 from semfid.cli import main as semfid

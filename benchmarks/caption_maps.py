@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
+from captioners import build_captioner
 from pairs import PairTable, read_pairs
-from pseudo_labels import MapSettings, MapTools, build_captioner, build_segmenter, label_maps
+from pseudo_labels import MapSettings, MapTools, build_segmenter, label_maps
 from scenes import SceneSetConfig, write_region_set
 from text_embedders import TextEmbedder, build_text_embedder
 

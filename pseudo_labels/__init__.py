@@ -1,6 +1,6 @@
 """Labels that no person gave: captions and difference maps of pictures, from models that were trained for other ends.
 
-A file dropped into this folder that registers a `Segmenter` or a `Captioner` is available by name everywhere.
+A file dropped into this folder that registers a `Segmenter` is available by name everywhere.
 """
 
 from __future__ import annotations
@@ -8,20 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pseudo_labels.contract import Captioner as Captioner
-from pseudo_labels.contract import RegionView as RegionView
 from pseudo_labels.contract import Segmentation as Segmentation
 from pseudo_labels.contract import Segmenter as Segmenter
 from pseudo_labels.difference_map import difference_map as difference_map
 from pseudo_labels.difference_map import overlapping as overlapping
-from pseudo_labels.errors import LabelError as LabelError
 from pseudo_labels.maps import MapSettings as MapSettings
 from pseudo_labels.maps import MapTools as MapTools
 from pseudo_labels.maps import label_maps as label_maps
-from pseudo_labels.overlay import outline_region as outline_region
 from pseudo_labels.regions import Regions as Regions
 from pseudo_labels.regions import find_regions as find_regions
-from registry import CAPTIONERS, SEGMENTERS, RegistryError
+from registry import SEGMENTERS, RegistryError
 
 
 def build_segmenter(name: str, keywords: Mapping[str, Any]) -> Segmenter:
@@ -37,13 +33,3 @@ def build_segmenter(name: str, keywords: Mapping[str, Any]) -> Segmenter:
             f"segmenter '{name}' builds a {type(segmenter).__name__}; it must be a pseudo_labels.Segmenter"
         )
     return segmenter
-
-
-def build_captioner(name: str, keywords: Mapping[str, Any]) -> Captioner:
-    """Build a registered captioner and hold it to its contract; errors as `build_segmenter`."""
-    captioner = CAPTIONERS.build(name, **keywords)
-    if not isinstance(captioner, Captioner):
-        raise RegistryError(
-            f"captioner '{name}' builds a {type(captioner).__name__}; it must be a pseudo_labels.Captioner"
-        )
-    return captioner

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from captioners.contract import Captioner, RegionView
+from captioners.errors import LabelError
+from captioners.overlay import Contour
+from captioners.stored import read_captions
 from images import read_image
+from json_lines import JsonLines
 from pseudo_labels.catalogue import Advance, Picture
-from pseudo_labels.contract import Captioner, RegionView
-from pseudo_labels.errors import LabelError
-from pseudo_labels.overlay import Contour
 from pseudo_labels.segmenting import region_ids
-from pseudo_labels.storage import JsonLines, read_captions, read_ids
+from pseudo_labels.storage import read_ids
 
 Captions = dict[str, dict[int, str]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from images import DECODER, ImageError, file_hash, pixel_hash, read_image
-from pseudo_labels.storage import JsonLines
+from json_lines import JsonLines
 from registry import UserError
 
 Advance = Callable[[int, int], None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pseudo_labels.errors import LabelError
+from captioners.errors import LabelError
 
 Floats = NDArray[np.floating]
 _NEAR = 1e-5  # rounding of float32 unit vectors is far below, so equal vectors are among these

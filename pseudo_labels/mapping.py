@@ -12,10 +12,11 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from captioners.errors import LabelError
+from json_lines import JsonLines
 from pseudo_labels.difference_map import difference_map
 from pseudo_labels.embedding import Embedded
-from pseudo_labels.errors import LabelError
-from pseudo_labels.storage import JsonLines, MapFormat, read_ids, write_map
+from pseudo_labels.storage import MapFormat, read_ids, write_map
 from registry import UserError
 
 VERSION = 1  # raise it when the same regions and captions give another map

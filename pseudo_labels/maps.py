@@ -25,15 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from captioners import Captioner
+from captioners.errors import LabelError
+from captioners.overlay import Contour
 from pairs import PairTable, write_pairs
 from pseudo_labels import segmenting
 from pseudo_labels.captioning import Captions, caption_pictures
 from pseudo_labels.catalogue import Advance, Picture, catalogue
-from pseudo_labels.contract import Captioner, Segmenter
+from pseudo_labels.contract import Segmenter
 from pseudo_labels.embedding import embed_texts
-from pseudo_labels.errors import LabelError
 from pseudo_labels.mapping import MapMaker, MapOutcome
-from pseudo_labels.overlay import Contour
 from pseudo_labels.segmenting import segment_pictures
 from pseudo_labels.storage import MapFormat, write_json
 from registry import UserError

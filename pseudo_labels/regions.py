@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pseudo_labels.errors import LabelError
+from captioners.errors import LabelError
 
 Ids = NDArray[np.int32]
 

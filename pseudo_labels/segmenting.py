@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioners.errors import LabelError
 from images import read_image
 from pseudo_labels.catalogue import Advance, Picture
 from pseudo_labels.contract import Segmentation, Segmenter
-from pseudo_labels.errors import LabelError
 from pseudo_labels.regions import find_regions
 from pseudo_labels.storage import read_json, write_ids, write_json
 

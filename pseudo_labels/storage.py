@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from captioners.errors import LabelError
 from pairs import write_atomically
-from pseudo_labels.errors import LabelError
-from registry import UserError
 
 MapFormat = Literal["npy", "png"]
 MOST_REGIONS = 65535
@@ -85,75 +83,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise LabelError(f"{path} must hold a mapping")
     return content
-
-
-class JsonLines:
-    """A file of JSON objects, one a line, that grows at its end.
-
-    A last line without an end, from a process that was killed, is cut off when the file is opened.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> list[dict[str, Any]]:
-        """All objects; none where there is no file.
-
-        Raises:
-            UserError: a line that is not a JSON object; names file and line.
-        """
-        return list(self._objects())
-
-    def append(self, objects: Sequence[Mapping[str, Any]]) -> None:
-        """Write lines at the end, in one go, and wait for the disk.
-
-        Raises:
-            UserError: the disk is full or the folder cannot be written.
-        """
-        content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects).encode()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; free some space or set folder=") from error
-
-    def mend(self) -> None:
-        """Cut off a last line that was not finished. Only for the one process that writes."""
-        if not self.path.is_file():
-            return
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            with open(self.path, "r+b") as file:
-                file.truncate(end)
-
-    def _objects(self) -> Iterator[dict[str, Any]]:
-        if not self.path.is_file():
-            return
-        content = self.path.read_bytes()
-        for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
-            try:
-                found = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{self.path}, line {number}: not JSON ({error}); mend or remove the line") from error
-            if not isinstance(found, dict):
-                raise UserError(f"{self.path}, line {number}: not a JSON object; mend or remove the line")
-            yield found
-
-
-def read_captions(path: Path) -> dict[tuple[str, int], str]:
-    """(image, segment) to caption; of repeated keys, the last.
-
-    Raises:
-        UserError: a line without image, segment and caption.
-    """
-    found = {}
-    for number, line in enumerate(JsonLines(path).read(), start=1):
-        image, segment, caption = line.get("image"), line.get("segment"), line.get("caption")
-        if not (isinstance(image, str) and isinstance(segment, int) and isinstance(caption, str)):
-            raise UserError(f'{path}, line {number}: needs "image" (text), "segment" (whole number) and "caption" (text)')
-        found[image, segment] = caption
-    return found

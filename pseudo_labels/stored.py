@@ -1,4 +1,4 @@
-"""Id maps and captions that were made elsewhere, read from a folder of regions (see `pseudo_labels.storage`)."""
+"""Id maps that were made elsewhere, read from a folder of regions (see `pseudo_labels.storage`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioners.errors import LabelError
+from captioners.stored import CAPTIONS, stored_folder
 from images import file_hash, pixel_hash
-from pseudo_labels.contract import Captioner, RegionView, Segmentation, Segmenter
-from pseudo_labels.errors import LabelError
-from pseudo_labels.overlay import Contour
-from pseudo_labels.storage import JsonLines, read_captions, read_ids, read_json, write_ids, write_json
-from registry import CAPTIONERS, SEGMENTERS, UserError
-
-CAPTIONS = "captions.jsonl"
+from json_lines import JsonLines
+from pseudo_labels.contract import Segmentation, Segmenter
+from pseudo_labels.storage import read_ids, read_json, write_ids, write_json
+from registry import SEGMENTERS
 
 
 @SEGMENTERS.register("stored", summary="id maps from a folder: your own segmentations, or the embedded scenes' truth")
@@ -32,7 +31,7 @@ class StoredSegmenter(Segmenter):
     """
 
     def __init__(self, folder: str, regions: Literal["final", "raw"] = "final") -> None:
-        self.folder = _folder(folder, "segmenter")
+        self.folder = stored_folder(folder, "segmenter")
         self.final = regions == "final"
         digest = hashlib.blake2b(digest_size=8)
         for path in sorted(self.folder.glob("*.png")):
@@ -60,38 +59,6 @@ class StoredSegmenter(Segmenter):
                 if isinstance(region.get("score"), (int, float)):
                     scores[int(region["id"])] = float(region["score"])
         return Segmentation(ids, labels, scores)
-
-
-@CAPTIONERS.register("stored", summary="captions from a folder of regions: your own, or the embedded scenes' truth")
-class StoredCaptioner(Captioner):
-    """Looks captions up by image and region; the prompt is not asked.
-
-    Args:
-        folder: the folder of regions.
-        file: the JSON lines in it.
-    """
-
-    batch_size = 256
-
-    def __init__(self, folder: str, file: str = "captions.jsonl") -> None:
-        path = _folder(folder, "captioner") / file
-        if not path.is_file():
-            raise UserError(f"captioner: stored finds no {path}; give its folder and file")
-        self._path = path
-        self._captions = read_captions(path)
-        self.identity = f"stored-1-{file_hash(path).hex()[:16]}"
-
-    def caption(self, images: Sequence[Image.Image], prompt: str) -> list[str]:
-        """Captions of whole images: segment 0."""
-        return [self._get(pixel_hash(image), 0) for image in images]
-
-    def caption_regions(self, regions: Sequence[RegionView], prompt: str, contour: Contour = 3) -> list[str]:
-        return [self._get(one.name, one.segment) for one in regions]
-
-    def _get(self, image: str, segment: int) -> str:
-        if (image, segment) not in self._captions:
-            raise LabelError(f"{self._path} has no caption of segment {segment} of image {image}")
-        return self._captions[image, segment].strip()
 
 
 def store_regions(
@@ -131,10 +98,3 @@ def store_regions(
             [{"image": name, "segment": segment, "caption": text} for segment, text in captions.items()]
         )
     return name
-
-
-def _folder(folder: str, kind: str) -> Path:
-    path = Path(folder)
-    if not path.is_dir():
-        raise UserError(f"{kind}: stored finds no folder {folder}; give {kind}.folder=path/to/regions")
-    return path

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hub import device_of, obtaining, pin
 from pseudo_labels.contract import Segmentation, Segmenter
-from pseudo_labels.hub import device_of, obtaining, pin
 from pseudo_labels.stuff import BY_CLASSES
 from registry import SEGMENTERS, UserError
 

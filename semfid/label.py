@@ -13,8 +13,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from captioners import build_captioner
 from pairs import read_pairs
-from pseudo_labels import MapSettings, MapTools, build_captioner, build_segmenter, label_maps
+from pseudo_labels import MapSettings, MapTools, build_segmenter, label_maps
 from pseudo_labels.maps import PROMPT
 from registry import (
     CAPTIONERS,

@@ -4,6 +4,7 @@ from semfid.plugins import BACKBONES, HEADS, Backbone, Head
 """
 
 from backbones.contract import Backbone as Backbone
+from captioners import Captioner as Captioner
 from datamodules import ImageDataModule as ImageDataModule
 from datamodules import ImageLoader as ImageLoader
 from datamodules import ImageTable as ImageTable
@@ -18,7 +19,6 @@ from lightning_modules.losses import PairLoss as PairLoss
 from lightning_modules.pair_module import PairModule as PairModule
 from lightning_modules.task import ImageTask as ImageTask
 from metrics import TrainingFreeMetric as TrainingFreeMetric
-from pseudo_labels import Captioner as Captioner
 from pseudo_labels import Segmentation as Segmentation
 from pseudo_labels import Segmenter as Segmenter
 from registry import BACKBONES as BACKBONES

@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from captioners import Captioner
+from captioners.stored import read_captions
 from images import pixel_hash, read_image
 from pairs import read_pairs
 from pseudo_labels import MapSettings, MapTools, Segmentation, embedding, label_maps, mapping
-from pseudo_labels.contract import Captioner, Segmenter
-from pseudo_labels.storage import read_captions, read_ids
+from pseudo_labels.contract import Segmenter
+from pseudo_labels.storage import read_ids
 from registry import UserError
 from text_embedders import TextEmbedder, build_text_embedder
 

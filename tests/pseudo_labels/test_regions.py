@@ -14,9 +14,9 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
+from captioners.errors import LabelError
+from captioners.overlay import MAGENTA, contour_width, outline_region
 from pseudo_labels.difference_map import difference_map, overlapping, region_differences
-from pseudo_labels.errors import LabelError
-from pseudo_labels.overlay import MAGENTA, contour_width, outline_region
 from pseudo_labels.regions import find_regions
 
 sys.path.append(str(Path(__file__).parent))

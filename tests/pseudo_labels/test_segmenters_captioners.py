@@ -14,13 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from pseudo_labels import LabelError, RegionView, Segmentation, build_captioner, build_segmenter
-from pseudo_labels.contract import Captioner, Segmenter
-from pseudo_labels.overlay import MAGENTA
-from pseudo_labels.storage import JsonLines, read_ids
+from captioners import Captioner, LabelError, RegionView, build_captioner
+from captioners.overlay import MAGENTA
+from captioners.vip_llava import TEMPLATE, padded_to_square
+from json_lines import JsonLines
+from pseudo_labels import Segmentation, Segmenter, build_segmenter
+from pseudo_labels.storage import read_ids
 from pseudo_labels.stored import store_regions
 from pseudo_labels.stuff import ADE20K
-from pseudo_labels.vip_llava import TEMPLATE, padded_to_square
 from registry import CAPTIONERS, SEGMENTERS, RegistryError, UserError
 
 sys.path.append(str(Path(__file__).parent))

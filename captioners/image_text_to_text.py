@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from pseudo_labels.contract import Captioner
-from pseudo_labels.hub import Precision, device_of, obtaining, pin, resolve_precision
+from captioners.contract import Captioner
+from hub import Precision, device_of, obtaining, pin, resolve_precision
 from registry import CAPTIONERS, UserError
 
 

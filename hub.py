@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from images import file_hash
 from registry import UserError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -99,7 +98,9 @@ def _hash(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
-            digest.update(path.relative_to(folder).as_posix().encode() + file_hash(path))
+            with open(path, "rb") as file:
+                content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+            digest.update(path.relative_to(folder).as_posix().encode() + content.digest())
     return digest.hexdigest()
 
 

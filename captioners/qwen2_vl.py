@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pseudo_labels.hub import Precision
-from pseudo_labels.image_text_to_text import ImageTextToText
+from captioners.image_text_to_text import ImageTextToText
+from hub import Precision
 from registry import CAPTIONERS
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from pseudo_labels.errors import LabelError
+from captioners.errors import LabelError
 
 MAGENTA = (255, 0, 255)
 ENCODER_SIDE = 336  # what ViP-LLaVA's encoder sees; a line of 3 px of a large photo shrinks to less than one there

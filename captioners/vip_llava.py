@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from pseudo_labels.hub import Precision
-from pseudo_labels.image_text_to_text import ImageTextToText
+from captioners.image_text_to_text import ImageTextToText
+from hub import Precision
 from registry import CAPTIONERS
 
 # the conversation that it was trained on
