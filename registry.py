@@ -142,6 +142,18 @@ class Registry(Generic[T]):
             if parameter.default is inspect.Parameter.empty and key not in keywords:
                 raise RegistryError(f"{self.kind} '{name}' needs the keyword '{key}'")
 
+    def check_named(self, value: Mapping[str, Any] | str, where: str) -> None:
+        """`check` of a name, or of a mapping with a name and keywords, as a YAML has it; errors begin with `where`.
+
+        Raises:
+            UserError: as `check`; neither a name nor a mapping with one.
+        """
+        name, keywords = named(value, where)
+        try:
+            self.check(name, keywords)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+
     def get(self, name: str) -> Entry[T]:
         """The entry `name`; an unknown one raises a RegistryError that lists the near misses."""
         self._load_room()
@@ -196,6 +208,15 @@ class Registry(Generic[T]):
             except ImportError as error:  # an optional library is absent: the rest of the room still works
                 self.failures[module.name] = str(error)
         load_entry_points()
+
+
+def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, Any]]:
+    """Split ``{name: x, a: 1}`` or ``"x"`` into a name and keywords."""
+    if isinstance(value, str):
+        return value, {}
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}")
+    return value["name"], {str(key): item for key, item in value.items() if key != "name"}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -327,6 +348,7 @@ LOSSES: Registry[nn.Module] = Registry("loss", "lightning_modules")
 LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning_modules", given=("trunk",))
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
+QUALITY_METRICS: Registry[nn.Module] = Registry("no-reference quality", "metrics")
 TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "text_embedders")
 TOWERS: Registry[Any] = Registry("image-text tower", "towers")
 SEGMENTERS: Registry[Any] = Registry("segmenter", "pseudo_labels")
@@ -342,6 +364,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "lightning_modules": LIGHTNING_MODULES,
     "datamodules": DATAMODULES,
     "metrics": METRICS,
+    "quality_metrics": QUALITY_METRICS,
     "text_embedders": TEXT_EMBEDDERS,
     "towers": TOWERS,
     "segmenters": SEGMENTERS,

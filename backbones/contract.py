@@ -38,7 +38,10 @@ class Backbone(nn.Module):
         block_channels: C_l of each residual block; empty where `features(..., "blocks")` is not available.
         embed_dim: D of `embed`.
         identity: name and weights hash; equal identities give equal features.
+        image_size: the one size, in pixels a side, of images that it takes; None: any.
     """
+
+    image_size: int | None = None
 
     mean: Tensor
     std: Tensor

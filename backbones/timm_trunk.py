@@ -21,7 +21,12 @@ _BLOCK = re.compile(r"^(layer\d+\.\d+|stages\.\d+\.(blocks\.)?\d+)$")
     "timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models"
 )
 class TimmBackbone(Backbone):
-    """A timm model's own stages (`forward_intermediates`); a ViT's "stages" are the token maps of its blocks."""
+    """A timm model's own stages (`forward_intermediates`); a ViT's "stages" are the token maps of its blocks.
+
+    Args:
+        image_size: of a ViT: the size of images that it shall take, where that is not its own (DINOv2's is 518); its position
+            embeddings are interpolated.
+    """
 
     def __init__(
         self,
@@ -31,8 +36,11 @@ class TimmBackbone(Backbone):
         lora_rank: int = 32,
         batch_norm: BatchNormMode = "frozen",
         init_seed: int = 0,
+        image_size: int | None = None,
     ) -> None:
         net = _create(model, pretrained, init_seed)
+        if image_size is not None:
+            _set_image_size(net, model, image_size)
         cfg = net.pretrained_cfg
         info = [(entry["num_chs"], entry["reduction"]) for entry in net.feature_info]
         blocks = [module for name, module in net.named_modules() if _BLOCK.match(name)]
@@ -51,6 +59,8 @@ class TimmBackbone(Backbone):
         )
         self._block_names = [name for name, _ in net.named_modules() if _BLOCK.match(name)]
         self._model_name = model
+        expected = getattr(getattr(net, "patch_embed", None), "img_size", None)
+        self.image_size = None if expected is None else int(expected[0])
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         return self._intermediates(images)[1]
@@ -123,6 +133,18 @@ def _create(model: str, pretrained: str, init_seed: int) -> Any:
     if pretrained not in ("hub", "none"):
         load_weights(net, Path(pretrained), head_prefixes=("fc.", "head.", "classifier."))
     return net
+
+
+def _set_image_size(net: Any, model: str, image_size: int) -> None:
+    if not hasattr(net, "set_input_size"):
+        raise UserError(f"backbone: timm's '{model}' takes images of any size; remove image_size")
+    patch = getattr(net.patch_embed, "patch_size", (1, 1))[0]
+    if image_size < patch or image_size % patch:
+        near = max(1, round(image_size / patch)) * patch
+        raise UserError(
+            f"backbone: image_size={image_size} is no multiple of the {patch} pixels of {model}'s patches; try {near}"
+        )
+    net.set_input_size(img_size=image_size)
 
 
 def _block_channels(blocks: list[nn.Module]) -> list[int]:

@@ -245,7 +245,8 @@ class Scorer:
         lpips = None
         if scores.lpips is not None:
             lpips = Lpips(scores.lpips, scores.lpips_weights, device_of_process(settings.device))
-        return cls(lpips, quality_of(scores.quality), {"lpips": scores.lpips, "quality": scores.quality, "version": 1})
+        quality = quality_of(scores.quality, device_of_process(settings.device) if scores.quality is not None else "cpu")
+        return cls(lpips, quality, {"lpips": scores.lpips, "quality": scores.quality, "version": 1})
 
     def __call__(self, units: Sequence[Unit]) -> list[Made | UnitError]:
         return [self._scored(*unit.work) for unit in units]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from registry import UserError
+from registry import METRICS, QUALITY_METRICS, UserError, did_you_mean, named
 from semfid.runtime.errors import ScoringError
 
 if TYPE_CHECKING:  # imported where it is used: a build without LPIPS does not wait for it
@@ -20,8 +19,6 @@ if TYPE_CHECKING:  # imported where it is used: a build without LPIPS does not w
 Bytes = NDArray[np.uint8]
 Quality = Callable[[Bytes], float]
 Floats = NDArray[np.float32]
-LPIPS_NETS = {"alex": "alexnet", "vgg": "vgg16"}
-BLOCK = 32  # pixels: JPEG's 8, four times larger
 
 
 def ssim(x: Bytes, y: Bytes) -> float:
@@ -49,7 +46,7 @@ def _window(image: NDArray[np.floating]) -> Floats:
 
 
 class Lpips:
-    """LPIPS through torchmetrics.
+    """LPIPS, as the metric of that name has it.
 
     Args:
         net: ``alex`` or ``vgg``.
@@ -61,28 +58,19 @@ class Lpips:
     """
 
     def __init__(self, net: Literal["alex", "vgg"], weights: str | None, device: str) -> None:
-        from torchmetrics.functional.image.lpips import _LPIPS
-
         self.device = device
-        if weights is None:
-            try:
-                self._model: Any = _LPIPS(pretrained=True, net=net)
-            except (OSError, RuntimeError) as error:  # no network, a broken download
-                raise UserError(
-                    f"scores.lpips: no weights of {LPIPS_NETS[net]} ({type(error).__name__}); give scores.lpips_weights, or set "
-                    "scores.lpips: null"
-                ) from error
-        else:
-            self._model = _LPIPS(pretrained=True, net=net, pnet_rand=True)
-            self._model.net.load_state_dict(_slices(self._model.net, Path(weights)))
-        self._model.to(device).eval()
+        try:
+            self._model: Any = METRICS.build("lpips", net=net, pretrained=weights or "hub").to(device).eval()
+        except UserError as error:
+            key = "scores.lpips_weights" if weights else "scores.lpips"
+            raise UserError(f"{key}: {error} (scores.lpips: null leaves it out)") from error
 
     def __call__(self, x: Bytes, y: Bytes) -> float:
         """Of two (H, W, 3) images of one size; 0 for the same image."""
         import torch
 
         with torch.inference_mode():
-            return float(self._model(self._planes(x), self._planes(y), normalize=True))
+            return float(self._model.distance(self._planes(x), self._planes(y)))
 
     def _planes(self, image: Bytes) -> torch.Tensor:
         import torch
@@ -91,74 +79,44 @@ class Lpips:
         return planes.to(self.device, torch.float32) / 255
 
 
-def _slices(net: torch.nn.Module, path: Path) -> dict[str, torch.Tensor]:
-    """torchvision's ``features.<i>.*`` under the slices' names, which keep the number of the layer."""
-    import pickle
+def quality_of(given: str | Mapping[str, Any] | None, device: str = "cpu") -> Quality | None:
+    """The no-reference measure of a setting: a registered one (``clearness``, ``{name: pyiqa, metric: musiq}``; see `semfid list
+    quality_metrics`), or ``module:function`` of your own.
 
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: state[f"features.{name.split('.', 1)[1]}"] for name in net.state_dict()}
-    except FileNotFoundError as error:
-        raise UserError(f"scores.lpips_weights: no file {path}") from error
-    except (KeyError, TypeError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"scores.lpips_weights: {path} is not torchvision's checkpoint of that net ({type(error).__name__}); download "
-            "alexnet-owt-7be5be79.pth (alex) or vgg16-397923af.pth (vgg)"
-        ) from error
-
-
-def clearness(image: Bytes) -> float:
-    """A plain no-reference quality in [0, 1]: sharpness less visible blocks. It knows nothing of what is shown, and noise
-    counts as sharpness; a learned metric is better (see `quality_of`).
-    """
-    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return sharpness(luma) / (1.0 + blockiness(luma))
-
-
-def sharpness(luma: Floats) -> float:
-    """1 - the blur effect after Crete et al. 2007: how much of the differences between neighbours a further blur takes away.
-
-    Args:
-        luma: (H, W), 0 .. 255.
-    """
-    worst = 1.0
-    for size in ((1, 11), (11, 1)):  # width, height of a mean filter: across, then down
-        soft = np.asarray(cv2.blur(luma, size, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
-        axis = 0 if size == (1, 11) else 1
-        before, after = np.abs(np.diff(luma, axis=axis)), np.abs(np.diff(soft, axis=axis))
-        lost = float(np.maximum(0.0, before - after).sum(dtype=np.float64))
-        all_of_it = float(before.sum(dtype=np.float64))
-        worst = min(worst, lost / all_of_it if all_of_it > 0 else 0.0)
-    return worst
-
-
-def blockiness(luma: Floats, block: int = BLOCK) -> float:
-    """How much larger differences of neighbours are at the borders of blocks than elsewhere: 0 not at all, 1 twice as large."""
-    found = []
-    for axis in (0, 1):
-        steps = np.abs(np.diff(luma, axis=axis)).mean(axis=1 - axis, dtype=np.float64)  # one mean per line
-        at = np.arange(1, len(steps) + 1) % block == 0
-        if at.any() and (~at).any() and steps[~at].mean() > 0:
-            found.append(max(0.0, float(steps[at].mean() / steps[~at].mean()) - 1.0))
-    return float(np.mean(found)) if found else 0.0
-
-
-def quality_of(name: str | None) -> Quality | None:
-    """The no-reference measure of a setting: ``clearness``, or ``module:function`` of your own.
-
-    The function takes (H, W, 3) uint8 RGB and returns a number, larger for better. That is the place for KonIQ++, TOPIQ or
-    MUSIQ with weights of your own.
+    The function takes (H, W, 3) uint8 RGB and returns a number, larger for better. That is the place for KonIQ++ with weights
+    of your own.
 
     Raises:
-        UserError: no such module or function.
+        UserError: no such measure, module or function.
     """
-    if name is None or name == "clearness":
-        return None if name is None else clearness
+    if given is None:
+        return None
+    if isinstance(given, str) and given not in QUALITY_METRICS.names():
+        return _own_function(given)
+    name, keywords = named(given, "scores.quality")
+    try:
+        metric = QUALITY_METRICS.build(name, **keywords).to(device).eval()
+    except UserError as error:
+        raise UserError(f"scores.quality: {error}") from error
+
+    def quality(image: Bytes) -> float:
+        import torch
+
+        with torch.inference_mode():
+            planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]  # (1, 3, H, W)
+            return float(metric(planes.to(device, torch.float32) / 255))
+
+    return quality
+
+
+def _own_function(name: str) -> Quality:
     module, colon, function = name.partition(":")
     if not colon:
-        raise UserError(f"scores.quality: '{name}' is neither clearness nor module:function; set null for none")
+        known = QUALITY_METRICS.names()
+        raise UserError(
+            f"scores.quality: '{name}' is neither one of {', '.join(known)} nor module:function{did_you_mean(name, known)}; set "
+            "null for none"
+        )
     try:
         found: Quality = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ScoringError) as error:

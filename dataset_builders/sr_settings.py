@@ -25,12 +25,13 @@ class ScoreSettings:
     Attributes:
         lpips: ``alex`` or ``vgg``; null: not measured.
         lpips_weights: torchvision's checkpoint of that net on disk; null: torchvision's cache or download.
-        quality: no-reference measure, ``clearness`` or ``module:function``; null: none.
+        quality: no-reference measure: one of `semfid list quality_metrics`, alone or as ``{name: pyiqa, metric: musiq}``, or
+            ``module:function``; null: none.
     """
 
     lpips: Literal["alex", "vgg"] | None = None
     lpips_weights: str | None = None
-    quality: str | None = "clearness"
+    quality: str | dict[str, Any] | None = "clearness"
 
 
 @dataclass(frozen=True)

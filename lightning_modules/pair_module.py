@@ -16,6 +16,7 @@ from lightning_modules.gather import gather_rows
 from lightning_modules.losses import PairLoss, Target
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
 from registry import LOSSES, UserError
+from registry import named as named
 
 DEFAULT_OPTIMIZER = {"name": "adam", "lr": 1e-4}
 
@@ -187,15 +188,6 @@ def check_loss(name: str, where: str, target: Target) -> None:
             other for other in LOSSES.names() if target in getattr(LOSSES.get(other).factory, "takes", ("scores",))
         ]
         raise UserError(f"{where}: '{name}' takes {' and '.join(takes)}, not {target}; use one of {', '.join(fitting)}")
-
-
-def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, Any]]:
-    """Split ``{name: x, a: 1}`` or ``"x"`` into a name and keywords."""
-    if isinstance(value, str):
-        return value, {}
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}")
-    return value["name"], {str(key): item for key, item in value.items() if key != "name"}
 
 
 def score_figures(scores: Tensor, labels: Tensor) -> dict[str, float]:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 
 class TrainingFreeMetric(nn.Module):
     """Contract: ``forward(reference, candidate) -> (B,)`` differences in [0, 1], exactly 0 for identical images.
 
-    Images are (B, 3, H, W) RGB in [0, 1].
+    Images are (B, 3, H, W) RGB in [0, 1]. A pair's score does not depend on the pairs beside it, but for rounding.
 
     Attributes:
         symmetric: whether exchanging the two leaves the score (and the map) as it is.
         gives_maps: whether `maps` is to be had.
+        coarse: whether images that differ may score 0, as those with one caption do.
     """
 
     symmetric: ClassVar[bool] = True
     gives_maps: ClassVar[bool] = False
+    coarse: ClassVar[bool] = False
 
     def __init__(self) -> None:  # without it, nn.Module's *args would stand in every metric's signature
         super().__init__()
+
+    @classmethod
+    def check(cls, keywords: Mapping[str, Any]) -> None:
+        """Check the plugins that the keywords name, before anything is built; each keyword alone has been checked.
+
+        Raises:
+            UserError: an unknown name or keyword; names the key.
+        """
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Difference of each pair, (B,)."""
@@ -30,3 +42,26 @@ class TrainingFreeMetric(nn.Module):
     def maps(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Difference at every pixel, (B, 1, H, W) in [0, 1], exactly 0 for identical images."""
         raise NotImplementedError(f"{type(self).__name__} gives no maps")
+
+
+def zero_where_equal(difference: Tensor, reference: Tensor, candidate: Tensor) -> Tensor:
+    """Differences (B,) or (B, 1, H, W) clipped to [0, 1], and exactly 0 where the images of a pair are equal.
+
+    Rounding leaves a little of 1 - similarity for equal images, and some measures compare an image with its own caption.
+    """
+    equal = (reference == candidate).flatten(1).all(dim=1).view(-1, *[1] * (difference.dim() - 1))
+    return torch.where(equal.to(difference.device), torch.zeros_like(difference), difference).clamp(0.0, 1.0)
+
+
+class QualityMetric(nn.Module):
+    """Contract: ``forward(images) -> (B,)``, how good each image looks by itself; larger is better, on a scale of its own.
+
+    Images are (B, 3, H, W) RGB in [0, 1]. An image's quality does not depend on the images beside it, but for rounding.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Quality of each image, (B,)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement forward")

@@ -20,10 +20,11 @@ from sr_support import call, command, content, esrgan, photos, picture, swinir
 from dataset_builders import sr_outputs
 from dataset_builders.running import Worker
 from dataset_builders.sr_outputs import build
-from dataset_builders.sr_scores import clearness, ssim
+from dataset_builders.sr_scores import ssim
 from dataset_builders.verifying import verify
 from degradations import Record, build_degradation
 from degradations.operations import from_bytes, to_bytes
+from metrics.clearness import clearness
 from pairs import read_pairs
 from registry import UserError
 

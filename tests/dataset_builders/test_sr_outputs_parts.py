@@ -14,8 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sr_support import picture
 
 from dataset_builders.photo_folder import SourceFiles, dealt
-from dataset_builders.sr_scores import Lpips, blockiness, clearness, quality_of, sharpness, ssim
+from dataset_builders.sr_scores import Lpips, quality_of, ssim
 from dataset_builders.sr_selection import SelectionSettings, left_out, select, shares
+from metrics.clearness import blockiness, clearness, sharpness
 from registry import UserError
 
 
