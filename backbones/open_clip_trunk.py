@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +9,8 @@ from torch import Tensor, nn
 
 from backbones.contract import Backbone, BatchNormMode, Tuning
 from backbones.weights import load_weights
-from registry import BACKBONES, UserError, did_you_mean
+from registry import BACKBONES, UserError
+from towers.open_clip_models import create, weights_of
 
 
 @BACKBONES.register(
@@ -51,6 +51,7 @@ class OpenClipBackbone(Backbone):
         )
         self._taps = taps
         self._image_size = tower.image_size if isinstance(tower.image_size, tuple) else (tower.image_size,) * 2
+        self.image_size = int(self._image_size[0])
         self._model_name = model
 
     def _stages(self, images: Tensor) -> list[Tensor]:
@@ -83,31 +84,9 @@ class OpenClipBackbone(Backbone):
 
 
 def _create(model: str, pretrained: str, init_seed: int) -> tuple[Any, Any, Any]:
-    import open_clip  # heavy; only where it is asked for
-
-    if model not in open_clip.list_models():
-        raise UserError(f"backbone: open_clip has no model '{model}'{did_you_mean(model, open_clip.list_models())}")
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    path = Path(pretrained)
-    if pretrained not in ("none", *tags) and not path.is_file():
-        raise UserError(
-            f"backbone: open_clip's {model} has no weights '{pretrained}' and there is no such file"
-            f"{did_you_mean(pretrained, tags)} (tags: {', '.join(tags) or 'none'}; or none, or a path)"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(init_seed)
-        try:
-            clip = open_clip.create_model(model, pretrained=pretrained if pretrained in tags else None)
-        except (OSError, RuntimeError) as error:
-            if pretrained not in tags:
-                raise
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"backbone: cannot get open_clip's {model} '{pretrained}' from the hub ({reason}); connect, fill "
-                "HF_HUB_CACHE, or give pretrained: path/to/visual_tower.safetensors"
-            ) from error
-    tower = clip.visual.float()
-    if pretrained not in ("none", *tags):
+    tag, path = weights_of("backbone", model, pretrained)
+    tower = create("backbone", model, tag, init_seed, "pretrained: path/to/visual_tower.safetensors").visual.float()
+    if path is not None:
         load_weights(tower, path, head_prefixes=("classifier.",))
     return tower, tower.image_mean, tower.image_std
 

@@ -41,7 +41,7 @@ class Tower:
         found = np.zeros((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
             pixels = torch.cat([self.prepare(image) for image in images[start : start + self.batch_size]])  # (b, 3, S, S)
-            with torch.inference_mode():
+            with torch.no_grad():
                 found[start : start + len(pixels)] = self.embed_pixels(pixels).float().cpu().numpy()
         return found
 
@@ -63,7 +63,7 @@ class Tower:
         rows = np.zeros((len(distinct), self.dim), dtype=np.float32)
         for start in range(0, len(distinct), self.batch_size):
             batch = distinct[start : start + self.batch_size]
-            with torch.inference_mode():
+            with torch.no_grad():
                 rows[start : start + len(batch)] = F.normalize(self._embed_texts(batch).float(), dim=-1).cpu().numpy()
         place = {text: index for index, text in enumerate(distinct)}
         found = np.zeros((len(texts), self.dim), dtype=np.float32)
