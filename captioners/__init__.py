@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from captioners.cache import CaptionCache as CaptionCache
+from captioners.cache import caption_images as caption_images
 from captioners.contract import Captioner as Captioner
 from captioners.contract import RegionView as RegionView
 from captioners.errors import LabelError as LabelError
