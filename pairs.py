@@ -10,7 +10,7 @@ folder of the table. CSV by default, Parquet by file ending.
 | reference, candidate | image paths |
 | origin | where the candidate comes from: an SR model, a kind of substitution, a degradation |
 | difference | label in [0, 1]: 0 = same meaning, 1 = every rater would report a semantic change |
-| yes_votes, votes | answers "yes, the meaning changed" and all answers; difference = yes_votes / votes |
+| yes_votes, votes | answers "yes, the meaning changed" and all answers; difference = yes_votes / votes; both empty: a label of another kind |
 | map | path of a difference map (8-bit PNG or float16 .npy), H x W of the images |
 | split | train, val or test |
 | fold | 0 .. k-1, where cross-validation folds were fixed beforehand |
@@ -197,7 +197,9 @@ def check_pairs(table: PairTable) -> PairTable:
 def _check_votes(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if not {"votes", "yes_votes"} <= set(frame.columns):
         raise PairTableError(f"{name} has only one of the columns yes_votes and votes; give both or neither")
-    wrong = frame["yes_votes"].isna() | frame["votes"].isna()
+    unvoted = frame["yes_votes"].isna() & frame["votes"].isna()
+    unvoted &= frame["difference"].notna() if "difference" in frame.columns else False
+    wrong = (frame["yes_votes"].isna() | frame["votes"].isna()) & ~unvoted
     wrong |= (frame["votes"] < 1) | (frame["yes_votes"] < 0) | (frame["yes_votes"] > frame["votes"])
     if wrong.any():
         row = frame[wrong].iloc[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +109,14 @@ class PairDataModule(L.LightningDataModule):
         self._part: Part | None = None
         self._seed, self._maps = 0, False
         self.notes: list[str] = []
+
+    @classmethod
+    def check(cls, keywords: Mapping[str, Any]) -> None:
+        """Check keywords together, before anything is read; each alone has been checked.
+
+        Raises:
+            UserError: what cannot be; names the key.
+        """
 
     def load_table(self) -> PairTable:
         """Read or make the pair table; called once per process."""
@@ -344,6 +352,12 @@ def _weights(table: PairTable, how: Weights) -> Tensor:
         return torch.ones(len(table))
     if "votes" not in table.frame.columns:
         raise UserError(f"data.weights: votes needs the column votes, which {table.name} lacks; use weights: none")
+    unvoted = table.frame["votes"].isna()
+    if unvoted.any():
+        pair = table.frame["pair_id"][unvoted].iloc[0]
+        raise UserError(
+            f"data.weights: votes, but pair {pair!r} of {table.name} has none ({int(unvoted.sum())} pairs); use weights: none"
+        )
     votes = torch.tensor(table.frame["votes"].to_numpy(), dtype=torch.float32)
     return votes / votes.mean()
 

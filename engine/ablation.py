@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from engine.baselines import baseline_variant, run_baseline
+from engine.baselines import baseline_variants, run_baseline
 from engine.check import check_config, make_trainer
 from engine.config import Variant, expand, load_experiment
 from engine.kinds import needs_maps, task_class
@@ -51,8 +51,12 @@ class Sweep:
     lost: frozenset[int] = frozenset()
 
     def alive(self) -> list[tuple[int, Variant]]:
-        """The variants that can run, with their numbers (from 1)."""
-        return [(index + 1, variant) for index, variant in enumerate(self.variants) if index not in self.lost]
+        """The variants that learn and can run, with their numbers (from 1)."""
+        return [
+            (index + 1, variant)
+            for index, variant in enumerate(self.variants)
+            if variant.config["model"] and index not in self.lost
+        ]
 
 
 def read_sweep(file: str | Path, overrides: Sequence[str]) -> Sweep:
@@ -123,21 +127,9 @@ def ablate(
     for variant in sweep.variants:
         bench.data_hash(variant.config)  # a missing image is named before anything is trained
     local = any_local([variant.config for variant in sweep.variants])
-    baselines: dict[str, Variant] = {}
-    for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
-        for metric in sweep.config["baselines"]:
-            data_choices = {key: value for key, value in variant.choices.items() if key.split(".")[0] == "data"}
-            baseline = baseline_variant(variant.config, metric, data_choices)
-            baselines.setdefault(str(RunFolder.of(baseline, bench.data_hash(variant.config)).path), baseline)
-    finished: list[Finished] = []
-    for baseline in baselines.values():
-        folder = run_baseline(baseline, bench)
-        data = bench.data(baseline.config)
-        wanted = maps_wanted(baseline.config, local, data)
-        if wanted:
-            add_map_figures(baseline, bench, folder, learned=False)
-        finished.append(_finished(folder, baseline.label, 0, data.leaky, learned=False, maps=wanted))
-    sweep, failures = _pretrain(sweep, bench)
+    finished, failures = _run_baselines(sweep, bench, local)
+    sweep, lost = _pretrain(sweep, bench)
+    failures += lost
     in_processes = jobs > 1 or any(make_trainer(variant.config).world_size > 1 for variant in sweep.variants)
     if in_processes:
         failures += _run_processes(sweep, bench, jobs)
@@ -157,6 +149,33 @@ def ablate(
     if results:
         write_results(results, Path(sweep.config["output"]) / str(sweep.config["name"]))
     return results, failures
+
+
+def _run_baselines(sweep: Sweep, bench: Workbench, local: bool) -> tuple[list[Finished], list[str]]:
+    """Every training-free metric on every data set of the sweep; those that fail become lines.
+
+    Args:
+        local: whether a variant of the sweep learns from maps.
+    """
+    baselines: dict[str, Variant] = {}
+    for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
+        data_choices = {key: value for key, value in variant.choices.items() if key.split(".")[0] == "data"}
+        for baseline in baseline_variants(variant.config, sweep.config["baselines"], data_choices):
+            baselines.setdefault(str(RunFolder.of(baseline, bench.data_hash(variant.config)).path), baseline)
+    finished, failures = [], []
+    for baseline in baselines.values():
+        data = bench.data(baseline.config)
+        wanted = maps_wanted(baseline.config, local, data)
+        try:
+            folder = run_baseline(baseline, bench)
+            if wanted:
+                add_map_figures(baseline, bench, folder, learned=False)
+        except UserError as error:
+            failures.append(f"{baseline.label}: {error}")
+            say(f"{baseline.label}: FAILED, {error}")
+            continue
+        finished.append(_finished(folder, baseline.label, 0, data.leaky, learned=False, maps=wanted))
+    return finished, failures
 
 
 def _map_failures(variant: Variant, bench: Workbench, folder: RunFolder) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 
 from datamodules import to_float
 from datamodules.dataset import EvaluationBatches
-from engine.config import Variant
+from engine.config import Variant, short_word
 from engine.progress import progress
 from engine.run import Workbench, carry_out, prediction_table
 from engine.run_folder import RunFolder
@@ -18,18 +20,32 @@ from lightning_modules.pair_module import named
 from registry import METRICS
 
 
-def baseline_variant(
-    config: dict[str, Any], metric: str | dict[str, Any], data_choices: dict[str, Any] | None = None
-) -> Variant:
-    """A metric as a variant of an experiment: same data, no training.
+def baseline_variants(
+    config: dict[str, Any], metrics: Sequence[str | dict[str, Any]], data_choices: dict[str, Any] | None = None
+) -> list[Variant]:
+    """Metrics as variants of an experiment: same data, no training.
 
     Args:
         data_choices: what a sweep set of the data; tells one metric's rows on several data apart.
     """
-    name, keywords = named(metric, "baselines")
-    own = {**config, "seed": 0, "model": {"name": name, **keywords}, "trainer": {}, "selection": {}}
-    words = [f"{key}={value}" for key, value in (*keywords.items(), *(data_choices or {}).items())]
-    return Variant(own, {"metric": name, **(data_choices or {})}, (name, *words))
+    choices = data_choices or {}
+    split = [named(metric, "baselines") for metric in metrics]
+    variants, labels = [], set()
+    for name, keywords in split:
+        own = {**config, "seed": 0, "model": {"name": name, **keywords}, "trainer": {}, "selection": {}, "init_from": None}
+        values: dict[str, list[Any]] = {}
+        for other, their in split:
+            for key, value in their.items() if other == name else ():
+                values.setdefault(key, []).append(value)
+        words = [f"{key}={short_word(value, values[key])}" for key, value in keywords.items()]
+        words += [f"{key}={value}" for key, value in choices.items()]
+        variant = Variant(own, {"metric": name, **choices}, (name, *words))
+        if variant.label in labels:  # short words that hide a difference: one row would be averaged over both
+            words = [f"{key}={json.dumps(value)}" for key, value in (*keywords.items(), *choices.items())]
+            variant = Variant(own, {"metric": name, **choices}, (name, *words))
+        labels.add(variant.label)
+        variants.append(variant)
+    return variants
 
 
 def run_baseline(variant: Variant, bench: Workbench) -> RunFolder:
@@ -47,7 +63,8 @@ def run_baseline(variant: Variant, bench: Workbench) -> RunFolder:
 def _score(variant: Variant, bench: Workbench) -> tuple[pd.DataFrame, dict[str, Any]]:
     data = bench.data(variant.config)
     name, keywords = named(variant.config["model"], "baselines")
-    metric = METRICS.build(name, **keywords).eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    metric = METRICS.build(name, **keywords).to(device).eval()
     columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
     for part in data.parts:
         columns["fold"][part.test] = part.index
@@ -56,7 +73,8 @@ def _score(variant: Variant, bench: Workbench) -> tuple[pd.DataFrame, dict[str, 
     with torch.no_grad(), progress(name) as advance:
         for batch in data.load(EvaluationBatches(rows, data.loader.batch_size)):
             images = to_float(batch)
-            columns["predicted"][batch.row.numpy()] = metric(images.reference, images.candidate).double().numpy()
+            scores = metric(images.reference.to(device), images.candidate.to(device))  # (B,)
+            columns["predicted"][batch.row.numpy()] = scores.double().cpu().numpy()
             done += len(batch.row)
             advance(done, len(rows))
     return prediction_table(data, columns), {"fit": "training-free"}

@@ -12,12 +12,14 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from datamodules import ImageDataModule
+from datamodules import ImageDataModule, PairDataModule
+from engine.init_from import InitialWeights
 from engine.kinds import module_class, task_class
 from engine.pretraining_section import check_section, pretraining_config
 from lightning_modules.optimizers import check_optimizer
 from lightning_modules.pair_module import PairModule, named
 from lightning_modules.task import ImageTask
+from metrics import TrainingFreeMetric
 from registry import (
     BACKBONES,
     DATAMODULES,
@@ -52,6 +54,12 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
         UserError: the first mistake, with its key.
     """
     _check_data(config["data"])
+    _check_baselines(config["baselines"])
+    if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
+        raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
+    if not config["model"]:
+        _check_without_model(config)
+        return
     model_name, model = named(config["model"], "model")
     task = task_class(config)
     _check_kind(config, task)
@@ -63,24 +71,23 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
         )
     given = model.pop("backbone")
     if given is not None or task is None or task.needs_trunk:
-        backbone_name, backbone = named(given, "model.backbone")
-        _under("model.backbone", BACKBONES, backbone_name, backbone)
-    _under("model", LIGHTNING_MODULES, model_name, model)
+        BACKBONES.check_named(given, "model.backbone")
+    LIGHTNING_MODULES.check_named({"name": model_name, **model}, "model")
     if task is not None:
         task.check(model)
     if "head" in model:
-        _under("model.head", HEADS, *named(model["head"], "model.head"))
+        HEADS.check_named(model["head"], "model.head")
     for key in ("loss", "score_loss"):
         if key in model:
-            loss_name, loss_keywords = named(model[key], f"model.{key}")
-            _under(f"model.{key}", LOSSES, loss_name, loss_keywords)
+            LOSSES.check_named(model[key], f"model.{key}")
     module = module_class(config)
     if module is not None and issubclass(module, PairModule):
         module.check(model)
+    if config.get("init_from") is not None and task is not None:
+        raise UserError(f"init_from is of models of pairs; remove it: model: '{model_name}' learns from single images")
+    InitialWeights.of(config)
     if model.get("optimizer") is not None:
         check_optimizer(model["optimizer"])
-    for metric in config["baselines"]:
-        _under("baselines", METRICS, *named(metric, "baselines"))
     selection = config["selection"]
     # the schema's default, val_mse, is a word of pairs; to a module that does not log it, it means the last epoch
     monitors = MONITORS if task is None else ("last", *task.monitors)
@@ -89,9 +96,33 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
             f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], monitors)} "
             f"(there are: {', '.join(monitors)})"
         )
-    if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
-        raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
     _check_pretraining(config, make_trainer(config).world_size, set() if known is None else known)
+
+
+def _check_baselines(metrics: list[Any]) -> None:
+    """Names and keywords of training-free metrics, and of the plugins that these name."""
+    for metric in metrics:
+        METRICS.check_named(metric, "baselines")
+        name, keywords = named(metric, "baselines")
+        factory: Any = METRICS.get(name).factory
+        if isinstance(factory, type) and issubclass(factory, TrainingFreeMetric):
+            try:
+                factory.check(keywords)
+            except UserError as error:
+                raise UserError(f"baselines: {name}: {error}") from error
+
+
+def _check_without_model(config: dict[str, Any]) -> None:
+    """An experiment of training-free metrics alone."""
+    if not config["baselines"]:
+        raise UserError("there is neither a model nor a baseline; give model: {...} (docs/experiments.md), or baselines: [ssim]")
+    if config.get("init_from") is not None or config["pretraining"]:
+        key = "pretraining" if config["pretraining"] else "init_from"
+        raise UserError(f"{key} is of a model, and there is none; remove it, or give one")
+    factory: Any = DATAMODULES.get(named(config["data"], "data")[0]).factory
+    if isinstance(factory, type) and issubclass(factory, ImageDataModule):
+        raise UserError("baselines are metrics of pairs, and data gives single images; use pairs, user_study or scenes")
+    make_trainer(config)
 
 
 def _check_pretraining(config: dict[str, Any], processes: int, known: set[str]) -> None:
@@ -135,15 +166,11 @@ def _check_kind(config: dict[str, Any], task: type[ImageTask] | None) -> None:
 
 
 def _check_data(data: dict[str, Any]) -> None:
+    DATAMODULES.check_named(data, "data")
     name, keywords = named(data, "data")
-    _under("data", DATAMODULES, name, keywords)
-
-
-def _under(where: str, registry: Any, name: str, keywords: dict[str, Any]) -> None:
-    try:
-        registry.check(name, keywords)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+    factory: Any = DATAMODULES.get(name).factory
+    if isinstance(factory, type) and issubclass(factory, PairDataModule):
+        factory.check(keywords)
 
 
 def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:

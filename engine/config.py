@@ -79,7 +79,8 @@ class Experiment:
         name: folder of the runs.
         seed: of initial weights, order and dropout.
         data: ``{name: <datamodule>, keywords}``.
-        model: ``{name: <lightning module>, backbone: {...}, keywords}``.
+        model: ``{name: <lightning module>, backbone: {...}, keywords}``; left out where only baselines are compared.
+        init_from: a finished run, or a pattern that fits one, whose weights a training starts from.
         pretraining: name -> ``{data, model, trainer, selection, seed}``: a trunk that `model.backbone.pretrained` may
             name; it is trained first, on single images.
         compile: torch.compile the trunk.
@@ -94,7 +95,8 @@ class Experiment:
     name: str = MISSING
     seed: int = 0
     data: dict[str, Any] = MISSING
-    model: dict[str, Any] = MISSING
+    model: dict[str, Any] = field(default_factory=dict)
+    init_from: str | None = None
     pretraining: dict[str, Any] = field(default_factory=dict)
     compile: bool = False
     selection: SelectionConfig = field(default_factory=SelectionConfig)
@@ -153,7 +155,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> dict[str
             )
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
-            raise UserError(f"{path}: {missing[0]} is missing; the experiment needs name, data and model")
+            raise UserError(f"{path}: {missing[0]} is missing; the experiment needs name and data")
         resolved = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         where = getattr(error, "full_key", None)
@@ -215,7 +217,7 @@ def _told_apart(variants: list[Variant]) -> list[Variant]:
     def words(variant: Variant, full: bool) -> tuple[str, ...]:
         choices = [(key, value) for key, value in variant.choices.items() if key != "seed"]
         return tuple(
-            f"{_short(key)}={json.dumps(value) if full else _word(value, values[key])}" for key, value in choices
+            f"{_short(key)}={json.dumps(value) if full else short_word(value, values[key])}" for key, value in choices
         )
 
     meanings: dict[tuple[str, ...], set[str]] = {}
@@ -347,11 +349,11 @@ def _short(key: str) -> str:
     return parts[-2] if parts[-1] == "name" and len(parts) > 1 else parts[-1]
 
 
-def _word(value: Any, others: Sequence[Any] = ()) -> str:
+def short_word(value: Any, others: Sequence[Any] = ()) -> str:
     """A short word for a value; of a mapping, its name and the keywords that tell it from others of that name."""
     if isinstance(value, dict):
         namesakes = [other for other in others if isinstance(other, dict) and other.get("name") == value.get("name")]
         telling = [key for key in value if key != "name" and any(other.get(key) != value[key] for other in namesakes)]
-        words = [f"{key}:{_word(value[key])}" for key in telling]
+        words = [f"{key}:{short_word(value[key])}" for key in telling]
         return "/".join(([str(value["name"])] if "name" in value else []) + words) or json.dumps(value)
     return Path(value).stem if isinstance(value, str) and "/" in value else str(value)

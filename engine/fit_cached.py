@@ -76,11 +76,13 @@ def fit_heads(
     weight: Tensor,
     parts: Sequence[Part],
     settings: FitSettings,
+    initialise: Callable[[Head, Part], None] | None = None,
 ) -> list[FoldResult]:
     """Train one head per part.
 
     Args:
         make_head: builds a head with its initial weights; called once per part, under the same seed.
+        initialise: gives a part's head other weights to start from.
         statistic: (N, ...) what the head consumes, for all pairs of the table.
         difference: (N,) labels in [0, 1].
         weight: (N,) weights of the pairs in the loss.
@@ -97,8 +99,10 @@ def fit_heads(
         for part in group:
             torch.manual_seed(settings.seed)
             heads.append(make_head())
-            # on the pairs that a training through images calibrates on
-            heads[-1].calibrate(statistic[torch.from_numpy(part.train[:CALIBRATION_PAIRS])])
+            if initialise is not None:
+                initialise(heads[-1], part)
+            if heads[-1].needs_calibration:  # on the pairs that a training through images calibrates on
+                heads[-1].calibrate(statistic[torch.from_numpy(part.train[:CALIBRATION_PAIRS])])
         if not list(heads[0].parameters()):
             trained = [FoldResult(part, head.eval(), 0, []) for part, head in zip(group, heads, strict=True)]
         else:

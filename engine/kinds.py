@@ -24,6 +24,8 @@ def needs_maps(config: Mapping[str, Any]) -> bool:
 
 def module_class(config: Mapping[str, Any]) -> type[Any] | None:
     """The class that a variant's module is registered as; None where there is no such module, or a function makes it."""
+    if not config["model"]:  # only training-free metrics are compared
+        return None
     try:
         name, _ = named(config["model"], "model")
         factory: Any = LIGHTNING_MODULES.get(name).factory

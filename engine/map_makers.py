@@ -35,6 +35,8 @@ class MapMaker(Protocol):
 def gives_maps(config: Mapping[str, Any]) -> bool:
     """Whether a variant or a metric gives maps; known from names, before a trunk is built for nothing."""
     model = config["model"]
+    if not model:
+        return False
     name = named(model, "model")[0]
     if needs_maps(config):
         return True

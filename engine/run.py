@@ -22,6 +22,7 @@ from engine.extract import Statistic, extract
 from engine.fit_cached import FitSettings, FoldResult, fit_heads, predict_heads
 from engine.fit_lightning import fit_part
 from engine.fit_task import run_task
+from engine.init_from import InitialWeights
 from engine.kinds import task_class
 from engine.pretraining import pretrained
 from engine.progress import is_rank_zero, progress, say
@@ -95,6 +96,9 @@ def _make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
 def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     config, data = variant.config, bench.data(variant.config)
     torch.manual_seed(variant.seed)
+    start = InitialWeights.of(config)
+    if start is not None:
+        start.check_data(data)
     trunk = bench.trunk(config)
     module = _make_module(config, trunk)
     cached = (
@@ -111,16 +115,23 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
         "trunk_identity": trunk.identity,
         "fit": "cached statistics" if cached else "images",
         "trainable_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
+        **({} if start is None else {"init_from": str(start.folder)}),
     }
     if cached:
-        facts["selected_epochs"] = _train_cached(variant, bench, folder, module, columns, title)
+        facts["selected_epochs"] = _train_cached(variant, bench, folder, module, columns, title, start)
     else:
-        facts["selected_epochs"] = _train_images(variant, bench, folder, columns, title)
+        facts["selected_epochs"] = _train_images(variant, bench, folder, columns, title, start)
     return prediction_table(data, columns), facts
 
 
 def _train_cached(
-    variant: Variant, bench: Workbench, folder: RunFolder, module: PairModule, columns: dict[str, Any], title: str
+    variant: Variant,
+    bench: Workbench,
+    folder: RunFolder,
+    module: PairModule,
+    columns: dict[str, Any],
+    title: str,
+    start: InitialWeights | None,
 ) -> list[int]:
     config, data, trunk = variant.config, bench.data(variant.config), module.trunk
     trainer = make_trainer(config)
@@ -149,6 +160,7 @@ def _train_cached(
         data.weight,
         data.parts,
         settings,
+        None if start is None else lambda head, part: start.load_head(head, trunk, part.index),
     )
     for result, predicted in zip(results, predict_heads(results, values), strict=True):
         columns["fold"][result.part.test] = result.part.index
@@ -184,7 +196,12 @@ def _shared_statistics(config: dict[str, Any], bench: Workbench, trunk: Backbone
 
 
 def _train_images(
-    variant: Variant, bench: Workbench, folder: RunFolder, columns: dict[str, Any], title: str
+    variant: Variant,
+    bench: Workbench,
+    folder: RunFolder,
+    columns: dict[str, Any],
+    title: str,
+    start: InitialWeights | None,
 ) -> list[int]:
     config, data = variant.config, bench.data(variant.config)
     epochs = []
@@ -196,8 +213,11 @@ def _train_images(
             epochs.append(int(rows["epoch"].iloc[0]))
             continue
 
-        def make() -> PairModule:
-            return _make_module(config, bench.trunk(config))
+        def make(part: int = part.index) -> PairModule:
+            module = _make_module(config, bench.trunk(config))
+            if start is not None:
+                start.load_module(module, part)
+            return module
 
         name = f"{title} part {part.index + 1}/{len(data.parts)}" if len(data.parts) > 1 else title
         found, predicted, state, epoch = fit_part(make, data, part, config, folder.path, name)
@@ -216,7 +236,12 @@ def prediction_table(data: PairDataModule, columns: dict[str, Any]) -> pd.DataFr
         name for name in ("pair_id", "source_id", "origin", "difference", "yes_votes", "votes") if name in frame.columns
     ]
     table = frame[keep].assign(fold=columns["fold"], split="test", predicted=columns["predicted"])
-    return table[table["fold"] >= 0].reset_index(drop=True)
+    table = table[table["fold"] >= 0].reset_index(drop=True)
+    if "votes" in keep:  # training pairs may have labels of another kind
+        if table["votes"].isna().any():
+            return table.drop(columns=["yes_votes", "votes"])
+        table = table.astype({"yes_votes": int, "votes": int})
+    return table
 
 
 def _save_state(folder: RunFolder, part: int, state: dict[str, Any]) -> None:

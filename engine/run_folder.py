@@ -48,6 +48,8 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     scorers = {key: _scorer_digest(content["model"].get(key)) for key in SCORERS}
     if any(scorers.values()):
         content["scorers"] = scorers
+    if config.get("init_from") is not None:  # the weights count, not where they lie
+        content["init_from"] = _scorer_digest(config["init_from"])
     for plugin in config.get("plugins", []):
         if Path(plugin).is_file():  # an edited plugin is another plugin
             status = Path(plugin).stat()

@@ -76,6 +76,8 @@ def run_one(arguments: argparse.Namespace) -> int:
         print(f"{sweep.file}: configuration and data are fine")
         return 0
     with _naming(sweep.file):
+        if not variant.config["model"]:
+            raise UserError("there is no model to train; `semfid ablate` scores the baselines")
         if arguments.pretraining:
             return _pretraining_alone(variant, bench)
         check_maps(variant.config, bench)
