@@ -1,0 +1,126 @@
+"""The mean of a tower's image embeddings: taken away before an embedding is decomposed, so that words meet what is particular.
+
+Image and text embeddings lie in two cones of the space; without this centring the same few words explain every picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from images import file_hash, read_image
+from pairs import read_pairs
+from registry import UserError
+from semfid.runtime.pairing import ENDINGS
+from splice.dictionary import ConceptTower, normalized
+from vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
+
+BATCH = 64  # images that are held at a time
+NONE = "none"
+FIX = "give image_mean= a folder of photos, a pair table, a file of the SpLiCE project (.pt), or none"
+
+
+@dataclass(frozen=True)
+class ImageMean:
+    """Mean of unit-length image embeddings.
+
+    Attributes:
+        tower: identity of the tower; empty where a file does not say.
+        source: what it was computed from, for reports.
+        vector: (d,) float32; zeros take nothing away.
+    """
+
+    tower: str
+    source: str
+    vector: NDArray[np.float32]
+
+    def of(self, tower: ConceptTower) -> ImageMean:
+        """Itself.
+
+        Raises:
+            UserError: it is of another tower, by name or by its size.
+        """
+        if self.tower and self.tower != tower.identity:
+            raise UserError(f"splice: the image mean {self.source} is of the tower {self.tower}, not {tower.identity}; {FIX}")
+        if self.vector.shape != (tower.dim,):
+            raise UserError(
+                f"splice: the image mean {self.source} has {self.vector.size} numbers, {tower.identity} has {tower.dim} "
+                f"dimensions: it is of another tower; {FIX}"
+            )
+        return self
+
+
+def image_mean(
+    tower: ConceptTower, source: str | Path, cache: Path | None = EMBEDDINGS, advance: Advance | None = None
+) -> ImageMean:
+    """The mean by what a user writes.
+
+    Args:
+        source: ``none``; a folder of images; a pair table, whose references are taken; a ``.pt`` or ``.npy`` file of one vector.
+        cache: folder where each image's embedding is kept by the file's content; None: nothing is kept.
+
+    Raises:
+        UserError: nothing there, no images, not a vector, another tower's size.
+    """
+    if str(source) == NONE:
+        return ImageMean(tower.identity, NONE, np.zeros(tower.dim, dtype=np.float32))
+    path = Path(source)
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in ENDINGS and file.is_file()]
+        if not files:
+            raise UserError(f"splice: no images in {path}; {FIX}")
+        return mean_of_files(tower, files, str(source), cache, advance)
+    if not path.is_file():
+        raise UserError(f"splice: image_mean: no file or folder {path}; {FIX}")
+    if path.suffix in (".pt", ".npy"):
+        return ImageMean("", str(source), _vector(path)).of(tower)
+    if path.suffix in (".csv", ".parquet"):
+        references = read_pairs(path).frame["reference"].drop_duplicates()
+        return mean_of_files(tower, [Path(file) for file in references], str(source), cache, advance)
+    raise UserError(f"splice: image_mean: {path} is none of the kinds known; {FIX}")
+
+
+def mean_of_files(
+    tower: ConceptTower, files: Sequence[Path], source: str, cache: Path | None, advance: Advance | None = None
+) -> ImageMean:
+    """The mean over image files; a file that was embedded before by this tower is not read again.
+
+    Raises:
+        UserError: an image that cannot be read.
+    """
+    rows = cached_rows(
+        None if cache is None else VectorCache(cache),
+        f"{tower.identity}-files",
+        [file_hash(file) for file in files],
+        lambda places: tower.embed_images([read_image(files[place]) for place in places]),
+        tower.dim,
+        BATCH,
+        advance,
+    )
+    return ImageMean(tower.identity, source, mean_of_rows(rows))
+
+
+def mean_of_rows(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(d,) mean of (N, d) embeddings, each brought to length 1."""
+    return normalized(embeddings).mean(axis=0).astype(np.float32)
+
+
+def _vector(path: Path) -> NDArray[np.float32]:
+    try:
+        # the SpLiCE project's were saved on a GPU
+        found = np.load(path) if path.suffix == ".npy" else torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(found, torch.Tensor):
+            found = found.detach().float().numpy()
+        vector = np.asarray(found, dtype=np.float32).squeeze()
+    except Exception as error:
+        if type(error).__name__ not in ("UnpicklingError", "RuntimeError", "ValueError", "EOFError", "OSError", "TypeError"):
+            raise
+        raise UserError(f"splice: image_mean: {path} does not hold one vector; {FIX}") from error
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise UserError(f"splice: image_mean: {path} must hold one vector of finite numbers; {FIX}")
+    return vector
