@@ -19,14 +19,17 @@ from engine.pretraining_section import check_section, pretraining_config
 from lightning_modules.optimizers import check_optimizer
 from lightning_modules.pair_module import PairModule, named
 from lightning_modules.task import ImageTask
-from metrics import TrainingFreeMetric
 from registry import (
     BACKBONES,
+    CAPTIONERS,
     DATAMODULES,
     HEADS,
     LIGHTNING_MODULES,
     LOSSES,
     METRICS,
+    TEXT_EMBEDDERS,
+    TOWERS,
+    Registry,
     UserError,
     describe_type,
     did_you_mean,
@@ -41,6 +44,12 @@ OURS = (
     "enable_checkpointing",
     "num_sanity_val_steps",
 )
+PLUGINS_OF_METRICS: dict[str, Registry[Any]] = {
+    "backbone": BACKBONES,
+    "tower": TOWERS,
+    "captioner": CAPTIONERS,
+    "embedder": TEXT_EMBEDDERS,
+}
 MONITORS = ("val_mse", "val_srcc", "last")
 
 
@@ -104,12 +113,9 @@ def _check_baselines(metrics: list[Any]) -> None:
     for metric in metrics:
         METRICS.check_named(metric, "baselines")
         name, keywords = named(metric, "baselines")
-        factory: Any = METRICS.get(name).factory
-        if isinstance(factory, type) and issubclass(factory, TrainingFreeMetric):
-            try:
-                factory.check(keywords)
-            except UserError as error:
-                raise UserError(f"baselines: {name}: {error}") from error
+        for key, registry in PLUGINS_OF_METRICS.items():
+            if key in keywords:
+                registry.check_named(keywords[key], f"baselines: {name}: {key}")
 
 
 def _check_without_model(config: dict[str, Any]) -> None:

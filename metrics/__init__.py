@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 class TrainingFreeMetric(nn.Module):
     """Contract: ``forward(reference, candidate) -> (B,)`` differences in [0, 1], exactly 0 for identical images.
 
-    Images are (B, 3, H, W) RGB in [0, 1]. A pair's score does not depend on the pairs beside it, but for rounding.
+    Images are (B, 3, H, W) RGB in [0, 1]. A pair's score does not depend on the pairs beside it, but for rounding. Keywords
+    called backbone, tower, captioner or embedder name plugins: a name, or a mapping with a name and keywords.
 
     Attributes:
         symmetric: whether exchanging the two leaves the score (and the map) as it is.
@@ -26,14 +26,6 @@ class TrainingFreeMetric(nn.Module):
 
     def __init__(self) -> None:  # without it, nn.Module's *args would stand in every metric's signature
         super().__init__()
-
-    @classmethod
-    def check(cls, keywords: Mapping[str, Any]) -> None:
-        """Check the plugins that the keywords name, before anything is built; each keyword alone has been checked.
-
-        Raises:
-            UserError: an unknown name or keyword; names the key.
-        """
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Difference of each pair, (B,)."""

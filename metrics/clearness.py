@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metrics import QualityMetric
+from metrics.remembering import pictures
 from registry import QUALITY_METRICS
 
 Bytes = NDArray[np.uint8]
@@ -39,8 +40,7 @@ class BlurEffect(QualityMetric):
 
 
 def _each(images: Tensor, measure: Callable[[Bytes], float]) -> Tensor:
-    pixels = images.detach().mul(255.0).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, 3)
-    return torch.tensor([measure(image) for image in pixels], dtype=torch.float32)
+    return torch.tensor([measure(np.asarray(picture)) for picture in pictures(images)], dtype=torch.float32)
 
 
 def _luma(image: Bytes) -> Floats:

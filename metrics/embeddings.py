@@ -6,7 +6,6 @@ do is the finding of "Evaluating and Preserving High-level Fidelity in Super-Res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,31 +13,67 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones import build_backbone
+from images import pixel_hash
 from metrics import TrainingFreeMetric, zero_where_equal
-from metrics.remembering import Remembering
-from registry import BACKBONES, METRICS, TOWERS, UserError, named
+from metrics.remembering import Remembering, pictures
+from registry import METRICS, UserError, named
 from towers import build_tower
+from vector_cache import EMBEDDINGS, VectorCache, cached_rows
 
+PASS = 32  # images at a time through a backbone
 FIDELITY = "arXiv 2512.07037 (the best training-free kind of measure of this task that is published)"
 
 
 class EmbeddingCosine(TrainingFreeMetric):
     """1 - cosine of the vectors of the two images, clipped to [0, 1]. A subclass implements `embed`.
 
-    Each distinct image is embedded once, as long as it is among the latest thousands.
+    Each distinct image is embedded once: vectors are remembered by content, and kept on disk.
+
+    Args:
+        identity: of what makes the vectors; equal identities give equal vectors.
+        dim: D of the vectors.
+        cache: keep them in ``.cache/embeddings``, where a later run finds them; images are then taken as they are in 8 bits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, identity: str, dim: int, cache: bool) -> None:
         super().__init__()
-        self.vectors = Remembering(self.embed)
+        self.identity, self.dim = identity, dim
+        self.store = VectorCache(EMBEDDINGS) if cache else None
+        self.vectors = Remembering(self._vectors)
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
-        cosine = F.cosine_similarity(self.vectors(reference), self.vectors(candidate), dim=1)  # (B,)
-        return zero_where_equal(1.0 - cosine, reference, candidate)
+        return zero_where_equal(
+            cosine_difference(self.vectors(reference), self.vectors(candidate)), reference, candidate
+        )
 
     def embed(self, images: Tensor) -> Tensor:
         """One vector per image, (B, D) float32 of any length; images are (B, 3, H, W) in [0, 1]."""
         raise NotImplementedError(f"{type(self).__name__} must implement embed")
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        if self.store is None or (torch.is_grad_enabled() and images.requires_grad):
+            return self.embed(images)
+        shown = pictures(images)
+        exact = images.mul(255.0).round().clamp(0, 255).div(255.0)
+        rows = cached_rows(
+            self.store,
+            self.identity,
+            [bytes.fromhex(pixel_hash(picture)) for picture in shown],
+            lambda places: self.embed(exact[places]).cpu().numpy(),
+            self.dim,
+            len(shown),
+        )
+        return torch.from_numpy(rows).to(images.device)
+
+
+def cosine_difference(x: Tensor, y: Tensor) -> Tensor:
+    """(B,) float32 1 - cosine of rows of (B, D), exactly 0 where they are equal, and 1 where one of them is all zeros."""
+    x, y = x.double(), y.double()
+    lengths = x.norm(dim=1) * y.norm(dim=1)
+    # half the squared distance of the unit vectors: 1 - cosine itself rounds near-copies to 0 by the dozen
+    difference = 0.5 * (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(dim=1)
+    difference = torch.where(lengths > 0, difference, torch.ones_like(difference))
+    return torch.where((x == y).all(dim=1), torch.zeros_like(difference), difference).float()
 
 
 @METRICS.register("tower_cosine", summary="1 - cosine of two images in any image-text tower", source=FIDELITY)
@@ -47,20 +82,17 @@ class TowerCosine(EmbeddingCosine):
 
     Args:
         tower: name of a tower, with its keywords (`semfid list towers`).
+        cache: keep vectors in ``.cache/embeddings``.
     """
 
-    def __init__(self, tower: dict[str, Any] | str) -> None:
-        super().__init__()
+    def __init__(self, tower: dict[str, Any] | str, cache: bool = True) -> None:
         name, keywords = named(tower, "tower")
-        self.tower = build_tower(name, keywords)
-
-    @classmethod
-    def check(cls, keywords: Mapping[str, Any]) -> None:
-        TOWERS.check_named(keywords["tower"], "tower")
+        built = build_tower(name, keywords)
+        super().__init__(f"{built.identity}-images", built.dim, cache)  # where `semfid label` looks, too
+        self.tower = built
 
     def embed(self, images: Tensor) -> Tensor:
-        size = self.tower.batch_size
-        pieces = [self.tower.embed_pixels(piece) for piece in images.split(size)]
+        pieces = [self.tower.embed_pixels(piece) for piece in images.split(self.tower.batch_size)]
         return torch.cat(pieces).to(images.device)
 
 
@@ -72,31 +104,29 @@ class BackboneCosine(EmbeddingCosine):
         backbone: name of a backbone, with its keywords (`semfid list backbones`).
         image_size: images are resized to so many pixels a side before they enter; null: to the size that the backbone was made
             for where it takes one only, else not at all.
+        cache: keep vectors in ``.cache/embeddings``.
     """
 
-    def __init__(self, backbone: dict[str, Any] | str, image_size: int | None = None) -> None:
-        super().__init__()
+    def __init__(self, backbone: dict[str, Any] | str, image_size: int | None = None, cache: bool = True) -> None:
         name, keywords = named(backbone, "backbone")
         if keywords.get("tuning", "frozen") != "frozen":
             raise UserError("backbone_cosine trains nothing; remove backbone.tuning")
-        self.backbone = build_backbone(name, keywords)
-        self.image_size = image_size if image_size is not None else self.backbone.image_size
-
-    @classmethod
-    def check(cls, keywords: Mapping[str, Any]) -> None:
-        BACKBONES.check_named(keywords["backbone"], "backbone")
+        built = build_backbone(name, keywords)
+        size = image_size if image_size is not None else built.image_size
+        super().__init__(f"{built.identity}-{size or 'whole'}-embedding", built.embed_dim, cache)
+        self.backbone, self.image_size = built, size
 
     def embed(self, images: Tensor) -> Tensor:
         if self.image_size is not None and tuple(images.shape[-2:]) != (self.image_size, self.image_size):
             size = (self.image_size, self.image_size)
             images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
-        return torch.cat([self.backbone.embed(piece).float() for piece in images.split(32)])
+        return torch.cat([self.backbone.embed(piece).float() for piece in images.split(PASS)])
 
 
 @METRICS.register("clip_cosine", summary="1 - cosine of two images in CLIP (ViT-B-16 of OpenAI)", source=FIDELITY)
-def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai") -> TowerCosine:
+def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai", cache: bool = True) -> TowerCosine:
     """`tower_cosine` of an open_clip tower; `model` and `pretrained` are open_clip's names."""
-    return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained})
+    return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
 
 
 @METRICS.register(
@@ -104,16 +134,18 @@ def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai") -> TowerCos
     summary="1 - cosine of two images in SigLIP (ViT-B-16, WebLI)",
     source=f"arXiv 2303.15343; {FIDELITY}",
 )
-def siglip_cosine(model: str = "ViT-B-16-SigLIP", pretrained: str = "webli") -> TowerCosine:
+def siglip_cosine(model: str = "ViT-B-16-SigLIP", pretrained: str = "webli", cache: bool = True) -> TowerCosine:
     """`tower_cosine` of an open_clip tower; SigLIP 2 is ``model: ViT-B-16-SigLIP2``."""
-    return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained})
+    return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
 
 
 @METRICS.register(
     "dinov2_cosine", summary="1 - cosine of two images in DINOv2 (ViT-B-14)", source=f"arXiv 2304.07193; {FIDELITY}"
 )
 def dinov2_cosine(
-    model: str = "vit_base_patch14_dinov2.lvd142m", pretrained: str = "hub", image_size: int = 224
+    model: str = "vit_base_patch14_dinov2.lvd142m", pretrained: str = "hub", image_size: int = 224, cache: bool = True
 ) -> BackboneCosine:
     """`backbone_cosine` of timm's DINOv2, its class token; `image_size` is a multiple of 14."""
-    return BackboneCosine({"name": "timm", "model": model, "pretrained": pretrained, "image_size": image_size})
+    return BackboneCosine(
+        {"name": "timm", "model": model, "pretrained": pretrained, "image_size": image_size}, None, cache
+    )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 REMEMBERED = 4096  # images
@@ -22,6 +23,10 @@ class Remembering:
         self.compute, self.most = compute, most
         self.computed = 0  # images that went through `compute`
         self._rows: dict[bytes, Tensor] = {}
+
+    def forget(self) -> None:
+        """Give back memory."""
+        self._rows.clear()
 
     def __call__(self, images: Tensor) -> Tensor:
         """The rows of (B, 3, H, W) images; each distinct one that is not known goes through `compute`, once.
@@ -50,3 +55,9 @@ def image_name(image: Tensor) -> bytes:
     digest = hashlib.blake2b(f"{tuple(pixels.shape)} {pixels.dtype}".encode(), digest_size=16)
     digest.update(pixels.numpy().tobytes())
     return digest.digest()
+
+
+def pictures(images: Tensor) -> list[Image.Image]:
+    """RGB pictures in 8 bits of (B, 3, H, W) images in [0, 1]."""
+    pixels = images.detach().mul(255.0).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, 3)
+    return [Image.fromarray(picture) for picture in pixels]

@@ -3,17 +3,57 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
+sys.path.append(str(Path(__file__).parent))
+from pyiqa_stand_in import pyiqa_in_place
+from tiny_plugins import CASES, Tiny, tiny_plugins
+
 from metrics import TrainingFreeMetric
+from metrics.remembering import Remembering
 from registry import METRICS, UserError
+
+Make = Callable[..., TrainingFreeMetric]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return tiny_plugins(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def make(tiny: Tiny) -> Make:
+    """A metric by name, with what `CASES` says; each built once and given without what it remembers."""
+    built: dict[str, Any] = {}
+
+    def make(name: str) -> TrainingFreeMetric:
+        if name not in built:
+            with pyiqa_in_place():
+                built[name] = METRICS.build(name, **CASES.get(name, lambda tiny: {})(tiny)).eval()
+        metric = built[name]
+        assert isinstance(metric, TrainingFreeMetric)
+        for module in metric.modules():
+            for held in vars(module).values():
+                if isinstance(held, Remembering):
+                    held.forget()
+        return metric
+
+    return make
+
+
+RANDOM_WEIGHTS = set(CASES) - {"ms_ssim", "pyiqa"}
 
 
 def pictures(count: int = 4, size: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -28,61 +68,63 @@ def pictures(count: int = 4, size: int = 40, seed: int = 0) -> tuple[Tensor, Ten
 
 @pytest.mark.parametrize("name", METRICS.names())
 class TestMetricContract:
-    def metric(self, name: str) -> TrainingFreeMetric:
-        made = METRICS.build(name)
-        assert isinstance(made, TrainingFreeMetric)
-        return made.eval()
-
-    def test_one_difference_per_pair_in_the_unit_interval(self, name: str) -> None:
+    def test_one_difference_per_pair_in_the_unit_interval(self, name: str, make: Make) -> None:
         for count in (1, 4):
-            score = self.metric(name)(*pictures(count))
+            score = make(name)(*pictures(count))
             assert score.shape == (count,) and score.dtype == torch.float32
             assert ((score >= 0) & (score <= 1)).all()
         black, white = torch.zeros(1, 3, 40, 40), torch.ones(1, 3, 40, 40)
-        assert 0 < self.metric(name)(black, white).item() <= 1
+        worst = make(name)(black, white).item()
+        assert 0 < worst <= 1 or (worst == 0 and make(name).coarse)
 
-    def test_zero_at_identity(self, name: str) -> None:
+    def test_zero_at_identity(self, name: str, make: Make) -> None:
         reference, _ = pictures()
         noise = torch.rand(24, *reference.shape[1:], generator=torch.Generator().manual_seed(3))  # rounding shows
         flat = torch.cat([reference, torch.zeros_like(reference[:1]), torch.ones_like(reference[:1]), noise])
-        assert (self.metric(name)(flat, flat.clone()) == 0).all()
+        assert (make(name)(flat, flat.clone()) == 0).all()
 
-    def test_identical_pairs_among_others(self, name: str) -> None:
+    def test_identical_pairs_among_others(self, name: str, make: Make) -> None:
         reference, candidate = pictures()
         candidate[2] = reference[2]
-        score = self.metric(name)(reference, candidate)
-        assert score[2] == 0 and (score[torch.tensor([0, 1, 3])] > 0).all()
+        score = make(name)(reference, candidate)
+        assert score[2] == 0
+        assert (score[torch.tensor([0, 1, 3])] > 0).all() or make(name).coarse
 
-    def test_alone_or_among_others(self, name: str) -> None:
+    def test_alone_or_among_others(self, name: str, make: Make) -> None:
         reference, candidate = pictures()
-        together = self.metric(name)(reference, candidate)
-        alone = torch.cat([self.metric(name)(reference[i : i + 1], candidate[i : i + 1]) for i in range(4)])
-        torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-5)
+        together = make(name)(reference, candidate)
+        alone = torch.cat([make(name)(reference[i : i + 1], candidate[i : i + 1]) for i in (2, 0, 3, 1)])
+        torch.testing.assert_close(alone, together[torch.tensor([2, 0, 3, 1])], rtol=1e-5, atol=1e-5)
 
-    def test_order(self, name: str) -> None:
+    def test_order(self, name: str, make: Make) -> None:
         reference, candidate = pictures()
         order = torch.tensor([2, 0, 3, 1])
-        metric = self.metric(name)
+        metric = make(name)
         torch.testing.assert_close(metric(reference[order], candidate[order]), metric(reference, candidate)[order])
 
-    def test_more_damage_is_more_difference(self, name: str) -> None:
+    def test_more_damage_is_more_difference(self, name: str, make: Make) -> None:
         reference, candidate = pictures(5)
-        score = self.metric(name)(reference[:1].expand(5, -1, -1, -1), reference[:1] + candidate - reference)
-        assert (score.diff() > 0).all(), "the direction of every score in this project"
+        score = make(name)(reference[:1].expand(5, -1, -1, -1), reference[:1] + candidate - reference)
+        if name == "c2i":
+            return  # caption and image in a random tower have nothing to do with each other
+        if name in RANDOM_WEIGHTS:
+            assert score[-1] > score[0] or make(name).coarse
+        else:
+            assert (score.diff() > 0).all(), "the direction of every score in this project"
 
-    def test_symmetry(self, name: str) -> None:
+    def test_symmetry(self, name: str, make: Make) -> None:
         reference, candidate = pictures()
-        metric = self.metric(name)
+        metric = make(name)
         there, back = metric(reference, candidate), metric(candidate, reference)
         if metric.symmetric:
             torch.testing.assert_close(there, back, rtol=1e-5, atol=1e-6)
         else:
             assert not torch.allclose(there, back)
 
-    def test_maps(self, name: str) -> None:
+    def test_maps(self, name: str, make: Make) -> None:
         reference, candidate = pictures()
         candidate[2] = reference[2]
-        metric = self.metric(name)
+        metric = make(name)
         if not metric.gives_maps:
             with pytest.raises(NotImplementedError, match="gives no maps"):
                 metric.maps(reference, candidate)
@@ -95,8 +137,8 @@ class TestMetricContract:
         if metric.symmetric:
             torch.testing.assert_close(metric.maps(candidate, reference), maps, rtol=1e-5, atol=1e-6)
 
-    def test_a_map_says_where(self, name: str) -> None:
-        metric = self.metric(name)
+    def test_a_map_says_where(self, name: str, make: Make) -> None:
+        metric = make(name)
         if not metric.gives_maps:
             return
         reference, _ = pictures()
@@ -106,10 +148,10 @@ class TestMetricContract:
             row, column = divmod(int(found.argmax()), found.shape[1])
             assert 8 <= row < 16 and 28 <= column < 38 and found[:2].max() < 1e-3 and found[:, :20].max() < 1e-3
 
-    def test_inputs_are_left_alone_and_nothing_trains(self, name: str) -> None:
+    def test_inputs_are_left_alone_and_nothing_trains(self, name: str, make: Make) -> None:
         reference, candidate = pictures()
         kept = reference.clone(), candidate.clone()
-        metric = self.metric(name)
+        metric = make(name)
         metric(reference, candidate)
         assert torch.equal(reference, kept[0]) and torch.equal(candidate, kept[1])
         assert not any(parameter.requires_grad for parameter in metric.parameters())
@@ -178,6 +220,48 @@ class TestSsim:
         assert ssim(torch.zeros(1, 3, 11, 11), torch.rand(1, 3, 11, 11)).isfinite().all()
         with pytest.raises(UserError, match="ssim needs images of at least 11x11 pixels"):
             ssim(torch.zeros(1, 3, 10, 30), torch.rand(1, 3, 10, 30))
+
+
+def naive_ms_ssim(x: np.ndarray, y: np.ndarray, exponents: list[float]) -> float:
+    """Of one channel-first pair, after the paper: windows that are whole, halves by means."""
+
+    def blur(image: np.ndarray) -> np.ndarray:
+        return ndimage.gaussian_filter(image, 1.5, truncate=3.5, axes=(1, 2))[:, 5:-5, 5:-5]
+
+    product = 1.0
+    for scale, exponent in enumerate(exponents):
+        mean_x, mean_y = blur(x), blur(y)
+        structure = (2 * (blur(x * y) - mean_x * mean_y) + 0.03**2) / (
+            blur(x * x) - mean_x**2 + blur(y * y) - mean_y**2 + 0.03**2
+        )
+        luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+        last = scale == len(exponents) - 1
+        product *= max(0.0, float((luminance * structure if last else structure).mean())) ** exponent
+        size = (x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2)
+        x, y = (one[:, : size[1] * 2, : size[3] * 2].reshape(size).mean(axis=(2, 4)) for one in (x, y))
+    return product
+
+
+class TestMsSsim:
+    def test_against_a_naive_implementation(self) -> None:
+        reference, candidate = pictures(size=176)
+        own = METRICS.build("ms_ssim")(reference, candidate)
+        for index in range(4):
+            pair = (reference[index].double().numpy(), candidate[index].double().numpy())
+            expected = 1 - naive_ms_ssim(*pair, [0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
+            assert own[index].item() == pytest.approx(min(1.0, expected), abs=1e-4)
+
+    def test_one_scale_is_ssim(self) -> None:
+        reference, candidate = pictures()
+        one = METRICS.build("ms_ssim", scales=1)(reference, candidate)
+        torch.testing.assert_close(one, METRICS.build("ssim")(reference, candidate), atol=1e-4, rtol=0)
+
+    def test_small_images_and_bad_scales(self) -> None:
+        with pytest.raises(UserError, match=r"5 scales need images of at least 176 .* these have 96; set scales: 4"):
+            METRICS.build("ms_ssim")(torch.rand(1, 3, 96, 120), torch.rand(1, 3, 96, 120))
+        METRICS.build("ms_ssim", scales=4)(torch.rand(1, 3, 96, 120), torch.rand(1, 3, 96, 120))
+        with pytest.raises(UserError, match="scales from 1 to 5, not 6"):
+            METRICS.build("ms_ssim", scales=6)
 
 
 class TestPixelDifference:
