@@ -31,12 +31,13 @@ class Source:
     identity: str
 
 
-def pin(what: str, model: str, revision: str | None) -> Source:
+def pin(what: str, model: str, revision: str | None, instead: str = "stored") -> Source:
     """Find out which model a name means now, without its weights.
 
     Args:
         what: for messages, such as ``segmenter: oneformer``.
         revision: branch, tag or commit; of hub models only.
+        instead: a plugin of the kind that needs no model, for the message.
 
     Raises:
         UserError: it cannot be had, or transformers does not know its kind.
@@ -44,7 +45,7 @@ def pin(what: str, model: str, revision: str | None) -> Source:
     folder = Path(model)
     if folder.is_dir() and revision is not None:
         raise UserError(f"{what}: revision={revision} is for models of the hub; '{model}' is a folder")
-    with obtaining(what, model):
+    with obtaining(what, model, instead):
         from transformers import AutoConfig  # seconds to import
 
         config = AutoConfig.from_pretrained(model, revision=revision)
@@ -55,7 +56,7 @@ def pin(what: str, model: str, revision: str | None) -> Source:
 
 
 @contextmanager
-def obtaining(what: str, model: str) -> Iterator[None]:
+def obtaining(what: str, model: str, instead: str = "stored") -> Iterator[None]:
     """Turn what the library raises on a missing or unfit model into one line with the fix."""
     try:
         yield
@@ -66,7 +67,7 @@ def obtaining(what: str, model: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{what}: cannot get '{model}' ({_line(error)}); connect, set HF_HUB_CACHE to a filled cache, give model: "
-            "path/to/folder, or use stored, which needs none"
+            f"path/to/folder, or use {instead}, which needs none"
         ) from error
 
 

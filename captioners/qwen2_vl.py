@@ -26,5 +26,6 @@ class Qwen2Vl(ImageTextToText):
         batch_size: int = 8,
         device: str = "auto",
         precision: Precision = "auto",
+        device_map: str | None = None,
     ) -> None:
-        super().__init__(model, revision, max_new_tokens, batch_size, device, precision)
+        super().__init__(model, revision, max_new_tokens, batch_size, device, precision, device_map)

@@ -40,8 +40,9 @@ class VipLlava(ImageTextToText):
         batch_size: int = 8,
         device: str = "auto",
         precision: Precision = "auto",
+        device_map: str | None = None,
     ) -> None:
-        super().__init__(model, revision, max_new_tokens, batch_size, device, precision)
+        super().__init__(model, revision, max_new_tokens, batch_size, device, precision, device_map)
 
     def _inputs(self, processor: Any, images: Sequence[Image.Image], prompt: str) -> Any:
         fill = tuple(round(255 * value) for value in processor.image_processor.image_mean)
