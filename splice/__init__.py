@@ -5,6 +5,7 @@ Arrays, words and files only: a tower is handed in, so that any one will do.
 
 from __future__ import annotations
 
+from splice.build import ConceptSettings as ConceptSettings
 from splice.compare import Compare as Compare
 from splice.compare import Comparison as Comparison
 from splice.compare import Concept as Concept

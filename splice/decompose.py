@@ -76,7 +76,7 @@ class Decomposer:
                 f"splice: the image mean {mean.source} has {mean.vector.size} numbers, the dictionary "
                 f"{dictionary.vectors.shape[1]} dimensions: they are of different towers"
             )
-        self.words, self.sparsity = dictionary.words, sparsity
+        self.dictionary, self.words, self.sparsity = dictionary, dictionary.words, sparsity
         self.vectors = torch.from_numpy(dictionary.vectors).to(device)  # (K, d)
         self.mean = torch.from_numpy(mean.vector).to(device)  # (d,)
 

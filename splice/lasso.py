@@ -49,7 +49,7 @@ def lasso(dictionary: Tensor, targets: Tensor, l1: float) -> Tensor:
         rows, wanted = rows[going], wanted[going]
         if not len(rows):
             return weights.float()
-        weights[rows] = _solved(dictionary, targets[rows], weights[rows], wanted, threshold)
+        weights[rows] = solved_on(dictionary, targets[rows], weights[rows], wanted, threshold)
         correlations = residual(dictionary, targets[rows], weights[rows]) @ dictionary.T
     raise UserError(f"splice: no solution after {ROUNDS} rounds; raise l1, or use solver=admm")
 
@@ -65,11 +65,13 @@ def _violations(correlations: Tensor, threshold: float, active: Tensor) -> Tenso
     return torch.where((correlations > threshold + TOLERANCE) & ~active, correlations - threshold, 0.0)
 
 
-def _solved(dictionary: Tensor, targets: Tensor, weights: Tensor, wanted: Tensor, threshold: float) -> Tensor:
+def solved_on(dictionary: Tensor, targets: Tensor, weights: Tensor, wanted: Tensor, threshold: float) -> Tensor:
     """New weights, (b, K), on the active words and the foremost of those that want in."""
     active = weights > 0
     most_active = int(active.sum(dim=1).max())
     join = min(max(JOIN, most_active // 2), int((wanted > 0).sum(dim=1).max()))
+    if not most_active + join:
+        return weights
     # active words first: their mark is above any violation, which is a cosine and at most 2
     mark = torch.where(active, weights.to(wanted.dtype) + 4.0, wanted)  # (b, K)
     best, words = mark.topk(min(most_active + join, mark.shape[1]), dim=1)  # (b, m)

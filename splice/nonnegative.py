@@ -46,12 +46,14 @@ def nonnegative_quadratic(gram: Tensor, linear: Tensor, allowed: Tensor, support
         going = number > 0
         open_rows, wrong, number = open_rows[going], wrong[going], number[going]
         if not len(open_rows):
-            return solution
+            break
         better = number < fewest[open_rows]
         patience[open_rows] = torch.where(better, PATIENCE, patience[open_rows] - 1)
         fewest[open_rows] = torch.minimum(number, fewest[open_rows])
         last = wrong & (wrong.flip(1).cumsum(dim=1).flip(1) == 1)  # of each row only the last variable
         positive[open_rows] ^= torch.where((patience[open_rows] >= 0).unsqueeze(1), wrong, last)
+    if not len(open_rows) and bool(torch.isfinite(solution).all()):
+        return solution
     raise UserError("splice: the weights of an embedding cannot be solved for; are all embeddings finite?")
 
 
