@@ -34,7 +34,8 @@ class SplitConfig:
         by: ``source`` keeps all pairs of a photo on one side. ``row`` does not, and marks the run LEAKY.
         folds: None for one split; k for k folds, each tested once and predictions pooled; -1 leaves one source out.
         val: share of the sources to select epochs on (with folds: of those left for training). 0: none.
-        test: share of the sources to test on (without folds).
+        test: share of the sources to test on (without folds). 1: every pair, whatever columns the table brings; nothing is left
+            to train on, which suits metrics that need no training.
         seed: of the split; apart from the run's seed, so that all seeds of a variant see the same split.
         file: a pair table, or CSV with pair_id and split or fold, to take the split from.
     """
@@ -64,7 +65,7 @@ class SplitConfig:
                 "by": item in ("source", "row"),
                 "folds": item is None or (isinstance(item, int) and not isinstance(item, bool)),
                 "val": number and 0 <= item < 1,
-                "test": number and 0 < item < 1,
+                "test": number and 0 < item <= 1,
                 "seed": isinstance(item, int) and not isinstance(item, bool) and item >= 0,
                 "file": item is None or isinstance(item, str),
             }[key]
@@ -73,7 +74,7 @@ class SplitConfig:
                     "by": "source or row",
                     "folds": "a whole number >= 2, or -1",
                     "val": "a share in [0, 1)",
-                    "test": "a share in (0, 1)",
+                    "test": "a share in (0, 1], 1 being all",
                     "seed": "a whole number >= 0",
                     "file": "a path",
                 }[key]
@@ -87,6 +88,10 @@ def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[
     A table that brings a column `fold` keeps it; one that brings `split` keeps that, unless the YAML asks for folds.
     """
     columns = table.frame.columns
+    if config.test == 1 and config.folds is None and config.file is None:
+        everything = table.frame.drop(columns=["fold"], errors="ignore").assign(split="test")
+        none = np.arange(0)
+        return table.with_frame(everything), [Part(0, none, none, np.arange(len(everything)))]
     if config.file is not None:
         table = _from_file(table, Path(config.file))
         columns = table.frame.columns

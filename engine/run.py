@@ -96,6 +96,8 @@ def _make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
 def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     config, data = variant.config, bench.data(variant.config)
     torch.manual_seed(variant.seed)
+    if any(len(part.train) == 0 for part in data.parts):
+        raise UserError("data.split.test: 1 leaves no pair to train on; give a smaller share, or folds")
     start = InitialWeights.of(config)
     if start is not None:
         start.check_data(data)

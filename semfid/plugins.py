@@ -18,6 +18,7 @@ from heads.decoder import DecoderHead as DecoderHead
 from lightning_modules.losses import PairLoss as PairLoss
 from lightning_modules.pair_module import PairModule as PairModule
 from lightning_modules.task import ImageTask as ImageTask
+from metrics import QualityMetric as QualityMetric
 from metrics import TrainingFreeMetric as TrainingFreeMetric
 from pseudo_labels import Segmentation as Segmentation
 from pseudo_labels import Segmenter as Segmenter
@@ -30,6 +31,7 @@ from registry import INPAINTERS as INPAINTERS
 from registry import LIGHTNING_MODULES as LIGHTNING_MODULES
 from registry import LOSSES as LOSSES
 from registry import METRICS as METRICS
+from registry import QUALITY_METRICS as QUALITY_METRICS
 from registry import SEGMENTERS as SEGMENTERS
 from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
 from registry import TOWERS as TOWERS

@@ -110,7 +110,7 @@ def test_photos_on_both_sides(table: Make, name: str) -> None:
     assert len(data.table) == 6 + 6 and len(data.parts[0].test) == 6
     assert data.notes == ["train: 4 pairs of 2 photos left out, for they are tested"]
     assert "left out, for they are tested" in data.describe()
-    with pytest.raises(UserError, match="no pair of .* is left to train on: train: 2 pairs of 1 photos left out"):
+    with pytest.raises(UserError, match=r"no pair of .* is left to train on: train: 2 pairs of 1 photos left out"):
         build(table("few", [3], c2c=labels), test, on_overlap="drop").prepare()
 
 
@@ -187,5 +187,5 @@ def test_mistakes(table: Make, changes: dict[str, Any], said: str) -> None:
 
 def test_constant_labels_of_a_side(table: Make) -> None:
     train, test = table("sr", [0, 1], c2c=0.5), study(table, [10, 11])
-    with pytest.raises(UserError, match="data.train: every difference of .* is 0.5; constant labels"):
+    with pytest.raises(UserError, match=r"data.train: every difference of .* is 0.5; constant labels"):
         build(train, test).prepare()

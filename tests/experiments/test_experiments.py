@@ -84,6 +84,10 @@ SPECIAL = {
     "clu_inpainting",
     "clu_inpainting_mini",
     "clu_sr_maps",
+    "regressor_c2c",
+    "regressor_c2i",
+    "training_free",
+    "training_free_scenes",
 }
 
 

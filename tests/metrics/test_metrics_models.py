@@ -133,7 +133,7 @@ class TestCosines:
         torch.testing.assert_close(metric(*photos), (1 - torch.cosine_similarity(x, y)).clamp(0, 1), atol=1e-5, rtol=1e-4)
 
     def test_a_size_that_it_cannot_take(self) -> None:
-        with pytest.raises(UserError, match="image_size=70 is no multiple of the 16 pixels .*; try 64"):
+        with pytest.raises(UserError, match=r"image_size=70 is no multiple of the 16 pixels .*; try 64"):
             METRICS.build("dinov2_cosine", model="test_vit", pretrained="none", image_size=70)
         resnet = {"name": "timm", "model": "test_resnet", "pretrained": "none", "image_size": 64}
         with pytest.raises(UserError, match="takes images of any size; remove image_size"):
@@ -243,7 +243,7 @@ class TestPyiqa:
 
     def test_it_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pyiqa", None)
-        with pytest.raises(UserError, match="pyiqa is not installed .* its licence is non-commercial"):
+        with pytest.raises(UserError, match=r"pyiqa is not installed .* its licence is non-commercial"):
             METRICS.build("pyiqa", metric="dists")
 
 
