@@ -1,4 +1,4 @@
-"""What every registered segmenter and captioner promises, on tiny models of the real classes loaded from folders."""
+"""What every registered segmenter promises, on tiny models of the real classes loaded from folders."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from captioners import Captioner, LabelError, RegionView, build_captioner
-from captioners.overlay import MAGENTA
-from captioners.vip_llava import TEMPLATE, padded_to_square
+from captioners import LabelError
 from json_lines import JsonLines
 from pseudo_labels import Segmentation, Segmenter, build_segmenter
 from pseudo_labels.storage import read_ids
 from pseudo_labels.stored import store_regions
 from pseudo_labels.stuff import ADE20K
-from registry import CAPTIONERS, SEGMENTERS, RegistryError, UserError
+from registry import SEGMENTERS, RegistryError, UserError
 
 sys.path.append(str(Path(__file__).parent))
 import tiny_models as tiny
@@ -47,9 +45,6 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "oneformer": tiny.save_oneformer,
     "mask2former": tiny.save_mask2former,
     "transformers_panoptic": tiny.save_mask2former,
-    "vip_llava": tiny.save_vip_llava,
-    "qwen2_vl": tiny.save_qwen2_vl,
-    "image_text_to_text": tiny.save_qwen2_vl,
     "stored": store,
 }
 
@@ -77,17 +72,6 @@ def segmenter(folder: Callable[[str], str]) -> Callable[[str], Segmenter]:
     return lambda name: made.setdefault(name, build_segmenter(name, keywords(name, folder(name))))
 
 
-@pytest.fixture(scope="module")
-def captioner(folder: Callable[[str], str]) -> Callable[[str], Captioner]:
-    made: dict[str, Captioner] = {}
-
-    def get(name: str) -> Captioner:
-        length = {} if name == "stored" else {"max_new_tokens": 10}
-        return made.setdefault(name, build_captioner(name, {**keywords(name, folder(name)), **length}))
-
-    return get
-
-
 @pytest.mark.parametrize("name", SEGMENTERS.names())
 class TestSegmenters:
     def test_maps_of_the_images_sizes(self, name: str, segmenter: Callable[[str], Segmenter]) -> None:
@@ -113,48 +97,6 @@ class TestSegmenters:
         first = segmenter(name).segment(PICTURES[:1])[0].ids
         segmenter(name).release()
         assert np.array_equal(segmenter(name).segment(PICTURES[:1])[0].ids, first)
-
-
-@pytest.mark.parametrize("name", CAPTIONERS.names())
-class TestCaptioners:
-    def test_company_does_not_matter(self, name: str, captioner: Callable[[str], Captioner]) -> None:
-        """The tiny checkpoints pad on the right and bring sampling settings; neither may come through."""
-        together = captioner(name).caption(PICTURES, "What is it?")
-        assert len({*together}) > 1, "captions that are all alike prove nothing"
-        assert together == [captioner(name).caption([image], "What is it?")[0] for image in PICTURES]
-        assert captioner(name).caption([], "What?") == [] and all(text == text.strip() for text in together)
-
-    def test_regions(self, name: str, captioner: Callable[[str], Captioner]) -> None:
-        from images import pixel_hash
-
-        views = []
-        for number, image in enumerate(PICTURES[:2]):
-            ids = np.full((image.height, image.width), number + 1)
-            views.append(RegionView(image, pixel_hash(image), ids, number + 1))
-        found = captioner(name).caption_regions(views, "What?")
-        assert len(found) == 2 and all(isinstance(text, str) for text in found)
-
-    def test_identity(self, name: str, captioner: Callable[[str], Captioner], folder: Callable[[str], str]) -> None:
-        same = {**keywords(name, folder(name)), **({} if name == "stored" else {"max_new_tokens": 10})}
-        assert build_captioner(name, same).identity == captioner(name).identity
-        if name != "stored":
-            assert build_captioner(name, {**same, "max_new_tokens": 11}).identity != captioner(name).identity
-            assert build_captioner(name, {**same, "precision": "bfloat16"}).identity != captioner(name).identity
-
-
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision(precision: str, folder: Callable[[str], str]) -> None:
-    built = build_captioner("qwen2_vl", {"model": folder("qwen2_vl"), "device": "cpu", "precision": precision})
-    assert len(built.caption(PICTURES[:2], "?")) == 2 and built.identity.endswith(precision)
-
-
-def test_identity_follows_the_files(tmp_path: Path, folder: Callable[[str], str]) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(folder("vip_llava"), copy)
-    before = build_captioner("vip_llava", {"model": str(copy)}).identity
-    assert before == build_captioner("vip_llava", {"model": folder("vip_llava")}).identity
-    (copy / "generation_config.json").write_text("{}")
-    assert build_captioner("vip_llava", {"model": str(copy)}).identity != before
 
 
 def logits(masks: np.ndarray, classes: list[int], count: int) -> SimpleNamespace:
@@ -216,24 +158,6 @@ class TestPanoptic:
         assert len(np.unique(built.segments(logits(masks, [3, 3], 133), [(4, 8)])[0].ids)) == 1
 
 
-class TestVipLlava:
-    def test_padding(self) -> None:
-        square = padded_to_square(Image.new("RGB", (10, 4), "red"), (1, 2, 3))
-        assert square.size == (10, 10) and square.getpixel((0, 3)) == (255, 0, 0) and square.getpixel((0, 2)) == (1, 2, 3)
-
-    def test_conversation(self) -> None:
-        assert "###Human: <image>\n{prompt}###Assistant:" in TEMPLATE
-
-    def test_the_sides_of_a_wide_picture_are_seen(self, captioner: Callable[[str], Captioner]) -> None:
-        """The encoder crops the middle of what it is given."""
-        processor = captioner("vip_llava")._load()[1]  # type: ignore[attr-defined]
-        wide = Image.new("RGB", (60, 20), "black")
-        marked = wide.copy()
-        marked.paste("white", (0, 0, 8, 20))
-        a, b = (captioner("vip_llava")._inputs(processor, [one], "?")["pixel_values"] for one in (wide, marked))  # type: ignore[attr-defined]
-        assert not torch.equal(a, b)
-
-
 class TestStored:
     def test_round_trip(self, tmp_path: Path) -> None:
         ids = np.zeros((32, 40), dtype=np.int64)
@@ -251,12 +175,6 @@ class TestStored:
         (tmp_path / f"{name}.json").write_text(info)
         (found,) = build_segmenter("stored", {"folder": str(tmp_path)}).segment([PICTURES[0]])
         assert found.labels == {1: "cat"} and found.scores == {1: 0.5}
-
-    def test_captions(self, tmp_path: Path) -> None:
-        built = build_captioner("stored", {"folder": str(store(tmp_path))})
-        assert built.caption(PICTURES[:2], "?") == ["picture 0", "picture 1"]
-        with pytest.raises(LabelError, match=r"no caption of segment 0 of image [0-9a-f]{32}"):
-            built.caption([picture(9)], "?")
 
     @pytest.mark.parametrize(("mode", "fine"), [("L", True), ("P", True), ("I;16", True), ("RGB", False)])
     def test_modes(self, tmp_path: Path, mode: str, fine: bool) -> None:
@@ -276,14 +194,6 @@ class TestStored:
     def test_bad_input(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="finds no folder"):
             build_segmenter("stored", {"folder": str(tmp_path / "nowhere")})
-        with pytest.raises(UserError, match=r"finds no .*captions\.jsonl"):
-            build_captioner("stored", {"folder": str(tmp_path)})
-        (tmp_path / "captions.jsonl").write_text('{"image": "a", "segment": "1", "caption": ""}\n')
-        with pytest.raises(UserError, match=r"captions\.jsonl, line 1: needs"):
-            build_captioner("stored", {"folder": str(tmp_path)})
-        (tmp_path / "captions.jsonl").write_text('{"image": "a", "segment": 1, "caption": ""}\n{no\n')
-        with pytest.raises(UserError, match=r"captions\.jsonl, line 2: not JSON"):
-            build_captioner("stored", {"folder": str(tmp_path)})
         with pytest.raises(LabelError, match=r"ids must lie in 0 \.\. 65535"):
             store_regions(tmp_path, PICTURES[0], np.full((32, 40), 70000))
         with pytest.raises(LabelError, match="they must agree"):
@@ -326,31 +236,12 @@ def test_images_of_one_size_share_a_pass() -> None:
         Wrong().segment([Image.new("RGB", (4, 3))])
 
 
-def test_what_a_captioner_is_shown() -> None:
-    seen: list[Image.Image] = []
-
-    class Looks(Captioner):
-        identity, batch_size = "looks", 1
-
-        def _caption(self, images: Any, prompt: str) -> list[str]:
-            seen.extend(images)
-            return [f" {prompt}\n"]
-
-    ids = np.zeros((32, 40), dtype=np.int32)
-    ids[8:20, 8:20] = 7
-    looks = Looks()
-    assert looks.caption_regions([RegionView(PICTURES[0], "a", ids, 7)], "Who?", 3) == ["Who?"]
-    pixels = np.asarray(seen[0])
-    assert (pixels[7:10, 7:21] == MAGENTA).all() and not (pixels[12:16, 12:16] == MAGENTA).all()
-
-
 class TestBadModels:
     def test_weights_that_cannot_be_had(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        for build, name in ((build_segmenter, "oneformer"), (build_captioner, "vip_llava")):
-            with pytest.raises(UserError, match=rf"{name}: cannot get '.*nowhere' .*use stored") as caught:
-                build(name, {"model": str(tmp_path / "nowhere")})
-            assert "\n" not in str(caught.value)
+        with pytest.raises(UserError, match=r"oneformer: cannot get '.*nowhere' .*use stored") as caught:
+            build_segmenter("oneformer", {"model": str(tmp_path / "nowhere")})
+        assert "\n" not in str(caught.value)
 
     def test_a_folder_without_weights(self, tmp_path: Path, folder: Callable[[str], str]) -> None:
         shutil.copytree(folder("mask2former"), tmp_path / "m")
@@ -363,21 +254,13 @@ class TestBadModels:
     def test_another_kind_of_model(self, folder: Callable[[str], str]) -> None:
         with pytest.raises(UserError, match="is a mask2former model; use transformers_panoptic"):
             build_segmenter("oneformer", {"model": folder("mask2former")})
-        with pytest.raises(UserError, match="is a qwen2_vl model; use image_text_to_text"):
-            build_captioner("vip_llava", {"model": folder("qwen2_vl")})
-        with pytest.raises(UserError, match="has no chat template"):
-            build_captioner("image_text_to_text", {"model": folder("vip_llava"), "device": "cpu"}).caption(PICTURES, "?")
 
     def test_keywords(self, folder: Callable[[str], str]) -> None:
         with pytest.raises(RegistryError, match="did you mean 'oneformer'"):
             build_segmenter("oneforme", {})
-        with pytest.raises(RegistryError, match="did you mean 'max_new_tokens'"):
-            build_captioner("qwen2_vl", {"max_tokens": 3})
         with pytest.raises(UserError, match="batch_size >= 1"):
             build_segmenter("oneformer", {"model": folder("oneformer"), "batch_size": 0})
-        with pytest.raises(UserError, match="max_new_tokens >= 1"):
-            build_captioner("qwen2_vl", {"model": folder("qwen2_vl"), "max_new_tokens": 0})
         with pytest.raises(UserError, match="revision=main is for models of the hub"):
             build_segmenter("oneformer", {"model": folder("oneformer"), "revision": "main"})
         with pytest.raises(UserError, match="no device 'cuda:99' here"):
-            build_captioner("qwen2_vl", {"model": folder("qwen2_vl"), "device": "cuda:99"})
+            build_segmenter("oneformer", {"model": folder("oneformer"), "device": "cuda:99"})
