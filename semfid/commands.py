@@ -191,3 +191,10 @@ def build(arguments: argparse.Namespace) -> int:
     from semfid.build import build as run
 
     return run(arguments)
+
+
+def splice(arguments: argparse.Namespace) -> int:
+    """Concepts of a pair or of two folders."""
+    from semfid.splice import splice as run
+
+    return run(arguments)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from images import file_hash, read_image
 from pairs import read_pairs
@@ -22,6 +24,8 @@ from vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
 
 BATCH = 64  # images that are held at a time
 NONE = "none"
+NAMED = {"scenes": Path(__file__).parents[1] / "assets" / "towers" / "scenes_mean.safetensors"}
+"""Means that come with the repository: of rendered scenes, in scenes_tower."""
 FIX = "give image_mean= a folder of photos, a pair table, a file of the SpLiCE project (.pt), or none"
 
 
@@ -54,6 +58,10 @@ class ImageMean:
             )
         return self
 
+    def content(self) -> bytes:
+        """As a ``.safetensors`` file, which knows its tower."""
+        return save({"mean": self.vector}, {"tower": self.tower, "source": self.source})
+
 
 def image_mean(
     tower: ConceptTower, source: str | Path, cache: Path | None = EMBEDDINGS, advance: Advance | None = None
@@ -61,7 +69,8 @@ def image_mean(
     """The mean by what a user writes.
 
     Args:
-        source: ``none``; a folder of images; a pair table, whose references are taken; a ``.pt`` or ``.npy`` file of one vector.
+        source: ``none``; a folder of images; a pair table, whose references are taken; a ``.pt`` or ``.npy`` file of one vector,
+            or a ``.safetensors`` file of `ImageMean.content`; ``scenes``, in scenes_tower.
         cache: folder where each image's embedding is kept by the file's content; None: nothing is kept.
 
     Raises:
@@ -69,7 +78,7 @@ def image_mean(
     """
     if str(source) == NONE:
         return ImageMean(tower.identity, NONE, np.zeros(tower.dim, dtype=np.float32))
-    path = Path(source)
+    path = NAMED.get(str(source), Path(source))
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in ENDINGS and file.is_file()]
         if not files:
@@ -79,6 +88,8 @@ def image_mean(
         raise UserError(f"splice: image_mean: no file or folder {path}; {FIX}")
     if path.suffix in (".pt", ".npy"):
         return ImageMean("", str(source), _vector(path)).of(tower)
+    if path.suffix == ".safetensors":
+        return _own(path).of(tower)
     if path.suffix in (".csv", ".parquet"):
         references = read_pairs(path).frame["reference"].drop_duplicates()
         return mean_of_files(tower, [Path(file) for file in references], str(source), cache, advance)
@@ -108,6 +119,15 @@ def mean_of_files(
 def mean_of_rows(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
     """(d,) mean of (N, d) embeddings, each brought to length 1."""
     return normalized(embeddings).mean(axis=0).astype(np.float32)
+
+
+def _own(path: Path) -> ImageMean:
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = file.metadata() or {}
+            return ImageMean(facts["tower"], str(path), file.get_tensor("mean").astype(np.float32))
+    except (SafetensorError, OSError, KeyError) as error:
+        raise UserError(f"splice: image_mean: {path} is not a mean that was written here; {FIX}") from error
 
 
 def _vector(path: Path) -> NDArray[np.float32]:
