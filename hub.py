@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,16 +72,20 @@ def obtaining(what: str, model: str, instead: str = "stored") -> Iterator[None]:
         ) from error
 
 
-def device_of(what: str, device: str) -> str:
-    """``auto`` is a GPU where there is one.
+def device_of(what: str, device: str = "auto", environment: Mapping[str, str] | None = None) -> str:
+    """A device by name; ``auto``: the GPU of this process's local rank where there is one, else the CPU.
 
     Raises:
         UserError: a device that is not there.
     """
     import torch
 
+    env = os.environ if environment is None else environment
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        local = env.get("LOCAL_RANK", env.get("SLURM_LOCALID", "0"))
+        return f"cuda:{int(local) % torch.cuda.device_count() if local.isdecimal() else 0}"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts

@@ -99,7 +99,7 @@ def measure_core(folder: Path, count: int) -> None:
         from dataset_builders.folder import BuildFolder
         from dataset_builders.journal import Journal, latest_entries
         from dataset_builders.running import Worker
-        from dataset_builders.sharding import Shard
+        from sharding import Shard
     with timed("plan"):
         units = units_of(count)
     build = BuildFolder(folder / "core", Shard())
@@ -115,7 +115,7 @@ def measure_merge(folder: Path, count: int) -> None:
     from dataset_builders.folder import BuildFolder
     from dataset_builders.journal import latest_entries
     from dataset_builders.merging import build_frame, put_frame
-    from dataset_builders.sharding import Shard
+    from sharding import Shard
 
     build = BuildFolder(folder / "core", Shard())
     with timed(f"merge of {count} rows of {len(facts_of(0))} columns into a CSV"):
@@ -181,7 +181,7 @@ def measure_overhead(folder: Path, count: int) -> None:
     from dataset_builders.folder import BuildFolder
     from dataset_builders.journal import Journal
     from dataset_builders.running import Made, Worker
-    from dataset_builders.sharding import Shard
+    from sharding import Shard
 
     build = BuildFolder(folder / "overhead", Shard())
     sizes = (500_000, 2000, 2000, 2000, 2000, 4000)

@@ -12,8 +12,8 @@ from PIL import Image
 from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter, Painted, Request
 from dataset_builders.settings import require
-from dataset_builders.sharding import device_of_process
 from dataset_builders.weights import hub_identity, libraries, obtaining
+from hub import device_of
 from registry import INPAINTERS
 
 Offload = Literal["none", "model", "sequential"]
@@ -44,7 +44,7 @@ class DiffusionInpainter(Inpainter):
         self._pipe: Any = None
 
     def prepare(self, prompts: Sequence[str], device: str) -> None:
-        self.device = device_of_process(device)
+        self.device = device_of("build", device)
         self._prompts = sorted(set(prompts))
 
     def _paint(self, request: Request) -> Painted:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from dataset_builders.journal import FileRecord, latest_entries
-from dataset_builders.sharding import Shard
 from registry import UserError
+from sharding import Shard
 
 STAMP, JOURNALS, TABLES, WORK = "build.json", "journals", "tables.json", ".work"
 

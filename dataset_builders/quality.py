@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dataset_builders.masks import box_of
 from dataset_builders.settings import require
-from dataset_builders.sharding import device_of_process
 from dataset_builders.weights import obtaining
+from hub import device_of
 
 Compare = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
 Agree = Callable[[NDArray[np.uint8], list[str]], list[float]]
@@ -84,13 +84,13 @@ class Judge:
             reasons.append(f"{int((apart[alpha == 0] > 0).any(-1).sum())} pixels outside the mask have changed")
         x0, y0, x1, y1 = widened(box_of(painted), self.checks.context, source.shape)
         if self.checks.lpips_inside is not None:
-            self.lpips = self.lpips or load_lpips(device_of_process(self.device))
+            self.lpips = self.lpips or load_lpips(device_of("build", self.device))
             figures["lpips_inside"] = self.lpips(source[y0:y1, x0:x1], result[y0:y1, x0:x1])
             if figures["lpips_inside"] < self.checks.lpips_inside:
                 reasons.append(f"lpips_inside {figures['lpips_inside']:.4f} is below {self.checks.lpips_inside:g}")
         if self.checks.clip_margin is not None:
             names = self.checks.clip_model, self.checks.clip_pretrained
-            self.clip = self.clip or load_clip(*names, device_of_process(self.device))
+            self.clip = self.clip or load_clip(*names, device_of("build", self.device))
             old, new = self.clip(result[y0:y1, x0:x1], list(texts))
             figures["clip_target"] = new
             if texts[0] != texts[1]:

@@ -11,7 +11,7 @@ from typing import Any
 from dataset_builders.folder import BuildFolder
 from dataset_builders.journal import Journal, latest_entries
 from dataset_builders.running import Stage, Worker
-from dataset_builders.sharding import Shard
+from sharding import Shard
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,6 @@ from dataset_builders.photo_folder import Photo, SourceFiles, list_photos
 from dataset_builders.running import Made, Worker
 from dataset_builders.session import Call, open_build
 from dataset_builders.settings import read_settings
-from dataset_builders.sharding import device_of_process
 from dataset_builders.sr_preview import PREVIEWED, say_estimates, write_preview
 from dataset_builders.sr_scores import Lpips, Quality, quality_of, ssim
 from dataset_builders.sr_settings import SrSettings
@@ -42,6 +41,7 @@ from dataset_builders.units import Unit, generator, make_unit, recipe_of
 from dataset_builders.upscaling import FACTOR, Upscaler, of_right_size
 from degradations import Degradation, crop_to_multiple
 from degradations.operations import from_bytes, to_bytes
+from hub import device_of
 from images import read_image
 from registry import load_plugins
 
@@ -244,8 +244,8 @@ class Scorer:
         scores = settings.scores
         lpips = None
         if scores.lpips is not None:
-            lpips = Lpips(scores.lpips, scores.lpips_weights, device_of_process(settings.device))
-        quality = quality_of(scores.quality, device_of_process(settings.device) if scores.quality is not None else "cpu")
+            lpips = Lpips(scores.lpips, scores.lpips_weights, device_of("build", settings.device))
+        quality = quality_of(scores.quality, device_of("build", settings.device) if scores.quality is not None else "cpu")
         return cls(lpips, quality, {"lpips": scores.lpips, "quality": scores.quality, "version": 1})
 
     def __call__(self, units: Sequence[Unit]) -> list[Made | UnitError]:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from dataset_builders.photo_folder import PhotoSettings
 from dataset_builders.settings import require
-from dataset_builders.sharding import device_of_process
 from dataset_builders.sr_selection import SelectionSettings
 from dataset_builders.upscaling import FACTOR, Upscaler, build_upscaler
 from degradations import Degradation, build_degradation
 from degradations.contract import LEAST_PIXELS
+from hub import device_of
 from registry import UPSCALERS, UserError
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -116,7 +116,7 @@ class SrSettings:
         for label, given in self.upscalers.items():
             name, keywords = _plugin(f"upscalers.{label}", given)
             if "device" in UPSCALERS.get(name).keywords:
-                keywords.setdefault("device", device_of_process(self.device))
+                keywords.setdefault("device", device_of("build", self.device))
             found[label] = build_upscaler(name, keywords)
         return found
 

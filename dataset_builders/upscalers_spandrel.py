@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dataset_builders.errors import UnitError
-from dataset_builders.sharding import device_of_process
 from dataset_builders.upscaling import FACTOR, Bytes, Upscaler
+from hub import device_of
 from registry import UPSCALERS, UserError
 
 if TYPE_CHECKING:  # imported where it is used: whoever only interpolates does not wait for it
@@ -52,7 +52,7 @@ class SpandrelUpscaler(Upscaler):
         if overlap < 0:
             raise UserError(f"upscaler: overlap={overlap} must be 0 or more")
         self.weights, self.tile, self.overlap, self.half = Path(weights), tile, overlap, half
-        self.licence, self.device, self.architecture = licence, device_of_process(device), architecture
+        self.licence, self.device, self.architecture = licence, device_of("build", device), architecture
         self.weights_sha256 = sha256_of(self.weights)
         self._model: Any = None
         self._check()

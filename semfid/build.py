@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dataset_builders.session import Call
-from dataset_builders.sharding import parse_shard, shard_of_process
 from dataset_builders.verifying import Findings
 from semfid.runtime.progress import Progress
+from sharding import parse_shard, shard_of_process
 
 BUILDERS = {"inpainting": "dataset_builders.inpainting", "sr-outputs": "dataset_builders.sr_outputs"}
 """Name to the module whose ``build(config, overrides, call)`` returns the number of units that failed."""

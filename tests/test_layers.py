@@ -15,7 +15,8 @@ RUNTIME = "semfid.runtime"  # inside the package that the wheel carries, below e
 
 FLOORS: dict[str, int] = {
     RUNTIME: 0,
-    **dict.fromkeys(("registry", "pairs", "images", "difference_maps", "batch", "hub", "json_lines", "vector_cache", "small_networks"), 0),
+    **dict.fromkeys(("registry", "pairs", "images", "difference_maps", "batch", "hub", "json_lines"), 0),
+    **dict.fromkeys(("vector_cache", "sharding", "small_networks"), 0),
     **dict.fromkeys(("scenes", "evaluation", "degradations", "text_embedders", "captioners", "towers", "splice"), 1),
     **dict.fromkeys(("backbones", "heads"), 2),
     **dict.fromkeys(("lightning_modules", "datamodules", "dataset_builders", "pseudo_labels", "metrics"), 3),

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from dataset_builders.running import Advance
 from dataset_builders.session import Call
-from dataset_builders.sharding import Shard
+from sharding import Shard
 
 PROGRAM = """
 import pathlib, sys

@@ -18,10 +18,11 @@ from dataset_builders.journal import Journal, latest_entries
 from dataset_builders.merging import ERROR_COLUMNS, build_frame, error_rows, put_frame, put_pairs
 from dataset_builders.running import Advance, Made, Worker
 from dataset_builders.session import Call, open_build
-from dataset_builders.sharding import Shard, device_of_process, parse_shard, shard_of_process
 from dataset_builders.units import Unit, generator, make_unit, recipe_of
 from dataset_builders.verifying import verify
+from hub import device_of
 from registry import UserError
+from sharding import Shard, parse_shard, shard_of_process
 
 ALL = Shard()
 SAMPLES = [f"photo{number}" for number in range(12)]
@@ -353,6 +354,6 @@ def test_shards_by_hand_and_by_launcher() -> None:
     assert shard_of_process({"RANK": "1", "WORLD_SIZE": "4"}) == Shard(1, 4)
     assert shard_of_process({"SLURM_PROCID": "3", "SLURM_NTASKS": "5"}) == Shard(3, 5)
     assert shard_of_process({"SLURM_NTASKS": "5"}) == Shard(0, 1), "a shell of salloc is no task"
-    assert device_of_process("cpu", {"LOCAL_RANK": "1"}) == "cpu"
+    assert device_of("build", "cpu", {"LOCAL_RANK": "1"}) == "cpu"
     with pytest.raises(UserError, match="no device 'cuda:77'"):
-        device_of_process("cuda:77")
+        device_of("build", "cuda:77")

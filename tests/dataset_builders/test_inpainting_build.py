@@ -20,12 +20,12 @@ from tiny_coco import CATEGORIES, quiet_call, save, write_coco, write_config
 from dataset_builders.inpainting import build
 from dataset_builders.journal import latest_entries
 from dataset_builders.painting import Painter
-from dataset_builders.sharding import Shard
 from dataset_builders.units import Unit
 from images import read_image
 from pairs import read_pairs
 from registry import UserError
 from semfid.cli import main
+from sharding import Shard
 
 SUPER = dict(CATEGORIES)
 

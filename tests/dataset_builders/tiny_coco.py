@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dataset_builders.session import Call
-from dataset_builders.sharding import Shard
+from sharding import Shard
 
 WIDTH, HEIGHT = 100, 75
 CATEGORIES = [("person", "person"), ("dog", "animal"), ("cat", "animal"), ("car", "vehicle"), ("bus", "vehicle")]

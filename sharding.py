@@ -1,4 +1,4 @@
-"""Which part of the work this process does, and on which device."""
+"""Which part of the work this process does."""
 
 from __future__ import annotations
 
@@ -45,24 +45,3 @@ def shard_of_process(environment: Mapping[str, str] | None = None) -> Shard:
         if env.get(index, "").isdecimal() and env.get(count, "").isdecimal() and int(env[index]) < int(env[count]):
             return Shard(int(env[index]), int(env[count]))
     return Shard()
-
-
-def device_of_process(device: str = "auto", environment: Mapping[str, str] | None = None) -> str:
-    """A device by name; ``auto``: the GPU of this process's local rank where there is one, else the CPU.
-
-    Raises:
-        UserError: a device that is not there.
-    """
-    import torch
-
-    env = os.environ if environment is None else environment
-    if device == "auto":
-        if not torch.cuda.is_available():
-            return "cpu"
-        local = env.get("LOCAL_RANK", env.get("SLURM_LOCALID", "0"))
-        return f"cuda:{int(local) % torch.cuda.device_count() if local.isdecimal() else 0}"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise UserError(f"no device '{device}' here ({str(error).splitlines()[0]}); use auto or cpu") from error
-    return device
