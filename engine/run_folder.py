@@ -48,6 +48,9 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     scorers = {key: _scorer_digest(content["model"].get(key)) for key in SCORERS}
     if any(scorers.values()):
         content["scorers"] = scorers
+    files = {key: digest for key, digest in _files_named(content["model"]).items() if key not in SCORERS}
+    if files:  # such as the weights of a metric's tower
+        content["files"] = files
     if config.get("init_from") is not None:  # the weights count, not where they lie
         content["init_from"] = _scorer_digest(config["init_from"])
     for plugin in config.get("plugins", []):
@@ -67,6 +70,19 @@ def _scorer_digest(pattern: Any) -> str:
     files = [path] if path.is_file() else sorted(path.glob("part-*.ckpt"))
     statuses = [(file, file.stat()) for file in files]
     return " ".join(_file_digest(str(file), status.st_mtime_ns, status.st_size) for file, status in statuses)
+
+
+def _files_named(section: Any, key: str = "") -> dict[str, str]:
+    """Digests of the files that a section names, by dotted key; a backbone's weights are counted by themselves."""
+    if isinstance(section, dict):
+        found: dict[str, str] = {}
+        for name, value in section.items():
+            found |= _files_named(value, f"{key}.{name}" if key else str(name))
+        return found
+    if not isinstance(section, str) or key == "backbone.pretrained" or not Path(section).is_file():
+        return {}
+    status = Path(section).stat()
+    return {key: _file_digest(section, status.st_mtime_ns, status.st_size)}
 
 
 @functools.lru_cache(maxsize=64)

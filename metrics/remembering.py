@@ -37,7 +37,10 @@ class Remembering:
             return self.compute(images)
         names = [image_name(image) for image in images]
         found = {name: self._rows.pop(name) for name in dict.fromkeys(names) if name in self._rows}
-        fresh = {name: at for at, name in reversed(list(enumerate(names))) if name not in found}
+        fresh: dict[bytes, int] = {}
+        for at, name in enumerate(names):
+            if name not in found:
+                fresh.setdefault(name, at)
         if fresh:
             with torch.no_grad():
                 rows = self.compute(images[list(fresh.values())])

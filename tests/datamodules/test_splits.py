@@ -62,8 +62,8 @@ class TestParsing:
             ({"val": -0.1}, r"it must be a share in \[0, 1\)"),
             ({"val": "0.1"}, r"it must be a share in \[0, 1\)"),
             ({"val": True}, r"it must be a share in \[0, 1\)"),
-            ({"test": 0}, r"it must be a share in \(0, 1\)"),
-            ({"test": 1}, r"it must be a share in \(0, 1\)"),
+            ({"test": 0}, r"it must be a share in \(0, 1\]"),
+            ({"test": 1.5}, r"it must be a share in \(0, 1\]"),
             ({"seed": -1}, "it must be a whole number >= 0"),
             ({"seed": 1.5}, "it must be a whole number >= 0"),
             ({"file": 3}, "it must be a path"),
@@ -222,3 +222,12 @@ class TestFile:
         drawn.frame.assign(split="training")[["pair_id", "split"]].to_csv(tmp_path / "word.csv", index=False)
         with pytest.raises(UserError, match="is 'training'; use train, val or test"):
             split(table_of(SOURCES), file=str(tmp_path / "word.csv"))
+
+
+def test_everything_is_tested() -> None:
+    """For measures that need no training; the table's own columns do not matter then."""
+    sides = ["train" if source < "s5" else "test" for source in SOURCES]
+    for table in (table_of(SOURCES), table_of(SOURCES, split=sides), table_of(SOURCES, fold=[0] * len(SOURCES))):
+        found, (part,) = split(table, test=1)
+        assert part.test.tolist() == list(range(len(SOURCES))) and len(part.train) == len(part.val) == 0
+        assert set(found.frame["split"]) == {"test"} and "fold" not in found.frame.columns

@@ -34,7 +34,7 @@ class Tiny:
 
 CASES: dict[str, Callable[[Tiny], dict[str, Any]]] = {
     "ms_ssim": lambda tiny: {"scales": 2},
-    "lpips": lambda tiny: {"pretrained": "none"},
+    "lpips": lambda tiny: {"net": "squeeze", "pretrained": "none"},
     "tower_cosine": lambda tiny: {"tower": tiny.tower, "cache": False},
     "i2i": lambda tiny: {"tower": tiny.tower, "cache": False},
     "clip_cosine": lambda tiny: {"model": CLIP, "pretrained": "none", "cache": False},
