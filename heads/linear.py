@@ -48,6 +48,8 @@ class _LinearHead(MapHead):
         scale: Scale,
     ) -> None:
         super().__init__()
+        if not channels:
+            raise UserError("head: this trunk gives no feature maps; use a head on embeddings (concept_linear, cosine)")
         if not 0 <= depth < len(channels):
             raise UserError(
                 f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "

@@ -50,6 +50,8 @@ class PooledMlp(_PairMlp):
     def __init__(
         self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"
     ) -> None:
+        if not trunk.channels:
+            raise UserError("head: this trunk gives no feature maps; use a head on embeddings (embedding_mlp)")
         super().__init__(sum(trunk.channels), [2056, 1028, 512] if hidden is None else hidden, anchored, output)
 
 

@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     splice.add_argument("--out", metavar="FILE", help="a chart, .png or .svg; of two folders: a table, .csv")
     splice.add_argument("--json", metavar="FILE", help="all concepts and figures")
     splice.add_argument("--run", metavar="RUN", help="explain the learned score of a run with concepts in words")
-    splice.add_argument("--part", type=int, metavar="I", help="of --run: the fold whose head is used (default: the first)")
+    splice.add_argument("--part", type=int, metavar="I", help="of --run: the fold whose head is used (default: the mean of all)")
     splice.add_argument(
         "overrides",
         nargs="*",

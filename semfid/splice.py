@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,16 +17,15 @@ from registry import UserError
 from semfid.label import _stage
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.pairing import FilePair, Pairing, pair_files
-from semfid.runtime.progress import Progress
 from semfid.splice_chart import Chart, chart_bytes, check_chart
 from semfid.splice_settings import SpliceSettings, read_settings
+from semfid.splice_table import Row, check_table, put_json, tabulate
 from splice import Comparison, Concept, Decomposer, compared
 from towers import Tower, build_tower
 from towers.cache import embed_images
 from vector_cache import EMBEDDINGS, VectorCache
 
-COLUMNS = ("pair_id", "reference", "candidate", "weights", "recomposed", "cosine", "kept", "lost", "gained", "error")
-NAMED = 10  # names that are listed one by one
+COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
 
 
 def splice(arguments: argparse.Namespace) -> int:
@@ -50,8 +46,8 @@ def splice(arguments: argparse.Namespace) -> int:
     single = not Path(arguments.reference).is_dir()
     if single and out is not None:
         check_chart(out)
-    if not single and out is not None and out.suffix != ".csv":
-        raise UserError(f"splice: --out {out}: the table of two folders ends in .csv")
+    if not single:
+        check_table(out)
     settings = read_settings(arguments.overrides)
     tower = build_tower(*settings.tower)
     decomposer = settings.concepts.decomposer(tower, stage=_stage)
@@ -67,9 +63,7 @@ def _one(
     images = read_image(pair.reference), read_image(pair.candidate)
     comparison = _compared(tower, decomposer, settings, *images)
     print(words_of(comparison))
-    if as_json is not None:
-        write_atomically(Path(as_json), _json(_facts(pair, comparison, tower, settings, decomposer)))
-        print(f"concepts: {as_json}", file=sys.stderr)
+    put_json(as_json, _facts(pair, comparison, tower, settings, decomposer))
     if out is not None:
         notes = (
             f"1 - cosine of the weights {comparison.weights:.3f}, of the recomposed embeddings {comparison.recomposed:.3f}, "
@@ -86,43 +80,13 @@ def _one(
 def _folders(
     pairing: Pairing, tower: Tower, decomposer: Decomposer, settings: SpliceSettings, out: Path | None, as_json: str | None
 ) -> int:
-    for names, what in ((pairing.missing, "references without a candidate"), (pairing.extra, "candidates without a reference")):
-        if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            print(f"semfid: {len(names)} {what}: {', '.join(names[:NAMED])}{more}", file=sys.stderr)
-    rows: list[dict[str, Any]] = []
-    facts: list[dict[str, Any]] = []
-    progress = Progress("concepts", len(pairing.pairs))
-    for pair in pairing.pairs:
-        row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
-        row |= {"pair_id": pair.pair_id, "reference": str(pair.reference), "candidate": str(pair.candidate)}
-        try:
-            comparison = _compared(tower, decomposer, settings, read_image(pair.reference), read_image(pair.candidate))
-        except UserError as error:
-            row["error"] = str(error)
-        else:
-            row |= {key: f"{getattr(comparison, key):.6f}" for key in ("weights", "recomposed", "cosine")}
-            row |= {kind: _listed(getattr(comparison, kind)) for kind in ("kept", "lost", "gained")}
-            facts.append(_facts(pair, comparison, tower, settings, decomposer))
-        rows.append(row)
-        progress.advance()
-    progress.close()
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if out is None:
-        print(buffer.getvalue().encode(errors="backslashreplace").decode(), end="")
-    else:
-        write_atomically(out, buffer.getvalue().encode(errors="surrogateescape"))
-        print(f"table: {out}", file=sys.stderr)
-    if as_json is not None:
-        write_atomically(Path(as_json), _json(facts))
-        print(f"concepts: {as_json}", file=sys.stderr)
-    failed = [row for row in rows if row["error"]]
-    for row in failed[:NAMED]:
-        print(f"semfid: {row['pair_id']} FAILED: {row['error']}", file=sys.stderr)
-    return 2 if failed else 0
+    def describe(pair: FilePair) -> tuple[Row, Row]:
+        comparison = _compared(tower, decomposer, settings, read_image(pair.reference), read_image(pair.candidate))
+        row: Row = {key: f"{getattr(comparison, key):.6f}" for key in ("weights", "recomposed", "cosine")}
+        row |= {kind: _listed(getattr(comparison, kind)) for kind in ("kept", "lost", "gained")}
+        return row, _facts(pair, comparison, tower, settings, decomposer)
+
+    return tabulate(pairing, COLUMNS, describe, out, as_json)
 
 
 def _compared(
@@ -169,10 +133,6 @@ def _facts(
         "strategy": settings.strategy,
         "sparsity": str(settings.concepts.sparsity),
     }
-
-
-def _json(content: Any) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode(errors="surrogateescape")
 
 
 def _say_dictionary(decomposer: Decomposer) -> None:

@@ -1,0 +1,65 @@
+"""A learned score that can be told in words: squared differences of concept weights, one learned weight per word."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from heads.contract import Head, Scale, TrunkShape
+from heads.output import Output, apply_output
+from heads.statistics import channel_sizes
+from registry import HEADS
+
+
+@HEADS.register(
+    "concept_linear",
+    summary="one weight per dimension of the embeddings' squared difference; on `concepts`, one per word",
+    source="SpLiCE, arXiv 2402.10376, in the way of LPIPS",
+)
+class ConceptLinear(Head):
+    """score = output( sum_k w_k (x_k - y_k)^2 / s_k ), w_k >= 0; the terms are the words' contributions.
+
+    Args:
+        weights: ``nonnegative``: more difference in a word never lowers the score; or ``free``.
+        scale: ``train`` sets s_k to the size of the word's squared difference over training pairs plus the words' mean of
+            these, times what brings the sum to 1 on the mean pair; rare words then learn as fast as common ones.
+        output: see `heads.output`.
+    """
+
+    consumes = "embeddings"
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        trunk: TrunkShape,
+        weights: Literal["nonnegative", "free"] = "nonnegative",
+        scale: Scale = "train",
+        output: Output = "sigmoid",
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(trunk.embed_dim))
+        self.register_buffer("scale", torch.ones(trunk.embed_dim))
+        self.needs_calibration, self.output = scale == "train", output
+        self.nonnegative = ("weight",) if weights == "nonnegative" else ()
+
+    def calibrate(self, statistic: Tensor) -> None:
+        if not self.needs_calibration:
+            return
+        squared = _squared_difference(statistic).double()  # (n, K)
+        sizes = channel_sizes(squared)
+        if sizes.any():
+            self.scale.copy_(sizes * (squared / sizes).sum(dim=1).mean())
+
+    def contributions(self, statistic: Tensor) -> Tensor:
+        """(B, K); their sum is the score before the output function."""
+        return _squared_difference(statistic) * (self.weight / self.scale)
+
+    def forward(self, statistic: Tensor) -> Tensor:
+        return apply_output(_squared_difference(statistic) @ (self.weight / self.scale), self.output)  # (B,)
+
+
+def _squared_difference(statistic: Tensor) -> Tensor:
+    return (statistic[:, 0] - statistic[:, 1]).square()  # (B, K)
