@@ -1,9 +1,10 @@
-"""A file of JSON objects, one a line."""
+"""Files of JSON objects, one a line."""
 
 from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def read(self) -> list[dict[str, Any]]:
         """All objects; none where there is no file.
@@ -66,3 +70,31 @@ class JsonLines:
             if not isinstance(found, dict):
                 raise UserError(f"{self.path}, line {number}: not a JSON object; mend or remove the line")
             yield found
+
+
+class SharedLines:
+    """JSON lines of any number of processes: each appends to a file of its own, so that none can spoil another's.
+
+    Args:
+        folder: where the files lie.
+        stem: their names begin with it.
+    """
+
+    def __init__(self, folder: Path, stem: str = "") -> None:
+        self.folder, self.stem = folder, stem
+        self._own = JsonLines(folder / f"{stem}{uuid.uuid4().hex}.jsonl")
+
+    def __str__(self) -> str:
+        return str(self.folder / f"{self.stem}*.jsonl")
+
+    def read(self) -> list[dict[str, Any]]:
+        """The objects of all files.
+
+        Raises:
+            UserError: a line that is not a JSON object; names file and line.
+        """
+        return [one for path in sorted(self.folder.glob(f"{self.stem}*.jsonl")) for one in JsonLines(path).read()]
+
+    def append(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """As `JsonLines.append`, to this process's file."""
+        self._own.append(objects)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from PIL import Image
 from captioners.contract import Captioner
 from captioners.errors import LabelError
 from images import ImageError, pixel_hash
-from json_lines import JsonLines
+from json_lines import SharedLines
 from pairs import write_atomically
 from registry import UserError
 from vector_cache import Advance, folder_name
@@ -33,7 +32,7 @@ class CaptionCache:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[Path, dict[str, str]] = {}
-        self._own: dict[Path, JsonLines] = {}
+        self._own: dict[Path, SharedLines] = {}
 
     def known(self, identity: str, prompt: str) -> Mapping[str, str]:
         """Captions by picture: what lay there when this was first asked, and what has been added since.
@@ -44,12 +43,11 @@ class CaptionCache:
         folder = self._folder(identity, prompt)
         if folder not in self._known:
             found: dict[str, str] = {}
-            for path in sorted(folder.glob("*.jsonl")):
-                for number, line in enumerate(JsonLines(path).read(), start=1):
-                    image, caption = line.get("image"), line.get("caption")
-                    if not (isinstance(image, str) and isinstance(caption, str)):
-                        raise UserError(f"{path}, line {number}: not a caption; remove the file")
-                    found.setdefault(image, caption)
+            for line in SharedLines(folder).read():
+                image, caption = line.get("image"), line.get("caption")
+                if not (isinstance(image, str) and isinstance(caption, str)):
+                    raise UserError(f"{folder} holds {line}, which is no caption; remove the folder")
+                found.setdefault(image, caption)
             self._known[folder] = found
         return self._known[folder]
 
@@ -60,12 +58,13 @@ class CaptionCache:
             UserError: the disk is full or the folder cannot be written.
         """
         folder = self._folder(identity, prompt)
+        self.known(identity, prompt)
         if folder not in self._own:
             settings = json.dumps({"captioner": identity, "prompt": prompt}, ensure_ascii=False, indent=1)
             write_atomically(folder / "settings.json", f"{settings}\n".encode())
-            self._own[folder] = JsonLines(folder / f"{uuid.uuid4().hex}.jsonl")
+            self._own[folder] = SharedLines(folder)
         self._own[folder].append([{"image": image, "caption": text} for image, text in captions.items()])
-        self._known.setdefault(folder, {}).update(captions)
+        self._known[folder].update(captions)
 
     def _folder(self, identity: str, prompt: str) -> Path:
         return self.root / folder_name(f"{identity}\n{prompt}")

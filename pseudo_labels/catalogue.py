@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from images import DECODER, ImageError, file_hash, pixel_hash, read_image
-from json_lines import JsonLines
+from json_lines import JsonLines, SharedLines
 from registry import UserError
 
 Advance = Callable[[int, int], None]
@@ -30,18 +30,16 @@ class Picture:
 
 
 def catalogue(
-    paths: Sequence[Path], folder: Path, advance: Advance
+    paths: Sequence[Path], ledger: JsonLines | SharedLines, advance: Advance
 ) -> tuple[dict[Path, Picture], dict[Path, str]]:
     """Decode each file once and name what it shows; files seen before are only hashed.
 
     Args:
-        folder: where ``images-<decoder>.jsonl`` remembers what the bytes of a file show.
+        ledger: remembers what the bytes of a file show (see `images_file`).
 
     Returns:
         The picture of each readable path, and what is wrong with the others.
     """
-    ledger = JsonLines(folder / f"images-{DECODER}.jsonl")
-    ledger.mend()
     known = _known(ledger)
     found: dict[Path, Picture] = {}
     faults: dict[Path, str] = {}
@@ -65,8 +63,20 @@ def catalogue(
     return found, faults
 
 
-def _known(ledger: JsonLines) -> dict[str, tuple[str, tuple[int, int]]]:
+def images_file(folder: Path) -> JsonLines:
+    """The memory of one process, which holds the folder."""
+    ledger = JsonLines(folder / f"images-{DECODER}.jsonl")
+    ledger.mend()
+    return ledger
+
+
+def images_cache(folder: Path) -> SharedLines:
+    """A memory that any number of processes share."""
+    return SharedLines(folder, f"{DECODER}-")
+
+
+def _known(ledger: JsonLines | SharedLines) -> dict[str, tuple[str, tuple[int, int]]]:
     try:
         return {str(one["file"]): (str(one["image"]), (int(one["width"]), int(one["height"]))) for one in ledger.read()}
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{ledger.path} is not what semfid wrote ({error!r}); remove it") from error
+        raise UserError(f"{ledger} is not what semfid wrote ({error!r}); remove it") from error

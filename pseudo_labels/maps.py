@@ -14,12 +14,9 @@ a JSON file beside the results.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +28,13 @@ from captioners.overlay import Contour
 from pairs import PairTable, write_pairs
 from pseudo_labels import segmenting
 from pseudo_labels.captioning import Captions, caption_pictures
-from pseudo_labels.catalogue import Advance, Picture, catalogue
+from pseudo_labels.catalogue import Advance, Picture, catalogue, images_file
 from pseudo_labels.contract import Segmenter
 from pseudo_labels.embedding import embed_texts
 from pseudo_labels.mapping import MapMaker, MapOutcome
 from pseudo_labels.segmenting import segment_pictures
 from pseudo_labels.storage import MapFormat, write_json
-from registry import UserError
+from pseudo_labels.tables import held, moved, relative, shown
 from text_embedders import TextEmbedder
 
 Stage = Callable[[str], AbstractContextManager[Advance]]
@@ -91,7 +88,7 @@ def label_maps(
     Raises:
         UserError: another process works in the folder; a model that cannot be had; a full disk.
     """
-    with _held(folder):
+    with held(folder):
         made, errors, counts = _Run(table, folder, tools, settings, stage).maps()
     ids = [str(value) for value in table.frame["pair_id"]]
     frame = table.frame.drop(columns=[name for name in OWN if name in table.frame])
@@ -101,10 +98,10 @@ def label_maps(
         frame = frame.rename(columns={"map": KEPT})
     for column in ("reference", "candidate", KEPT):
         if column in frame:
-            frame[column] = [_moved(str(path), table.root, out.parent) for path in frame[column]]
+            frame[column] = [moved(str(path), table.root, out.parent) for path in frame[column]]
     rows = range(len(frame))
     frame = frame.assign(
-        map=[_relative(made[row].path, out.parent) if row in made else "" for row in rows],
+        map=[relative(made[row].path, out.parent) if row in made else "" for row in rows],
         map_mean=[made[row].mean if row in made else float("nan") for row in rows],
         map_unknown=[made[row].unknown if row in made else float("nan") for row in rows],
         reference_captions=[counts[row][0] for row in rows],
@@ -165,7 +162,7 @@ class _Run:
         """Both pictures of every row that has two of one size."""
         sides = list(zip(self.table.paths("reference"), self.table.paths("candidate"), strict=True))
         with self.stage("read images") as advance:
-            found, faults = catalogue([path for pair in sides for path in pair], self.folder, advance)
+            found, faults = catalogue([path for pair in sides for path in pair], images_file(self.folder), advance)
         rows = {}
         for row, (reference, candidate) in enumerate(sides):
             broken = [faults[path] for path in (reference, candidate) if path in faults]
@@ -202,7 +199,7 @@ class _Run:
         for row, pair in rows.items():
             broken = [one for one in pair if one.name in faults]
             if broken:
-                self.errors[row] = f"{_shown(broken[0].path)}: {faults[broken[0].name]}"
+                self.errors[row] = f"{shown(broken[0].path)}: {faults[broken[0].name]}"
             else:
                 kept[row] = pair
         return kept
@@ -231,34 +228,3 @@ def _key(made_with: Mapping[str, Any]) -> str:
 def _distinct(rows: Mapping[int, tuple[Picture, Picture]]) -> Sequence[Picture]:
     """Each picture once, in the table's order."""
     return list({one.name: one for pair in rows.values() for one in pair}.values())
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _relative(path: Path, base: Path) -> str:
-    return Path(os.path.relpath(path, base)).as_posix()
-
-
-def _moved(path: str, old: Path, new: Path) -> str:
-    """A table's path, for a table in another folder."""
-    if not path.strip() or old.resolve() == new.resolve():
-        return path
-    return path if Path(path).is_absolute() else _relative((old / path).resolve(), new.resolve())
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Keep other processes out; the hold ends with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 - held for the life of the context
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; free some space or set folder=") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is working in {folder}; wait for it, or set folder=") from error
-        yield
