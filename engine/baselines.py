@@ -70,7 +70,7 @@ def _score(variant: Variant, bench: Workbench) -> tuple[pd.DataFrame, dict[str, 
         columns["fold"][part.test] = part.index
     rows = np.flatnonzero(columns["fold"] >= 0)
     done = 0
-    with torch.no_grad(), progress(name) as advance:
+    with torch.no_grad(), progress(variant.label) as advance:
         for batch in data.load(EvaluationBatches(rows, data.loader.batch_size)):
             images = to_float(batch)
             scores = metric(images.reference.to(device), images.candidate.to(device))  # (B,)

@@ -37,7 +37,7 @@ def shrink(tmp_path: Path, scene_folder: Path) -> Callable[[Path], list[str]]:
         words += ["data.image_size=64", "trainer.max_epochs=1", "trainer.devices=1", "trainer.accelerator=cpu"]
         if "seed" in sweep:
             words.append(f"sweep.seed={sweep['seed'][:1]}")
-        if config["data"]["name"] == "scenes":
+        if config["data"].get("name") == "scenes":
             words += ["data.scenes=12", "data.candidates_per_scene=3", "data.size=64", "data.batch_size=8"]
             words += [f"data.folder={scene_folder}", "data.split={val: 0.2, test: 0.3}"]
         for name in config.get("pretraining", {}):

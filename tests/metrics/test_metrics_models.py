@@ -69,6 +69,7 @@ class TestRemembering:
         torch.testing.assert_close(score.detach(), alone)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:torchvision")
 def test_lpips_is_that_of_its_authors(tmp_path: Path) -> None:
     """Their package, with the same random trunk; a checkpoint of torchvision's layout."""
     import lpips
