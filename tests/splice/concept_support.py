@@ -58,8 +58,8 @@ def register_colour_tower() -> str:
     return "colour_tower"
 
 
-def colour_tower(name: str = "colours") -> ColourTower:
-    return ColourTower(name)
+def colour_tower(as_name: str = "colours") -> ColourTower:
+    return ColourTower(as_name)
 
 
 def plain(red: int, green: int, blue: int) -> Image.Image:

@@ -105,7 +105,7 @@ class TestEdges:
 
     @pytest.mark.parametrize("l1", [0.0, -1.0, float("nan"), float("inf")])
     def test_a_bad_l1(self, solver: str, l1: float) -> None:
-        with pytest.raises(UserError, match="l1=.* must be"):
+        with pytest.raises(UserError, match=r"l1=.* must be"):
             SOLVERS[solver](*problem(60, 16, 1), l1)
 
     def test_values_that_are_not_finite(self, solver: str) -> None:
