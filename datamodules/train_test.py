@@ -36,8 +36,8 @@ class TrainTestData(PairDataModule):
             false: all its pairs are used, whatever they are called there.
         split: ``{val, seed}``: the share of `train`'s sources that select epochs, where it brings no split of its own.
 
-    Labels, maps and images are read as each datamodule reads them; how images are resized and batched is said once, here. Names
-    of training pairs that a test pair has too get ``train:`` in front.
+    Pairs of `train` without a label are left out. Labels, maps and images are read as each datamodule reads them; how images are
+    resized and batched is said once, here. Names of training pairs that a test pair has too get ``train:`` in front.
     """
 
     def __init__(
@@ -119,6 +119,11 @@ class TrainTestData(PairDataModule):
         held = (train.frame["split"] == "test").to_numpy() if own_split else np.zeros(len(train), dtype=bool)
         if held.any():
             self.notes.append(f"train: {int(held.sum())} pairs left out for their split, test (data.own_split)")
+        if "difference" in train.frame.columns:  # no label could be made of them; labelling said why
+            unlabelled = train.frame["difference"].isna().to_numpy() & ~held
+            if unlabelled.any():
+                self.notes.append(f"train: {int(unlabelled.sum())} pairs left out, for they have no label")
+            held = held | unlabelled
         shared = shared_photos(train, test)
         tested = train.frame["source_id"].isin(shared).to_numpy() & ~held
         if tested.any() and self.on_overlap == "refuse":

@@ -140,6 +140,16 @@ def test_a_split_of_its_own(table: Make) -> None:
     assert len(build(train, study(table, [4, 11], "other")).parts[0].train) == 4
 
 
+def test_pairs_that_could_not_be_labelled(table: Make) -> None:
+    """They do not train, and are counted; a tested pair without a label is a mistake."""
+    gaps = lambda f: [None if row in (0, 3) else 0.01 * row for row in range(len(f))]  # noqa: E731
+    data = build(table("sr", [0, 1, 2], c2c=gaps), study(table, [10, 11]))
+    assert len(data.table) == 4 + 4 and data.notes == ["train: 2 pairs left out, for they have no label"]
+    tested = {"name": "pairs", "table": str(table("sr_test", [10, 11], difference=gaps))}
+    with pytest.raises(UserError, match=r"pair 'p10_0' has no difference \(2 pairs\); label or drop it"):
+        build(table("sr", [0, 1, 2], c2c=labels), Path(), test=tested).prepare()
+
+
 def test_maps_are_read_as_their_datamodule_reads_them(table: Make) -> None:
     """A threshold of one side is none of the other's."""
     tables = []
