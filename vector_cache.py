@@ -160,6 +160,9 @@ def cached_rows(
         compute: places in `keys` to (n, dim) rows.
         chunk: rows to compute, and to store, at a time.
         advance: told after each chunk how many of the missing rows are done.
+
+    Raises:
+        UserError: vectors that are not finite, which are not kept.
     """
     rows = np.zeros((len(keys), dim), dtype=np.float32)
     first: dict[bytes, int] = {}
@@ -178,6 +181,8 @@ def cached_rows(
         batch = missing[start : start + chunk]
         places = [first[key] for key in batch]
         rows[places] = compute(places)
+        if not np.isfinite(rows[places]).all():
+            raise UserError(f"{identity} gave vectors that are not numbers; set its precision to float32")
         if cache is not None:
             cache.add(folder, batch, torch.from_numpy(rows[places]))
         if advance is not None:

@@ -29,8 +29,11 @@ def moved(path: str, old: Path, new: Path) -> str:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keep other processes out; the hold ends with the process, however it ends.
+
+    Args:
+        wait: for the process that holds it, in place of an error.
 
     Raises:
         UserError: another process holds it, or the folder cannot be written.
@@ -42,7 +45,7 @@ def held(folder: Path) -> Iterator[None]:
         raise UserError(f"cannot write {folder}: {error.strerror}; free some space or set folder=") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise UserError(f"another process is working in {folder}; wait for it, or set folder=") from error
         yield

@@ -105,17 +105,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     _score_arguments(commands.add_parser("score", help="how much the meaning differs: two images, or two folders"))
 
-    label = commands.add_parser("label", help="labels from models: difference maps from segmentation and captions")
-    label.add_argument("what", choices=["maps"])
+    label = commands.add_parser("label", help="labels from models: captions, differences in meaning, difference maps")
+    label.add_argument("what", choices=["maps", "captions", "c2c", "c2i", "i2i"])
     label.add_argument("table", metavar="TABLE", help="a pair table")
     label.add_argument("--out", required=True, metavar="OUT.csv", help="the table with the labels; may be .parquet")
     label.add_argument("--config", metavar="FILE.yaml", help="the keys below, as a file")
+    label.add_argument("--shard", metavar="I/N", help="part I (from 0) of N; default: this process's rank, else all; not of maps")
     label.add_argument(
         "overrides",
         nargs="*",
         metavar="key=value",
-        help="segmenter.name captioner.name embedder.name (and their keywords) prompt contour min_area map_format "
-        "batch_size device folder",
+        help="maps: segmenter.name captioner.name embedder.name (and their keywords) prompt contour min_area map_format "
+        "batch_size device folder; the others: captioner.name embedder.name tower.name prompt captions pairs "
+        "drop_unlabelled batch_size device cache",
     )
 
     splice = commands.add_parser("splice", help="which concepts a candidate keeps, loses and gains, in words")

@@ -183,7 +183,7 @@ def label(arguments: argparse.Namespace) -> int:
     """Add labels that models give to a pair table."""
     from semfid.label import label as run
 
-    return run(Path(arguments.table), Path(arguments.out), arguments.config, arguments.overrides)
+    return run(arguments)
 
 
 def build(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 from registry import UserError
 from scenes import SceneSetConfig, write_region_set
 from semfid.cli import main
-from semfid.label import DEFAULTS, plugin, read_settings
+from semfid.label_settings import MAPS, plugin, read_settings
 
 STORED = ["segmenter.name=stored", "captioner=stored", "embedder.name=hashed_words"]
 
@@ -108,31 +108,31 @@ class TestCommand:
     def test_a_configuration_that_is_no_mapping(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("- a\n")
         with pytest.raises(UserError, match=r"a\.yaml: the file must hold a mapping"):
-            read_settings(str(tmp_path / "a.yaml"), [])
+            read_settings(MAPS, str(tmp_path / "a.yaml"), [])
         (tmp_path / "a.yaml").write_text("a: [\n")
         with pytest.raises(UserError, match=r"a\.yaml is not a YAML file"):
-            read_settings(str(tmp_path / "a.yaml"), [])
+            read_settings(MAPS, str(tmp_path / "a.yaml"), [])
         with pytest.raises(UserError, match="'contour=' is not key=value"):
-            read_settings(None, ["contour="])
+            read_settings(MAPS, None, ["contour="])
 
 
 class TestSettings:
     def test_a_prompt_may_hold_anything(self) -> None:
-        assert read_settings(None, ["prompt=Say: what is outlined?"])["prompt"] == "Say: what is outlined?"
-        assert read_settings(None, ["contour=scaled", "min_area=1e-3"])["min_area"] == 0.001
+        assert read_settings(MAPS, None, ["prompt=Say: what is outlined?"])["prompt"] == "Say: what is outlined?"
+        assert read_settings(MAPS, None, ["contour=scaled", "min_area=1e-3"])["min_area"] == 0.001
 
     def test_defaults_are_not_changed(self) -> None:
-        read_settings(None, ["segmenter.name=stored", "segmenter.folder=x"])
-        assert DEFAULTS["segmenter"] == {"name": "oneformer"}
+        read_settings(MAPS, None, ["segmenter.name=stored", "segmenter.folder=x"])
+        assert MAPS.defaults["segmenter"] == {"name": "oneformer"}
 
     def test_device_and_batch_size_reach_those_that_take_them(self) -> None:
-        settings = read_settings(None, ["device=cpu", "batch_size=3", "captioner.batch_size=5"])
-        assert plugin("segmenter", settings, Path("t.csv")) == ("oneformer", {"device": "cpu", "batch_size": 3})
-        assert plugin("captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 5}
-        assert plugin("embedder", settings, Path("t.csv"))[1] == {}
-        stored = read_settings(None, ["segmenter=stored"])
-        assert plugin("segmenter", stored, Path("a/t.csv")) == ("stored", {"folder": "a/regions"})
+        settings = read_settings(MAPS, None, ["device=cpu", "batch_size=3", "captioner.batch_size=5"])
+        assert plugin(MAPS, "segmenter", settings, Path("t.csv")) == ("oneformer", {"device": "cpu", "batch_size": 3})
+        assert plugin(MAPS, "captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 5}
+        assert plugin(MAPS, "embedder", settings, Path("t.csv"))[1] == {}
+        stored = read_settings(MAPS, None, ["segmenter=stored"])
+        assert plugin(MAPS, "segmenter", stored, Path("a/t.csv")) == ("stored", {"folder": "a/regions"})
 
     def test_naming_another_plugin_in_a_section(self) -> None:
-        settings = read_settings(None, ["segmenter={name: stored, folder: x}", "segmenter.regions=raw"])
+        settings = read_settings(MAPS, None, ["segmenter={name: stored, folder: x}", "segmenter.regions=raw"])
         assert settings["segmenter"] == {"name": "stored", "folder": "x", "regions": "raw"}
