@@ -91,9 +91,6 @@ def build_dictionary(
         CHUNK,
         advance,
     )
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise UserError(f"splice: {tower.identity} gives '{vocabulary.words[row]}' a vector that is not finite")
     unit = normalized(vectors)
     heard = np.flatnonzero(unit.any(axis=1))
     distinct = heard[_last_of_equals(unit[heard])]

@@ -24,6 +24,10 @@ from vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
 
 BATCH = 64  # images that are held at a time
 NONE = "none"
+UNREADABLE = frozenset(
+    ("UnpicklingError", "RuntimeError", "ValueError", "TypeError", "EOFError", "OSError", "KeyError", "IndexError", "error")
+)
+"""What torch and numpy raise on bytes that are none of theirs; ``error`` is struct's."""
 NAMED = {"scenes": Path(__file__).parents[1] / "assets" / "towers" / "scenes_mean.safetensors"}
 """Means that come with the repository: of rendered scenes, in scenes_tower."""
 FIX = "give image_mean= a folder of photos, a pair table, a file of the SpLiCE project (.pt), or none"
@@ -91,8 +95,8 @@ def image_mean(
     if path.suffix == ".safetensors":
         return _own(path).of(tower)
     if path.suffix in (".csv", ".parquet"):
-        references = read_pairs(path).frame["reference"].drop_duplicates()
-        return mean_of_files(tower, [Path(file) for file in references], str(source), cache, advance)
+        references = list(dict.fromkeys(read_pairs(path).paths("reference")))
+        return mean_of_files(tower, references, str(source), cache, advance)
     raise UserError(f"splice: image_mean: {path} is none of the kinds known; {FIX}")
 
 
@@ -138,7 +142,7 @@ def _vector(path: Path) -> NDArray[np.float32]:
             found = found.detach().float().numpy()
         vector = np.asarray(found, dtype=np.float32).squeeze()
     except Exception as error:
-        if type(error).__name__ not in ("UnpicklingError", "RuntimeError", "ValueError", "EOFError", "OSError", "TypeError"):
+        if type(error).__name__ not in UNREADABLE:
             raise
         raise UserError(f"splice: image_mean: {path} does not hold one vector; {FIX}") from error
     if vector.ndim != 1 or not np.isfinite(vector).all():
