@@ -64,7 +64,7 @@ def _score(variant: Variant, bench: Workbench) -> tuple[pd.DataFrame, dict[str, 
     data = bench.data(variant.config)
     name, keywords = named(variant.config["model"], "baselines")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    metric = METRICS.build(name, **keywords).to(device).eval()
+    metric: Any = METRICS.build(name, **keywords).to(device).eval()
     columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
     for part in data.parts:
         columns["fold"][part.test] = part.index
@@ -77,4 +77,5 @@ def _score(variant: Variant, bench: Workbench) -> tuple[pd.DataFrame, dict[str, 
             columns["predicted"][batch.row.numpy()] = scores.double().cpu().numpy()
             done += len(batch.row)
             advance(done, len(rows))
-    return prediction_table(data, columns), {"fit": "training-free"}
+    identity = {"identity": metric.identity} if metric.identity else {}
+    return prediction_table(data, columns), {"fit": "training-free", **identity}

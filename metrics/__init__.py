@@ -18,11 +18,13 @@ class TrainingFreeMetric(nn.Module):
         symmetric: whether exchanging the two leaves the score (and the map) as it is.
         gives_maps: whether `maps` is to be had.
         coarse: whether images that differ may score 0, as those with one caption do.
+        identity: of the models that it asks, for a run's provenance; empty where it asks none.
     """
 
     symmetric: ClassVar[bool] = True
     gives_maps: ClassVar[bool] = False
     coarse: ClassVar[bool] = False
+    identity: str = ""
 
     def __init__(self) -> None:  # without it, nn.Module's *args would stand in every metric's signature
         super().__init__()

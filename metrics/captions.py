@@ -68,6 +68,7 @@ class CaptionToCaption(_Captioned):
     ) -> None:
         super().__init__(captioner, prompt, cache)
         self.embedder = build_text_embedder(*named(embedder, "embedder"))
+        self.identity = f"{self.captioner.identity}, {self.embedder.identity}"
         self.vectors = Remembering(self._vectors)
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
@@ -105,6 +106,7 @@ class CaptionToImage(_Captioned):
     ) -> None:
         super().__init__(captioner, prompt, cache)
         self.images = TowerCosine(tower, cache)
+        self.identity = f"{self.captioner.identity}, {self.images.tower.identity}"
         self.sentences = Remembering(self._sentences)
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
