@@ -19,9 +19,6 @@ from text_embedders.cache import embed_texts
 from towers.cache import embed_texts as embed_in_tower
 from vector_cache import EMBEDDINGS, VectorCache
 
-PROMPT = "Describe this image."
-DESCRIBED = "source project (Caption2Caption, Caption2Image)"
-
 
 class _Captioned(TrainingFreeMetric):
     """What both have: a captioner whose captions are remembered, and kept on disk by picture, captioner and prompt."""
@@ -31,7 +28,7 @@ class _Captioned(TrainingFreeMetric):
     def __init__(self, captioner: dict[str, Any] | str, prompt: str, cache: bool) -> None:
         super().__init__()
         if not prompt.strip():
-            raise UserError(f"prompt is empty; leave it out for {PROMPT!r}")
+            raise UserError("prompt is empty; leave it out for the default")
         self.captioner, self.prompt = build_captioner(*named(captioner, "captioner")), prompt
         self.captions = CaptionCache(CAPTIONS) if cache else None
         self.store = VectorCache(EMBEDDINGS) if cache else None
@@ -48,7 +45,7 @@ class _Captioned(TrainingFreeMetric):
         return found
 
 
-@METRICS.register("c2c", summary="1 - cosine of the two images' captions in a text embedder", source=DESCRIBED)
+@METRICS.register("c2c", summary="1 - cosine of the two images' captions in a text embedder", source="source project")
 class CaptionToCaption(_Captioned):
     """Caption2Caption: both images captioned, both captions embedded. An empty caption differs wholly (1) from any other.
 
@@ -63,7 +60,7 @@ class CaptionToCaption(_Captioned):
         self,
         captioner: dict[str, Any] | str = "qwen2_vl",
         embedder: dict[str, Any] | str = "minilm",
-        prompt: str = PROMPT,
+        prompt: str = "Describe this image.",
         cache: bool = True,
     ) -> None:
         super().__init__(captioner, prompt, cache)
@@ -80,7 +77,9 @@ class CaptionToCaption(_Captioned):
         return torch.from_numpy(embed_texts(self.embedder, self.caption(images), self.store)).to(images.device)
 
 
-@METRICS.register("c2i", summary="1 - cosine of the reference's caption and the candidate in a tower", source=DESCRIBED)
+@METRICS.register(
+    "c2i", summary="1 - cosine of the reference's caption and the candidate in a tower", source="source project"
+)
 class CaptionToImage(_Captioned):
     """Caption2Image: the reference's caption against the candidate, in an image-text tower.
 
@@ -101,7 +100,7 @@ class CaptionToImage(_Captioned):
         self,
         captioner: dict[str, Any] | str = "qwen2_vl",
         tower: dict[str, Any] | str = "open_clip",
-        prompt: str = PROMPT,
+        prompt: str = "Describe this image.",
         cache: bool = True,
     ) -> None:
         super().__init__(captioner, prompt, cache)
@@ -123,7 +122,9 @@ class CaptionToImage(_Captioned):
         return torch.from_numpy(embed_in_tower(tower, captions, self.store)).to(images.device)
 
 
-@METRICS.register("i2i", summary="1 - cosine of the two images in a tower: tower_cosine with CLIP", source=DESCRIBED)
+@METRICS.register(
+    "i2i", summary="1 - cosine of the two images in a tower: tower_cosine with CLIP", source="source project"
+)
 def image_to_image(tower: dict[str, Any] | str = "open_clip", cache: bool = True) -> TowerCosine:
     """`tower_cosine` under the name that it has beside `c2c` and `c2i`."""
     return TowerCosine(tower, cache)

@@ -1,7 +1,8 @@
 """Cosines of foundation models' embeddings: 1 - cosine of the vectors that one model gives the two images.
 
-That such cosines follow people's judgements of high-level fidelity better than classical and perceptual image quality measures
-do is the finding of "Evaluating and Preserving High-level Fidelity in Super-Resolution", arXiv 2512.07037.
+The best published training-free kind of measure of this task: that such cosines follow people's judgements of high-level fidelity
+better than classical and perceptual image quality measures do is the finding of "Evaluating and Preserving High-level Fidelity in
+Super-Resolution", arXiv 2512.07037.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from towers import build_tower
 from vector_cache import EMBEDDINGS, VectorCache, cached_rows
 
 PASS = 32  # images at a time through a backbone
-FIDELITY = "arXiv 2512.07037 (the best training-free kind of measure of this task that is published)"
 
 
 class EmbeddingCosine(TrainingFreeMetric):
@@ -76,7 +76,7 @@ def cosine_difference(x: Tensor, y: Tensor) -> Tensor:
     return torch.where((x == y).all(dim=1), torch.zeros_like(difference), difference).float()
 
 
-@METRICS.register("tower_cosine", summary="1 - cosine of two images in any image-text tower", source=FIDELITY)
+@METRICS.register("tower_cosine", summary="1 - cosine of two images in any image-text tower", source="arXiv 2512.07037")
 class TowerCosine(EmbeddingCosine):
     """Of a registered tower, such as ``tower: {name: open_clip, model: ViT-L-14, pretrained: openai}``.
 
@@ -96,7 +96,9 @@ class TowerCosine(EmbeddingCosine):
         return torch.cat(pieces).to(images.device)
 
 
-@METRICS.register("backbone_cosine", summary="1 - cosine of two images' embeddings in any backbone", source=FIDELITY)
+@METRICS.register(
+    "backbone_cosine", summary="1 - cosine of two images' embeddings in any backbone", source="arXiv 2512.07037"
+)
 class BackboneCosine(EmbeddingCosine):
     """Of a registered backbone, such as ``backbone: {name: timm, model: convnext_base.clip_laion2b}``.
 
@@ -123,7 +125,9 @@ class BackboneCosine(EmbeddingCosine):
         return torch.cat([self.backbone.embed(piece).float() for piece in images.split(PASS)])
 
 
-@METRICS.register("clip_cosine", summary="1 - cosine of two images in CLIP (ViT-B-16 of OpenAI)", source=FIDELITY)
+@METRICS.register(
+    "clip_cosine", summary="1 - cosine of two images in CLIP (ViT-B-16 of OpenAI)", source="arXiv 2512.07037"
+)
 def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai", cache: bool = True) -> TowerCosine:
     """`tower_cosine` of an open_clip tower; `model` and `pretrained` are open_clip's names."""
     return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
@@ -132,7 +136,7 @@ def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai", cache: bool
 @METRICS.register(
     "siglip_cosine",
     summary="1 - cosine of two images in SigLIP (ViT-B-16, WebLI)",
-    source=f"arXiv 2303.15343; {FIDELITY}",
+    source="arXiv 2303.15343, 2512.07037",
 )
 def siglip_cosine(model: str = "ViT-B-16-SigLIP", pretrained: str = "webli", cache: bool = True) -> TowerCosine:
     """`tower_cosine` of an open_clip tower; SigLIP 2 is ``model: ViT-B-16-SigLIP2``."""
@@ -140,7 +144,7 @@ def siglip_cosine(model: str = "ViT-B-16-SigLIP", pretrained: str = "webli", cac
 
 
 @METRICS.register(
-    "dinov2_cosine", summary="1 - cosine of two images in DINOv2 (ViT-B-14)", source=f"arXiv 2304.07193; {FIDELITY}"
+    "dinov2_cosine", summary="1 - cosine of two images in DINOv2 (ViT-B-14)", source="arXiv 2304.07193, 2512.07037"
 )
 def dinov2_cosine(
     model: str = "vit_base_patch14_dinov2.lvd142m", pretrained: str = "hub", image_size: int = 224, cache: bool = True

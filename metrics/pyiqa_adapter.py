@@ -15,10 +15,12 @@ from hub import device_of
 from metrics import QualityMetric, TrainingFreeMetric, zero_where_equal
 from registry import METRICS, QUALITY_METRICS, UserError, did_you_mean
 
-SOURCE = "github.com/chaofengc/IQA-PyTorch (non-commercial; not installed)"
 
-
-@METRICS.register("pyiqa", summary="any full-reference metric of pyiqa, where it is installed", source=SOURCE)
+@METRICS.register(
+    "pyiqa",
+    summary="any full-reference metric of pyiqa, where it is installed",
+    source="github.com/chaofengc/IQA-PyTorch, non-commercial",
+)
 class PyiqaMetric(TrainingFreeMetric):
     """A metric of pyiqa as a difference in [0, 1], linear in its values between the two ends of its scale.
 
@@ -54,7 +56,11 @@ class PyiqaMetric(TrainingFreeMetric):
         return zero_where_equal(difference, reference, candidate)
 
 
-@QUALITY_METRICS.register("pyiqa", summary="any no-reference metric of pyiqa, where it is installed", source=SOURCE)
+@QUALITY_METRICS.register(
+    "pyiqa",
+    summary="any no-reference metric of pyiqa, where it is installed",
+    source="github.com/chaofengc/IQA-PyTorch, non-commercial",
+)
 class PyiqaQuality(QualityMetric):
     """A no-reference metric of pyiqa, its sign turned where pyiqa says that lower is better.
 
