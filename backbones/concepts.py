@@ -47,6 +47,8 @@ class ConceptsBackbone(Backbone):
         words: K words, in the order of the embedding.
     """
 
+    why_not = "a sparse decomposition takes as many steps as it needs"
+
     def __init__(
         self,
         tower: dict[str, Any] | str,

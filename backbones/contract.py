@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +39,11 @@ class Backbone(nn.Module):
         embed_dim: D of `embed`.
         identity: name and weights hash; equal identities give equal features.
         image_size: the one size, in pixels a side, of images that it takes; None: any.
+        why_not: why it cannot be exported to a file of its own; empty where it can.
     """
 
     image_size: int | None = None
+    why_not: ClassVar[str] = ""
 
     mean: Tensor
     std: Tensor
@@ -99,6 +101,11 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor, taps: Taps = "stages") -> list[Tensor]:
         """The same as `features`."""
         return self.features(images, taps)
+
+    @property
+    def exportable(self) -> bool:
+        """Whether a graph of tensor operations can stand for it."""
+        return not self.why_not
 
     @property
     def batch_matters(self) -> bool:
