@@ -231,10 +231,10 @@ class _Run:
     ) -> None:
         """The column of differences; a place of -1 has no vector."""
         values = np.full(len(self.table), np.nan)
-        fine = np.array([row not in self.labels.errors for row in range(len(self.table))])
+        fine = np.array([row not in self.labels.errors for row in range(len(self.table))], dtype=np.bool_)
         known = fine & (rows >= 0) & (columns >= 0)
         values[known] = pair_differences(x, y, rows[known], columns[known])
-        equal = np.array([a is not None and b is not None and a.name == b.name for a, b in self.sides])
+        equal = np.array([a is not None and b is not None and a.name == b.name for a, b in self.sides], dtype=np.bool_)
         values[fine & equal] = 0.0
         self.labels.columns[name] = [float(value) for value in values]
 

@@ -236,6 +236,10 @@ class TestNothingTwice:
         assert waiting == [2, 1, 0] and rows == 12
         assert out.read_bytes() == whole.read_bytes() and not (table.parent / "out_parts").exists()
         assert read(out)["label_error"].astype(bool).sum() == 1
+        lonely = table.parent / "lonely.csv"
+        for index in range(9):  # most have no rows
+            assert run(table, lonely, "c2i", Tools(Says(), tower=Sees()), Shard(index, 9)).waiting == 8 - index
+        assert len(read(lonely)) == 12
         # a part that was made with other settings is nobody's
         run(table, out, "c2c", Tools(Says(), Embeds()), Shard(0, 3))
         assert run(table, out, "captions", Tools(Says()), Shard(1, 3)).waiting == 2

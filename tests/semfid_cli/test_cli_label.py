@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from registry import UserError
 from scenes import SceneSetConfig, write_region_set
 from semfid.cli import main
-from semfid.label_settings import MAPS, plugin, read_settings
+from semfid.label_settings import IMAGES, MAPS, plugin, read_settings
 
 STORED = ["segmenter.name=stored", "captioner=stored", "embedder.name=hashed_words"]
 
@@ -136,3 +137,81 @@ class TestSettings:
     def test_naming_another_plugin_in_a_section(self) -> None:
         settings = read_settings(MAPS, None, ["segmenter={name: stored, folder: x}", "segmenter.regions=raw"])
         assert settings["segmenter"] == {"name": "stored", "folder": "x", "regions": "raw"}
+
+
+class TestLabelsOfImages:
+    """`semfid label captions | c2c | c2i | i2i`; what is computed is tested in tests/pseudo_labels."""
+
+    def test_one_after_the_other(self, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        table, words = tmp_path / "pairs.csv", [f"captioner.folder={scenes.parent}/regions", f"cache={tmp_path}/cache"]
+        frame = pd.read_csv(scenes, keep_default_na=False)
+        for side in ("reference", "candidate"):
+            frame[side] = [str(scenes.parent / name) for name in frame[side]]
+        frame.to_csv(table, index=False)
+        one, two = tmp_path / "one.csv", tmp_path / "two.parquet"
+        assert main(["label", "captions", str(table), "--out", str(one), "captioner=stored", *words]) == 0
+        assert f"{one}: captions of 12 of 12 pairs" in capsys.readouterr().out
+        stored = ["captioner.name=stored", "embedder.name=hashed_words", *words]
+        for shard in ("0/2", "1/2"):
+            assert main(["label", "c2c", str(one), "--out", str(two), "--shard", shard, *stored]) == 0
+            said = capsys.readouterr().out
+            assert ("1 of 2 shards are still to come" in said) == (shard == "0/2")
+        rows = pd.read_parquet(two)
+        assert list(rows["caption_reference"]) == list(pd.read_csv(one)["caption_reference"])
+        assert rows["c2c"].between(0, 1).all() and rows["c2c"].max() > 0
+        (tmp_path / "label.yaml").write_text("captions: table\nembedder: hashed_words\n")
+        config = ["--config", str(tmp_path / "label.yaml"), f"cache={tmp_path}/cache"]
+        assert main(["label", "c2c", str(two), "--out", str(tmp_path / "three.csv"), *config]) == 0
+        assert pd.read_csv(tmp_path / "three.csv")["c2c"].to_list() == rows["c2c"].to_list()
+
+    def test_failed_pairs_and_empty_captions(
+        self, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        frame = pd.read_csv(scenes, keep_default_na=False).assign(caption_reference="a dog", caption_candidate="a cat")
+        for side in ("reference", "candidate"):
+            frame[side] = [str(scenes.parent / name) for name in frame[side]]
+        frame.loc[[2, 3, 5, 6, 7, 8], "candidate"] = "nowhere.png"
+        frame.loc[4, "caption_candidate"] = ""
+        frame.to_csv(tmp_path / "pairs.csv", index=False)
+        words = ["captions=table", "embedder=hashed_words", f"cache={tmp_path}/cache"]
+        assert main(["label", "c2c", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "o.csv"), *words]) == 1
+        said = capsys.readouterr()
+        assert "c2c of 5 of 12 pairs" in said.out
+        assert "warning: 1 of " in said.err and "images have an empty caption" in said.err
+        assert f"FAILED {frame.loc[2, 'pair_id']}: no image" in said.err
+        assert "and 1 more; see the column label_error" in said.err
+
+    @pytest.mark.parametrize(
+        ("what", "words", "message"),
+        [
+            ("c2c", ["captioner.name=quen2_vl"], "no captioner 'quen2_vl'; did you mean 'qwen2_vl'"),
+            ("c2c", ["tower.name=clip"], "unknown key 'tower.name' (there are: captioner, embedder,"),
+            ("i2i", ["captioner.name=blip"], "unknown key 'captioner.name'"),
+            ("i2i", ["tower=clipp"], "no image-text tower 'clipp'; did you mean 'clip'"),
+            ("c2i", ["tower.pretraind=openai"], "has no keyword 'pretraind'; did you mean 'pretrained'"),
+            ("c2i", ["captioner.model=nowhere"], "captioner: qwen2_vl: cannot get 'nowhere'"),
+            ("c2c", ["pairs=some"], "pairs='some' should be one of 'reference', 'all'"),
+            ("captions", ["captions=table"], "captions=table leaves nothing to do"),
+            ("captions", ["prompt=' '"], "prompt is empty"),
+            ("captions", ["captioner=stored"], "captioner: stored finds no folder"),
+            ("c2c", ["captions=table", "embedder=hashed_words"], "has no column caption_reference"),
+            ("i2i", ["--shard", "2/2"], "--shard 2/2: give i/n"),
+            ("maps", ["--shard", "0/2"], "--shard is for captions, c2c, c2i and i2i"),
+        ],
+    )
+    def test_mistakes(
+        self, scenes: Path, tmp_path: Path, what: str, words: list[str], message: str,
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(scenes, tmp_path / "pairs.csv")
+        assert main(["label", what, "pairs.csv", "--out", "out.csv", *words]) == 2
+        said = capsys.readouterr().err.strip()
+        assert message in said and "Traceback" not in said and not (tmp_path / "out.csv").exists()
+
+    def test_device_and_batch_size_reach_the_tower(self) -> None:
+        settings = read_settings(IMAGES["c2i"], None, ["device=cpu", "batch_size=3", "tower.name=siglip"])
+        assert plugin(IMAGES["c2i"], "tower", settings, Path("t.csv")) == ("siglip", {"device": "cpu", "batch_size": 3})
+        assert plugin(IMAGES["c2i"], "captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 3}
+        assert settings["prompt"] == "Describe this image."
