@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
-from images import read_image
+from images import pixel_hash, read_image
 from pairs import write_atomically
 from registry import UserError
 from semfid.label import _stage
@@ -21,8 +24,9 @@ from semfid.splice_chart import Chart, chart_bytes, check_chart
 from semfid.splice_settings import SpliceSettings, read_settings
 from semfid.splice_table import Row, check_table, put_json, tabulate
 from splice import Comparison, Concept, Decomposer, compared
+from splice.decompose import BATCH
 from towers import Tower, build_tower
-from towers.cache import embed_images
+from towers.cache import embed_images, embed_pictures
 from vector_cache import EMBEDDINGS, VectorCache
 
 COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
@@ -80,13 +84,54 @@ def _one(
 def _folders(
     pairing: Pairing, tower: Tower, decomposer: Decomposer, settings: SpliceSettings, out: Path | None, as_json: str | None
 ) -> int:
+    vectors, errors = _embedded(tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)])
+    good = [pair for pair in pairing.pairs if pair.reference in vectors and pair.candidate in vectors]
+    found: dict[str, Comparison] = {}
+    with _stage("decomposing") as advance:
+        for start in range(0, len(good), BATCH):
+            pairs = good[start : start + BATCH]
+            x, y = (
+                torch.from_numpy(np.stack([vectors[path] for path in side]))
+                for side in ([pair.reference for pair in pairs], [pair.candidate for pair in pairs])
+            )
+            results = compared(decomposer, x, y, settings.strategy)
+            found |= {pair.pair_id: result for pair, result in zip(pairs, results, strict=True)}
+            advance(len(found), len(good))
+
     def describe(pair: FilePair) -> tuple[Row, Row]:
-        comparison = _compared(tower, decomposer, settings, read_image(pair.reference), read_image(pair.candidate))
+        for path in (pair.reference, pair.candidate):
+            if path in errors:
+                raise UserError(errors[path])
+        comparison = found[pair.pair_id]
         row: Row = {key: f"{getattr(comparison, key):.6f}" for key in ("weights", "recomposed", "cosine")}
         row |= {kind: _listed(getattr(comparison, kind)) for kind in ("kept", "lost", "gained")}
         return row, _facts(pair, comparison, tower, settings, decomposer)
 
     return tabulate(pairing, COLUMNS, describe, out, as_json)
+
+
+def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.float32]], dict[Path, str]]:
+    """The vector of each image file, each picture embedded once; and why a file could not be read."""
+    names: dict[Path, str] = {}
+    errors: dict[Path, str] = {}
+    with _stage("reading") as advance:
+        distinct = list(dict.fromkeys(paths))
+        for number, path in enumerate(distinct, start=1):
+            try:
+                names[path] = pixel_hash(read_image(path))
+            except UserError as error:
+                errors[path] = str(error)
+            advance(number, len(distinct))
+    files = list(names)
+    with _stage("embedding") as advance:
+        rows = embed_pictures(
+            tower,
+            [names[path] for path in files],
+            lambda place: read_image(files[place]),
+            VectorCache(EMBEDDINGS),
+            advance,
+        )
+    return dict(zip(files, rows, strict=True)), errors
 
 
 def _compared(

@@ -109,3 +109,41 @@ def test_mistakes(world: Path, capsys: pytest.CaptureFixture[str], arguments: li
     assert main(["splice", *arguments]) == 2
     said = capsys.readouterr()
     assert message in said.err and said.err.count("Traceback") == 0 and said.out == ""
+
+
+def test_a_learned_score_in_words(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained, scored, explained; the contributions sum to the score, and an export is refused before it begins."""
+    settings = {
+        "name": "colours",
+        "data": {"name": "scenes", "scenes": 12, "candidates_per_scene": 2, "size": 64, "image_size": 48, "split": {"test": 0.4}},
+        "model": {
+            "name": "global_regressor",
+            "backbone": {"name": "concepts", "tower": "colour_tower", "size": 40, "image_mean": "photos", "l1": 0.1},
+            "head": {"name": "concept_linear", "output": "identity"},
+        },
+        "trainer": {"accelerator": "cpu", "devices": 1, "precision": "32-true", "max_epochs": 2},
+    }
+    (world / "e.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    assert main(["run", "e.yaml"]) == 0
+    run = next(path.parent for path in (world / "runs" / "colours").glob("*/status.json"))
+    capsys.readouterr()
+    for folder in ("hq", "sr"):
+        for name in ("a", "b"):
+            with Image.open(world / folder / f"{name}.png") as picture:
+                picture.resize((48, 48)).save(world / folder / f"{name}.png")
+    assert main(["score", "hq/a.png", "sr/a.png", "--run", str(run)]) == 0
+    score = float(capsys.readouterr().out)
+    assert main(["splice", "hq/a.png", "sr/a.png", "--run", str(run), "--json", "e.json", "--out", "e.svg"]) == 0
+    facts = json.loads((world / "e.json").read_text())
+    assert facts["difference"] == pytest.approx(score, abs=1e-5) and score > 0
+    assert sum(word["contribution"] for word in facts["contributions"]) == pytest.approx(facts["sum"], abs=1e-5)
+    assert facts["sum"] == pytest.approx(facts["difference"], abs=1e-5), "the output function is the identity"
+    assert f"difference {score:.4f}"[:-1] in capsys.readouterr().out and "contribution" in (world / "e.svg").read_text()
+    assert main(["splice", "hq/b.png", "sr/b.png", "--run", str(run)]) == 0
+    assert capsys.readouterr().out == "difference 0.000000: no concept differs\n"
+    assert main(["splice", "hq", "sr", "--run", str(run), "--out", "e.csv"]) == 0
+    with open(world / "e.csv", newline="") as file:
+        assert [float(row["difference"]) > 0 for row in csv.DictReader(file)] == [True, False]
+    capsys.readouterr()
+    assert main(["export", str(run)]) == 2
+    assert "its trunk cannot be exported (a sparse decomposition takes" in capsys.readouterr().err
