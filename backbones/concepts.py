@@ -66,7 +66,7 @@ class ConceptsBackbone(Backbone):
         built = build_tower(name, keywords)
         sparsity = Sparsity(l1, concepts, solver)
         settings = ConceptSettings(vocabulary, image_mean, sparsity, size, nouns)
-        decomposer = settings.decomposer(built, EMBEDDINGS if cache else None)
+        decomposer = settings.decomposer(built, EMBEDDINGS if cache else None, device="cpu")  # it goes where the module goes
         trunk = _Directions(decomposer.vectors, decomposer.mean)
         super().__init__(
             trunk,

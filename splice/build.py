@@ -40,13 +40,14 @@ class ConceptSettings:
     encoding: str | None = None
 
     def decomposer(
-        self, tower: ConceptTower, cache: Path | None = EMBEDDINGS, stage: Stage = _silent, device: str = "cpu"
+        self, tower: ConceptTower, cache: Path | None = EMBEDDINGS, stage: Stage = _silent, device: str | None = None
     ) -> Decomposer:
         """Embed what is not in the cache, and put the parts together.
 
         Args:
             cache: folder where the vectors of words and images are kept; None: nothing is kept.
             stage: progress of a named stage.
+            device: where it is solved; None: where the tower is.
 
         Raises:
             UserError: a vocabulary or mean that cannot be had, or of another tower.
@@ -58,4 +59,4 @@ class ConceptSettings:
             dictionary = build_dictionary(tower, words, cache, advance)
         with stage("images of the mean") as advance:
             mean = image_mean(tower, self.image_mean, cache, advance)
-        return Decomposer(dictionary.of(tower), mean.of(tower), self.sparsity, device)
+        return Decomposer(dictionary.of(tower), mean.of(tower), self.sparsity, device or tower.device)
