@@ -145,7 +145,7 @@ def held_out(image: ImageSide, text: TextSide, count: int) -> dict[str, str]:
     """Figures on a world of its own: the right caption first among all, and the words of the list by average precision."""
     data = draw_scenes(HELD_OUT, count)
     sentences = [caption(spec) for spec in data.specs]
-    words = read_words()
+    words = [word for word, _ in vocabulary()]
     true = np.asarray([[word in true_phrases(spec) for word in words] for spec in data.specs])
     found = {}
     with torch.inference_mode():
@@ -172,15 +172,11 @@ def mean_average_precision(scores: NDArray[np.float32], true: NDArray[np.bool_])
     return float(np.mean(values))
 
 
-def vocabulary() -> list[tuple[str, str]]:
-    """Words of the world and what they are; numbers and groups are left out, for they are no concepts of a picture's own."""
+def vocabulary() -> list[tuple[str, bool]]:
+    """Words of the embedded world, and whether each is a noun; without numbers, plurals and names of groups."""
     nouns = [*BY_NAME, *dict.fromkeys(names[-1] for names in PLACES.values())]
     nouns[nouns.index("room")] = "living room"
-    return [(word, "noun") for word in nouns] + [(word, "adjective") for word in COLOURS]
-
-
-def read_words() -> list[str]:
-    return [word for word, _ in vocabulary()]
+    return [(word, False) for word in COLOURS] + [(word, True) for word in nouns]
 
 
 def main() -> None:
@@ -222,8 +218,9 @@ def main() -> None:
         **held_out(image, text, given.held_out),
     }
     save_network(given.out, facts, image=image, text=text)
-    lines = "".join(f"{word}\n" for word in read_words())
-    (given.out.parent / VOCABULARY.name).write_text(lines, encoding="utf-8")
+    head = "# Words that scenes_tower knows; nouns are marked. Made by assets/make_scenes_tower.py.\n"
+    lines = [f"{word}\tnoun\n" if noun else f"{word}\n" for word, noun in vocabulary()]
+    (given.out.parent / VOCABULARY.name).write_text(head + "".join(lines), encoding="utf-8")
     print(f"{time.monotonic() - start:.0f} s")
 
 

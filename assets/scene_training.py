@@ -64,6 +64,11 @@ class SceneImages:
     colours: NDArray[np.int8]
     specs: list[SceneSpec]
 
+    def first(self, count: int) -> SceneImages:
+        """The first `count` of them."""
+        parts = (part[:count] for part in (self.pixels, self.small, self.classes, self.colours))
+        return SceneImages(*parts, self.specs[:count])
+
 
 def spec_at(world: int, number: int) -> SceneSpec:
     """Scene number // 2 of a world; odd numbers are edited, so that things stand where they never stand by themselves."""
