@@ -52,6 +52,7 @@ class VectorCache:
 
     def __init__(self, root: Path, max_bytes: int | None = None) -> None:
         self.root, self.max_bytes = root, max_bytes
+        self._known: dict[str, tuple[dict[Path, None], dict[bytes, tuple[Path, int]]]] = {}  # see `_places`
 
     def lookup(self, folder: str, entries: Sequence[bytes]) -> tuple[NDArray[np.bool_], Tensor | None]:
         """What is there of the entries.
@@ -68,33 +69,38 @@ class VectorCache:
             wanted.setdefault(entry, []).append(row)
         found = np.zeros(len(entries), dtype=bool)
         values: Tensor | None = None
-        for path in sorted((self.root / folder).glob("*.safetensors")):
-            try:
-                with safe_open(path, framework="pt") as chunk:
-                    keys = [bytes(row) for row in chunk.get_tensor("keys").numpy()]
-                    hits = [
-                        (place, row)
-                        for place, name in enumerate(keys)
-                        for row in wanted.get(name, ())
-                        if not found[row]
-                    ]
-                    if not hits:
-                        continue
-                    stored = chunk.get_tensor("values")
-            except (
-                FileNotFoundError,
-                SafetensorError,
-                OSError,
-            ):  # removed by another process, or damaged: compute anew
+        places = self._places(folder)
+        hits: dict[Path, list[tuple[int, int]]] = {}  # place in the chunk, row
+        for entry, rows in wanted.items():
+            if entry in places:
+                path, place = places[entry]
+                hits.setdefault(path, []).extend((place, row) for row in rows)
+        for path in sorted(hits):
+            keys, stored = _tensor(path, "keys"), _tensor(path, "values")
+            if keys is None or stored is None or len(keys) != len(stored):  # evicted meanwhile, or damaged: compute anew
                 continue
             if values is None:
                 values = torch.empty((len(entries), *stored.shape[1:]), dtype=torch.float32)
-            places, rows = (torch.tensor(column) for column in zip(*hits, strict=True))
-            values[rows] = stored[places]
-            found[rows.numpy()] = True
+            taken, into = (torch.tensor(column) for column in zip(*hits[path], strict=True))
+            values[into] = stored[taken]
+            found[into.numpy()] = True
             with contextlib.suppress(OSError):  # evicted meanwhile
                 os.utime(path)
         return found, values
+
+    def _places(self, folder: str) -> dict[bytes, tuple[Path, int]]:
+        """Where each entry of a folder lies. The keys of a chunk are read once: chunks never change, and there can be many."""
+        known, places = self._known.setdefault(folder, ({}, {}))
+        present = set((self.root / folder).glob("*.safetensors"))
+        if known.keys() - present:  # evicted
+            known.clear()
+            places.clear()
+        for path in sorted(present - known.keys()):
+            keys = _tensor(path, "keys")
+            known[path] = None
+            for place, key in enumerate([] if keys is None else keys.numpy()):
+                places[bytes(key)] = path, place  # the latest: an older chunk may have been damaged since
+        return places
 
     def add(self, folder: str, entries: Sequence[bytes], values: Tensor) -> None:
         """Store entries as one chunk, then keep to the size limit.
@@ -141,6 +147,15 @@ class VectorCache:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _tensor(path: Path, name: str) -> Tensor | None:
+    """A tensor of a chunk; None of one that is gone or damaged."""
+    try:
+        with safe_open(path, framework="pt") as chunk:
+            return chunk.get_tensor(name)  # type: ignore[no-any-return]
+    except (FileNotFoundError, SafetensorError, OSError):
+        return None
 
 
 def cached_rows(
