@@ -189,3 +189,10 @@ def build(arguments: argparse.Namespace) -> int:
     from semfid.build import build as run
 
     return run(arguments)
+
+
+def study(arguments: argparse.Namespace) -> int:
+    """The user-study platform."""
+    from semfid.study import run_study
+
+    return run_study(arguments)

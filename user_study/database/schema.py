@@ -35,7 +35,7 @@ metadata = MetaData(
 # SQLite numbers rows by itself only where the key is INTEGER
 Key = BigInteger().with_variant(Integer, "sqlite")
 
-study = Table(  # one row per fact of the study: name, state (draft, live, paused, closed), live_since, secret, ...
+study = Table(  # one row per fact: state (draft, live, paused, closed), live_since, secret, strata, settings in force
     "study",
     metadata,
     Column("key", String(40), primary_key=True),
@@ -98,6 +98,7 @@ pair = Table(
     CheckConstraint("kind IN ('main', 'trap', 'training')", name="kind"),
 )
 Index("ix_pair_next", pair.c.kind, pair.c.active, (pair.c.done + pair.c.open), pair.c.shuffle)
+Index("ix_pair_stratum", pair.c.kind, pair.c.active, pair.c.origin, (pair.c.done + pair.c.open), pair.c.shuffle)
 
 admin = Table(
     "admin",
@@ -147,6 +148,8 @@ participant = Table(
     Column("warned_at", BigInteger),
     Column("position", Integer, nullable=False, server_default="0"),  # trials assigned in the main part
     Column("valid", Integer, nullable=False, server_default="0"),  # answers for which points were given
+    Column("score", Integer, nullable=False, server_default="0"),  # sum of the ledger, changed with it in one transaction
+    Column("scored_at", BigInteger, nullable=False, server_default="0"),  # of the last points: ties go to the earlier
     Column("traps_seen", Integer, nullable=False, server_default="0"),
     Column("traps_right", Integer, nullable=False, server_default="0"),
     Column("finished_at", BigInteger),
@@ -180,6 +183,7 @@ assignment = Table(
     Column("reference_left", Integer, nullable=False),
     Column("state", String(10), nullable=False),  # open, answered, expired, released, undone
     Column("assigned_at", BigInteger, nullable=False),
+    Column("shown_at", BigInteger),  # when it came into slot 0; null while it is only loaded ahead
     Column("expires_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
 )
@@ -211,9 +215,9 @@ response = Table(
     "response",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),
-    Column("assignment_id", Key, ForeignKey("assignment.id", ondelete="CASCADE"), nullable=False, unique=True),
-    # null once a person has been erased and the study keeps unlinkable answers
-    Column("participant_id", Key, ForeignKey("participant.id", ondelete="SET NULL"), index=True),
+    # both null once a person has been erased and the study keeps unlinkable answers
+    Column("assignment_id", Key, ForeignKey("assignment.id", ondelete="SET NULL"), unique=True),
+    Column("participant_id", Key, ForeignKey("participant.id", ondelete="SET NULL")),
     Column("pair_id", Key, ForeignKey("pair.id"), nullable=False, index=True),
     Column("kind", String(10), nullable=False),  # main, trap, repeat, training
     Column("answer", String(10), nullable=False),  # yes, no, unsure
@@ -245,14 +249,15 @@ response = Table(
     Column("settings_id", Key, ForeignKey("settings_version.id"), nullable=False),
     Column("version", String(20), nullable=False),  # of the program
 )
+Index("ix_response_person", response.c.participant_id, response.c.id)
 
 ledger = Table(  # points; a person's score is their sum
     "ledger",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),
     Column("participant_id", Key, ForeignKey("participant.id", ondelete="CASCADE"), nullable=False),
-    Column("kind", String(10), nullable=False),  # answer, streak, spin
-    Column("ref", BigInteger, nullable=False),  # assignment id of an answer, milestone of a spin
+    Column("kind", String(10), nullable=False),  # answer, undo, streak, spin
+    Column("ref", BigInteger, nullable=False),  # assignment id of an answer or undo, milestone of a streak or spin
     Column("points", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
     UniqueConstraint("participant_id", "kind", "ref"),

@@ -1,0 +1,271 @@
+"""Connections of a study, and who may write when.
+
+SQLite (WAL, every commit synced) has one writer at a time. Writers of this process queue first come, first served; what is
+handed to `submit` shares transactions: while one commit waits for the disk, the next jobs gather, run each in its own
+savepoint, and are synced together. A job's result is handed out after its commit. PostgreSQL runs jobs side by side and tries
+those again that the database broke off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from user_study.errors import StudyError
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+BUSY_MS = 15_000
+BATCH = 64  # jobs of one transaction at most, so that other processes get their turn
+TRIES = 8
+AGAIN = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available: the transaction may be tried again
+
+
+class FairLock:
+    """A lock that is handed on in the order of asking; threading.Lock lets late comers overtake for seconds."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._taken = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        turn.wait()
+
+    def __exit__(self, *exc: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
+class Runner(Protocol):
+    """How jobs that write reach the database."""
+
+    def submit(self, work: Work[T]) -> Future[T]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Database:
+    """A study's database. Every function of `user_study.domain` takes a Connection from here."""
+
+    url: URL
+    _readers: Engine
+    _writers: Engine
+    _lock: FairLock
+    _runner: Runner
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._readers.dialect.name
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that may write, for tools such as Alembic; outside the queue of writers."""
+        return self._writers
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in one read-only transaction: a stable view."""
+        with self._readers.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection in one transaction: all or nothing, on the disk when the block is left. Keep it short."""
+        if self.dialect == "sqlite":
+            with self._lock, self._writers.connect() as connection, connection.begin():
+                yield connection
+        else:
+            with self._writers.begin() as connection:
+                yield connection
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """Run `work` in a transaction, perhaps more than once; the result comes when it is on the disk."""
+        return self._runner.submit(work)
+
+    def transact(self, work: Work[T]) -> T:
+        """`submit`, and wait. Not to be called inside `write`."""
+        return self.submit(work).result()
+
+    def close(self) -> None:
+        """Finish what was handed in and let go of all connections."""
+        self._runner.close()
+        self._readers.dispose()
+        self._writers.dispose()
+
+
+def open_database(url: str | URL) -> Database:
+    """Open a database; the tables are `user_study.database.migrate`'s business.
+
+    Raises:
+        StudyError: not an address, an unsupported kind, or a driver that is not installed.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StudyError(f"--database {url}: not an address; write postgresql+psycopg://user@host/name") from error
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    if parsed.get_backend_name() != "postgresql":
+        raise StudyError(f"--database {parsed.drivername}: use a SQLite file (no --database) or postgresql+psycopg://...")
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return _postgresql(parsed)
+
+
+def _sqlite(url: URL) -> Database:
+    if url.database in (None, "", ":memory:"):
+        raise StudyError("a study needs a file: threads of the server cannot share a database in memory")
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "isolation_level": None, "timeout": BUSY_MS / 1000}}
+    readers = create_engine(url, pool_size=8, max_overflow=40, **options)
+    writers = create_engine(url, pool_size=1, max_overflow=4, **options)
+    for engine, begin, read_only in ((readers, "BEGIN", True), (writers, "BEGIN IMMEDIATE", False)):
+        _hook_sqlite(engine, begin, read_only)
+    lock = FairLock()
+    return Database(url, readers, writers, lock, _GroupWriter(writers, lock))
+
+
+def _hook_sqlite(engine: Engine, begin: str, read_only: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        for pragma in ("foreign_keys=ON", "synchronous=FULL", "cache_size=-65536", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+        else:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        # a deferred BEGIN that reads and then writes fails at once when somebody else wrote, whatever the timeout
+        connection.exec_driver_sql(begin)
+
+
+def _postgresql(url: URL) -> Database:
+    workers = min(32, 4 * (os.cpu_count() or 2) + 4)
+    try:
+        engine = create_engine(url, pool_size=workers + 4, max_overflow=16, pool_timeout=30, pool_pre_ping=False)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise StudyError(
+            f"--database {url.drivername}: its driver is not installed; pip install 'psycopg[binary]' and use postgresql+psycopg://"
+        ) from error
+    readers = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return Database(url, readers, engine, FairLock(), _ParallelWriter(engine, workers))
+
+
+class _GroupWriter:
+    """One thread that runs jobs in shared transactions; started with the first job."""
+
+    def __init__(self, engine: Engine, lock: FairLock) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._jobs: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._guard:
+            if self._closed:
+                raise RuntimeError("the database is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="study-writer", daemon=True)
+                self._thread.start()
+            self._jobs.put((work, future))
+        return future
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._jobs.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job]
+            last = False
+            with self._lock:
+                while len(batch) < BATCH and not self._jobs.empty():
+                    following = self._jobs.get()
+                    if following is None:
+                        last = True
+                        break
+                    batch.append(following)
+                self._transaction([(work, future) for work, future in batch if future.set_running_or_notify_cancel()])
+            if last:
+                return
+
+    def _transaction(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
+        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                for work, future in batch:
+                    try:
+                        with connection.begin_nested():
+                            outcomes.append((future, work(connection), None))
+                    except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to its caller
+                        outcomes.append((future, None, error))
+        except Exception as error:  # noqa: BLE001 - no commit: nobody's work is stored
+            outcomes = [(future, None, error) for _, future in batch]
+        for future, result, failure in outcomes:
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+
+class _ParallelWriter:
+    """Jobs side by side, each in its own transaction, tried again when the database broke it off."""
+
+    def __init__(self, engine: Engine, workers: int) -> None:
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="study-writer")
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        return self._threads.submit(self._run, work)
+
+    def _run(self, work: Work[T]) -> T:
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if attempt == TRIES or not _may_try_again(error):
+                    raise
+                time.sleep(0.002 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+
+def _may_try_again(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in AGAIN or error.connection_invalidated
