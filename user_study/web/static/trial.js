@@ -68,6 +68,10 @@ onClick(byId("zoom"), () => stage.zoomTo(1));
 onClick(byId("actual"), () => stage.zoomTo(stage.actual));
 onClick(byId("double"), () => stage.zoomTo(2 * stage.actual));
 onClick(byId("view"), () => stage.setView(stage.view === "one" ? "side" : "one"));
+onClick(byId("more"), () => {
+  const open = byId("tools").classList.toggle("open");
+  byId("more").setAttribute("aria-expanded", String(open));
+});
 onClick(byId("ask-help"), () => help.showModal());
 onClick(byId("stop"), () => session.leave("/"));
 byId("close-help").addEventListener("click", () => help.close());

@@ -2,7 +2,7 @@
 
 const GAP = 12; // CSS pixels between the frames
 const LARGEST = 3; // CSS pixels per image pixel when fitted: small images are not blown up without end
-const NEARLY_FULL = 0.85; // stacked frames shrink this far to be seen without scrolling; below, they fill the width
+const LEAST_SHARE = 0.65; // stacked frames shrink to this share of the width to be seen without scrolling; else they fill the width
 
 export class Stage {
   constructor(root, changed) {
@@ -72,7 +72,7 @@ export class Stage {
       scale = Math.max(beside, layout === "stacked" ? below : 0);
     } else {
       layout = "stacked";
-      scale = below >= NEARLY_FULL * across ? below : across;
+      scale = below >= LEAST_SHARE * across ? below : across;
     }
     scale = Math.max(Math.min(scale, LARGEST), 32 / w);
     this.root.dataset.layout = layout;
