@@ -33,7 +33,10 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     bring = below.add_parser("import", help="add pairs: a pair table, a zip, or two folders HQ SR")
     _folder(bring)
     bring.add_argument("source", nargs="+", metavar="SOURCE")
-    bring.add_argument("--kind", choices=["main", "trap", "training"], default="main")
+    bring.add_argument("--kind", choices=["main", "trap", "training", "example"], default="main")
+    bring.add_argument(
+        "--fit", choices=["refuse", "crop"], default="refuse", help="pairs of two sizes: refuse, or crop to the common part"
+    )
     bring.add_argument("--dry-run", action="store_true", help="only report what would be imported")
 
     admin = below.add_parser("admin", help="the people who may see /admin")
