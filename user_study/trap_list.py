@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, case, func, select
@@ -22,6 +23,7 @@ class TrapRow:
         passing_seen, passing_right: of people who are not excluded; the interval is theirs.
         suspect: more than 20 % of (at least 5) passing people fail it: look at it, and retire it if it is wrong.
         reference, candidate: tokens of the pictures.
+        example: a worked example of the instructions, not an item of the practice.
     """
 
     id: int
@@ -38,6 +40,7 @@ class TrapRow:
     high: float
     reference: str
     candidate: str
+    example: bool
 
     @property
     def suspect(self) -> bool:
@@ -95,6 +98,7 @@ def list_traps(c: Connection, kind: str = "trap") -> list[TrapRow]:
                 high=high,
                 reference=found.reference_token,
                 candidate=found.candidate_token,
+                example=json.loads(found.extra).get("example") is True,
             )
         )
     return sorted(

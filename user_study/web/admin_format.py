@@ -16,7 +16,7 @@ FLAG_NAMES = {
     "fast_share": "many very fast answers",
     "same_answer": "nearly always the same answer",
     "repeats": "repeats answered differently",
-    "blurred": "often away from the window",
+    "blur": "often away from the window",
 }
 WHY_NOT = {
     "fast": "too fast",

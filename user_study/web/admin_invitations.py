@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
-from sqlalchemy import insert, select, update
 from starlette.responses import Response
 
-from user_study.database.schema import invitation
-from user_study.domain import audit, study_state
+from user_study.domain import invitations, study_state
 from user_study.web.admin_desk import Desk, change, done, see, whole
 from user_study.web.errors import Problem
-from user_study.web.sessions import digest
 
 MOST_LINKS, MOST_USES = 500, 10_000
 
@@ -24,7 +19,7 @@ def _page(desk: Desk, made: list[str]) -> Response:
             "invitations.html",
             "/admin/invitations",
             "Invitations",
-            rows=c.execute(select(invitation).order_by(invitation.c.id.desc())).all(),
+            rows=invitations.listed(c),
             open_registration=study_state.facts(c).settings.open_registration,
             made=made,
             origin=origin,
@@ -41,27 +36,17 @@ def make(desk: Desk) -> Response:
     links, uses = whole(desk.text("links"), 0), whole(desk.text("uses"), 0)
     if not 1 <= links <= MOST_LINKS or not 1 <= uses <= MOST_USES:
         raise Problem(400, "bad_request", f"Make 1 to {MOST_LINKS} links for 1 to {MOST_USES:,} people each.")
-    tokens = [secrets.token_urlsafe(18) for _ in range(links)]
     label = desk.text("label", 200)
     with desk.database.write() as c:
-        c.execute(
-            insert(invitation),
-            [{"token_hash": digest(token), "label": label, "uses_left": uses, "created_at": desk.now} for token in tokens],
-        )
-        audit.note(c, desk.admin, "invitations made", label, {"links": links, "uses": uses}, desk.now)
+        tokens = [invitations.create(c, label, uses, desk.admin, desk.now) for _ in range(links)]
     origin = f"{desk.request.url.scheme}://{desk.request.url.netloc}"
     return _page(desk, [f"{origin}/invite/{token}" for token in tokens])
 
 
 def withdraw(desk: Desk) -> Response:
     """POST /admin/invitations/<id>/withdraw."""
-    number = desk.request.path_params["id"]
     with desk.database.write() as c:
-        label = c.execute(select(invitation.c.label).where(invitation.c.id == number)).scalar_one_or_none()
-        if label is None:
-            raise Problem(404, "not_found", "There is no such invitation.")
-        c.execute(update(invitation).where(invitation.c.id == number).values(uses_left=0))
-        audit.note(c, desk.admin, "invitation withdrawn", label, now=desk.now)
+        invitations.revoke(c, desk.request.path_params["id"], desk.admin, desk.now)
     return done("/admin/invitations", "withdrawn")
 
 

@@ -97,7 +97,9 @@ def _charts(c: Connection, figures: overview.Reliability) -> list[tuple[str, str
 
 def _problems(c: Connection) -> list[str]:
     """What should be mended before a start."""
-    counts = {kind: n for kind, n in c.execute(select(pair.c.kind, func.count()).where(pair.c.active == 1).group_by(pair.c.kind))}
+    items = pair.c.extra.not_like('%"example": true%')  # worked examples are no practice
+    rows = c.execute(select(pair.c.kind, func.count()).where(pair.c.active == 1, items).group_by(pair.c.kind))
+    counts = {kind: n for kind, n in rows}
     settings = study_state.facts(c).settings
     found = []
     if not counts.get("main"):

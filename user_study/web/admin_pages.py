@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from user_study.web import (
     admin_audit,
+    admin_import,
     admin_invitations,
     admin_login,
     admin_overview,
@@ -21,5 +22,6 @@ ROUTES: list[BaseRoute] = [
     *admin_people.ROUTES,
     *admin_settings.ROUTES,
     *admin_invitations.ROUTES,
+    *admin_import.ROUTES,
     *admin_audit.ROUTES,
 ]

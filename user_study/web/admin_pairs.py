@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from user_study import pair_list, trap_list
-from user_study.domain import audit, pairs
+from user_study.domain import pairs
 from user_study.web.admin_desk import Desk, change, done, linker, own_address, see, whole
 from user_study.web.errors import Problem
 
@@ -62,12 +62,7 @@ def _set_active(desk: Desk, active: bool) -> Response:
     number = desk.request.path_params["id"]
     reason = "" if active else desk.required("reason")
     with desk.database.write() as c:
-        found = pair_list.view(c, number)
-        if found is None:
-            raise Problem(404, "not_found", "There is no such pair; go back to the list of pairs.")
-        pairs.set_active(c, number, active, reason or None)
-        detail = {} if active else {"reason": reason}
-        audit.note(c, desk.admin, "pair returned" if active else "pair retired", found.row.key, detail, desk.now)
+        pairs.set_active(c, number, active, reason, desk.admin, desk.now)
     back = own_address(desk.text("next"), f"/admin/pairs/{number}")
     return done(back, "returned" if active else "retired")
 

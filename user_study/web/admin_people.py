@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, select
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from user_study import participant_list
 from user_study.database.schema import participant
-from user_study.domain import audit, standing
-from user_study.web import charts
+from user_study.domain import audit, participants, roles, screening, standing, study_state
+from user_study.web import charts, sessions
 from user_study.web.admin_desk import Desk, change, done, linker, see, whole
 from user_study.web.errors import Problem
 
@@ -68,12 +68,16 @@ def _id(c: Connection, code: str) -> int:
     return int(key)
 
 
+def _rules(c: Connection) -> str:
+    """Name of the rules in force, to stand beside the decision."""
+    return screening.rules_hash(study_state.facts(c).settings.rules)
+
+
 def exclude(desk: Desk) -> Response:
     """POST /admin/participants/<code>/exclude, with a reason."""
     code, reason = desk.request.path_params["code"], desk.required("reason")
     with desk.database.write() as c:
-        standing.exclude(c, _id(c, code), reason, desk.admin, desk.now)
-        audit.note(c, desk.admin, "participant excluded", code, {"reason": reason}, desk.now)
+        standing.exclude(c, _id(c, code), reason, desk.admin, desk.now, _rules(c))
     return done(f"/admin/participants/{code}", "excluded")
 
 
@@ -81,8 +85,7 @@ def restore(desk: Desk) -> Response:
     """POST /admin/participants/<code>/restore, with a reason."""
     code, reason = desk.request.path_params["code"], desk.required("reason")
     with desk.database.write() as c:
-        standing.restore(c, _id(c, code), reason, desk.admin, desk.now)
-        audit.note(c, desk.admin, "participant restored", code, {"reason": reason}, desk.now)
+        standing.restore(c, _id(c, code), reason, desk.admin, desk.now, _rules(c))
     return done(f"/admin/participants/{code}", "restored")
 
 
@@ -99,12 +102,28 @@ def unmark_tester(desk: Desk) -> Response:
 def _set_role(desk: Desk, role: str) -> Response:
     code = desk.request.path_params["code"]
     with desk.database.write() as c:
-        standing.set_role(c, _id(c, code), role, desk.now)
-        audit.note(c, desk.admin, "role", code, {"role": role}, desk.now)
+        roles.set_role(c, _id(c, code), role, desk.admin, desk.now)
     return done(f"/admin/participants/{code}", role)
 
 
+def try_it(desk: Desk) -> Response:
+    """POST /admin/try: the study as a participant sees it, in any state, with answers that never count."""
+    request = desk.request
+    value = None
+    with desk.database.write() as c:
+        mine = select(participant.c.role).where(participant.c.id == request.state.participant_id)
+        if c.execute(mine).scalar_one_or_none() != "tester":
+            joined = participants.join(c, study_state.facts(c).settings, None, "nickname", desk.now, role="tester")
+            value = sessions.begin(c, request, "participant", joined.id, desk.now)
+            audit.note(c, desk.admin, "tester joined", joined.code, now=desk.now)
+    response = RedirectResponse("/study", status_code=303)
+    if value is not None:
+        sessions.set_cookie(request, response, "participant", value)
+    return response
+
+
 ROUTES = [
+    change("/admin/try", try_it),
     see("/admin/participants", show_participants),
     see("/admin/participants/{code}", show_participant),
     change("/admin/participants/{code}/exclude", exclude),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import yaml
 from sqlalchemy import Connection, select
 from starlette.responses import Response
 
-from user_study.database.schema import settings_version
-from user_study.domain import settings_store, study_state
+from user_study.database.schema import participant, settings_version
+from user_study.domain import screening, settings_store, study_state
+from user_study.domain.person import UnknownParticipant
 from user_study.errors import StudyError
 from user_study.settings import LOCKED_WHEN_LIVE, StudySettings, from_json
 from user_study.web.admin_desk import Desk, change, done, see
@@ -17,6 +19,7 @@ from user_study.web.settings_fields import FIELDS, GROUPS
 from user_study.web.settings_form import FormFault, differences, read, texts
 
 VERSIONS_SHOWN = 30
+JUDGED_AT_ONCE = 20
 GROWS = ("quota",)  # locked downwards only
 
 
@@ -92,7 +95,21 @@ def save(desk: Desk) -> Response:
                 if key not in GROWS:
                     typed[key] = texts(current)[key]
             return _page(desk, c, typed, number, error)
+    if new.rules != current.rules:
+        _judge_again(desk, new)
     return done("/admin/settings", "same" if new.hash == current.hash else "saved")
+
+
+def _judge_again(desk: Desk, settings: StudySettings) -> None:
+    """Apply changed rules to everybody, a few people per transaction: answers keep coming in meanwhile."""
+    with desk.database.read() as c:
+        people = list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars())
+    for first in range(0, len(people), JUDGED_AT_ONCE):
+        with desk.database.write() as c:
+            for number in people[first : first + JUDGED_AT_ONCE]:
+                # erased meanwhile: nobody is left to judge
+                with contextlib.suppress(UnknownParticipant):
+                    screening.refresh(c, settings, number, desk.now)
 
 
 def download(desk: Desk) -> Response:
