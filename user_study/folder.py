@@ -71,7 +71,9 @@ def create_study(
     """
     path = Path(path)
     if is_study(path):
-        raise StudyError(f"{path}: holds a study already; open it with `semfid study serve {path}`, or name another folder")
+        raise StudyError(
+            f"{path}: holds a study already; open it with `semfid study serve {path}`, or name another folder"
+        )
     if path.exists() and not path.is_dir():
         raise StudyError(f"{path}: is a file; name a folder")
     (path / IMAGES).mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,9 @@ def _url(path: Path) -> URL:
     try:
         return make_url(file.read_text(encoding="utf-8").strip())
     except (ArgumentError, UnicodeDecodeError) as error:
-        raise StudyError(f"{file}: not a database's address; write postgresql+psycopg://user:password@host/name") from error
+        raise StudyError(
+            f"{file}: not a database's address; write postgresql+psycopg://user:password@host/name"
+        ) from error
 
 
 def _write_private(path: Path, text: str) -> None:

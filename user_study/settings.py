@@ -160,7 +160,9 @@ def from_dict(values: Mapping[str, Any], place: str = "settings") -> StudySettin
     values = dict(values)
     preset = values.pop("preset", "thesis")
     if preset not in PRESETS:
-        raise StudyError(f"{place}: no preset {preset!r}{did_you_mean(str(preset), PRESETS)} (there are: {', '.join(PRESETS)})")
+        raise StudyError(
+            f"{place}: no preset {preset!r}{did_you_mean(str(preset), PRESETS)} (there are: {', '.join(PRESETS)})"
+        )
     settings = _build(StudySettings, {**PRESETS[preset], **values}, place, "")
     _check(settings, place)
     return settings
@@ -266,7 +268,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "game.max_spins": (0, 10_000),
     "game.floor": (-1_000_000, 1_000_000),
 }
-_LENGTHS = {"title": 200, "contact": 500, "question": 500, "definition": 4_000, "consent_text": 40_000, "retention_text": 40_000}
+_LENGTHS = {
+    "title": 200,
+    "contact": 500,
+    "question": 500,
+    "definition": 4_000,
+    "consent_text": 40_000,
+    "retention_text": 40_000,
+}
 
 
 def _check(settings: StudySettings, place: str) -> None:
@@ -284,7 +293,9 @@ def _check(settings: StudySettings, place: str) -> None:
         if not values[key].strip():
             raise StudyError(f"{place}: {key} is empty; write one")
     if settings.answers not in ("binary", "unsure"):
-        raise StudyError(f"{place}: answers is {settings.answers!r}; use binary (no, yes) or unsure (no, yes, not sure)")
+        raise StudyError(
+            f"{place}: answers is {settings.answers!r}; use binary (no, yes) or unsure (no, yes, not sure)"
+        )
     if settings.training.passing > settings.training.items:
         raise StudyError(
             f"{place}: training.pass {settings.training.passing} is more than training.items {settings.training.items}"

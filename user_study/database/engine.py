@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from random import random
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -31,7 +32,15 @@ Work = Callable[[Connection], T]
 BUSY_MS = 15_000
 BATCH = 64  # jobs of one transaction at most, so that other processes get their turn
 TRIES = 8
-AGAIN = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available: the transaction may be tried again
+AGAIN = {
+    "40001",
+    "40P01",
+    "55P03",
+}  # serialization failure, deadlock, lock not available: the transaction may be tried again
+
+
+class TryAgain(Exception):
+    """Raised by a job: others hold what it needs at the moment; run it again from the start, a little later."""
 
 
 class FairLock:
@@ -131,7 +140,9 @@ def open_database(url: str | URL) -> Database:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
     if parsed.get_backend_name() != "postgresql":
-        raise StudyError(f"--database {parsed.drivername}: use a SQLite file (no --database) or postgresql+psycopg://...")
+        raise StudyError(
+            f"--database {parsed.drivername}: use a SQLite file (no --database) or postgresql+psycopg://..."
+        )
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return _postgresql(parsed)
@@ -140,7 +151,10 @@ def open_database(url: str | URL) -> Database:
 def _sqlite(url: URL) -> Database:
     if url.database in (None, "", ":memory:"):
         raise StudyError("a study needs a file: threads of the server cannot share a database in memory")
-    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "isolation_level": None, "timeout": BUSY_MS / 1000}}
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "connect_args": {"check_same_thread": False, "isolation_level": None, "timeout": BUSY_MS / 1000},
+    }
     readers = create_engine(url, pool_size=8, max_overflow=40, **options)
     writers = create_engine(url, pool_size=1, max_overflow=4, **options)
     for engine, begin, read_only in ((readers, "BEGIN", True), (writers, "BEGIN IMMEDIATE", False)):
@@ -168,7 +182,7 @@ def _hook_sqlite(engine: Engine, begin: str, read_only: bool) -> None:
 def _postgresql(url: URL) -> Database:
     workers = min(32, 4 * (os.cpu_count() or 2) + 4)
     try:
-        engine = create_engine(url, pool_size=workers + 4, max_overflow=16, pool_timeout=30, pool_pre_ping=False)
+        engine = create_engine(url, pool_size=workers + 4, max_overflow=16, pool_timeout=30, hide_parameters=True)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StudyError(
             f"--database {url.drivername}: its driver is not installed; pip install 'psycopg[binary]' and use postgresql+psycopg://"
@@ -257,15 +271,17 @@ class _ParallelWriter:
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
-            except DBAPIError as error:
+            except (DBAPIError, TryAgain) as error:
                 if attempt == TRIES or not _may_try_again(error):
                     raise
-                time.sleep(0.002 * 2**attempt)
+                time.sleep(0.002 * 2**attempt * (0.5 + random()))
         raise AssertionError("unreachable")
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)
 
 
-def _may_try_again(error: DBAPIError) -> bool:
+def _may_try_again(error: DBAPIError | TryAgain) -> bool:
+    if isinstance(error, TryAgain):
+        return True
     return getattr(error.orig, "sqlstate", None) in AGAIN or error.connection_invalidated

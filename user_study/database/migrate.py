@@ -36,7 +36,9 @@ def migrate(database: Database) -> None:
             "or that the folder can be written"
         ) from error
     except DatabaseError as error:
-        raise StudyError(f"{where}: not a study's database ({_first_line(error)}); name another file or database") from error
+        raise StudyError(
+            f"{where}: not a study's database ({_first_line(error)}); name another file or database"
+        ) from error
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -52,17 +52,19 @@ settings_version = Table(  # the newest row is in force; `body` is the JSON of u
     Column("body", Text, nullable=False),
 )
 
-image = Table(  # one row per distinct picture; `token` is all that a URL says, the file lies in images/<sha256>.<ending>
-    "image",
-    metadata,
-    Column("id", Key, primary_key=True, autoincrement=True),
-    Column("token", String(32), nullable=False, unique=True),
-    Column("sha256", String(64), nullable=False, unique=True),
-    Column("file", String(100), nullable=False),
-    Column("media_type", String(40), nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
+image = (
+    Table(  # one row per distinct picture; `token` is all that a URL says, the file lies in images/<sha256>.<ending>
+        "image",
+        metadata,
+        Column("id", Key, primary_key=True, autoincrement=True),
+        Column("token", String(32), nullable=False, unique=True),
+        Column("sha256", String(64), nullable=False, unique=True),
+        Column("file", String(100), nullable=False),
+        Column("media_type", String(40), nullable=False),
+        Column("width", Integer, nullable=False),
+        Column("height", Integer, nullable=False),
+        Column("bytes", Integer, nullable=False),
+    )
 )
 
 pair = Table(
@@ -130,11 +132,15 @@ participant = Table(
     Column("nickname_key", String(80), nullable=False, unique=True),  # casefolded, NFKC
     Column("resume_hash", String(64), nullable=False, unique=True),
     Column("door", String(12), nullable=False),  # nickname, invitation, prolific
-    Column("role", String(12), nullable=False, server_default="participant"),  # participant, tester (hidden, not counted)
+    Column(
+        "role", String(12), nullable=False, server_default="participant"
+    ),  # participant, tester (hidden, not counted)
     Column("external_id", String(100), unique=True),  # PROLIFIC_PID
     Column("external_study", String(100)),
     Column("external_session", String(100)),
-    Column("step", String(12), nullable=False, server_default="consent"),  # consent, instructions, training, main, finished
+    Column(
+        "step", String(12), nullable=False, server_default="consent"
+    ),  # consent, instructions, training, main, finished
     Column("consent_hash", String(16)),
     Column("consented_at", BigInteger),
     Column("training_attempts", Integer, nullable=False, server_default="0"),
@@ -148,8 +154,11 @@ participant = Table(
     Column("warned_at", BigInteger),
     Column("position", Integer, nullable=False, server_default="0"),  # trials assigned in the main part
     Column("valid", Integer, nullable=False, server_default="0"),  # answers for which points were given
-    Column("score", Integer, nullable=False, server_default="0"),  # sum of the ledger, changed with it in one transaction
+    Column(
+        "score", Integer, nullable=False, server_default="0"
+    ),  # sum of the ledger, changed with it in one transaction
     Column("scored_at", BigInteger, nullable=False, server_default="0"),  # of the last points: ties go to the earlier
+    Column("spins", Integer, nullable=False, server_default="0"),  # drawn so far
     Column("traps_seen", Integer, nullable=False, server_default="0"),
     Column("traps_right", Integer, nullable=False, server_default="0"),
     Column("finished_at", BigInteger),
@@ -177,7 +186,9 @@ assignment = Table(
     Column("participant_id", Key, ForeignKey("participant.id", ondelete="CASCADE"), nullable=False),
     Column("pair_id", Key, ForeignKey("pair.id"), nullable=False),
     Column("kind", String(10), nullable=False),  # main, trap, repeat, training
-    Column("repeat_no", Integer, nullable=False, server_default="0"),  # 1: the pair for the second time, sides exchanged
+    Column(
+        "repeat_no", Integer, nullable=False, server_default="0"
+    ),  # 1: the pair for the second time, sides exchanged
     Column("position", Integer, nullable=False),  # of the participant's trials, from 1
     Column("slot", Integer, nullable=False),  # 0: on the screen, 1: the one that is loaded ahead
     Column("reference_left", Integer, nullable=False),
@@ -223,7 +234,9 @@ response = Table(
     Column("answer", String(10), nullable=False),  # yes, no, unsure
     Column("correct", Integer),  # of traps, training and repeats (the same answer as before)
     Column("counted", Integer, nullable=False),  # 1: in the pair's counters and the clean exports
-    Column("why_not", String(20)),  # fast, held, unseen, late, surplus, excluded, tester, undone, kind (trap, training, repeat)
+    Column(
+        "why_not", String(20)
+    ),  # fast, held, unseen, late, surplus, excluded, tester, undone, kind (trap, training, repeat)
     Column("reference_left", Integer, nullable=False),
     Column("position", Integer, nullable=False),
     Column("assigned_at", BigInteger, nullable=False),

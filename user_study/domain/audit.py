@@ -13,7 +13,12 @@ from user_study.database.schema import audit
 
 
 def note(
-    c: Connection, actor: str, action: str, target: str = "", detail: Mapping[str, Any] | None = None, now: int | None = None
+    c: Connection,
+    actor: str,
+    action: str,
+    target: str = "",
+    detail: Mapping[str, Any] | None = None,
+    now: int | None = None,
 ) -> None:
     """Write one line, in the transaction of what it tells of."""
     c.execute(

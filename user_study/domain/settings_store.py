@@ -18,7 +18,9 @@ def current(c: Connection) -> tuple[StudySettings, int]:
 
 def version(c: Connection, number: int) -> StudySettings:
     """An older version."""
-    return from_json(str(c.execute(select(settings_version.c.body).where(settings_version.c.id == number)).scalar_one()))
+    return from_json(
+        str(c.execute(select(settings_version.c.body).where(settings_version.c.id == number)).scalar_one())
+    )
 
 
 def save(c: Connection, settings: StudySettings, actor: str, now: int) -> int:
@@ -44,7 +46,9 @@ def save(c: Connection, settings: StudySettings, actor: str, now: int) -> int:
     number = int(key[0]) if key is not None else 0
     study_state.put(c, "settings", f"{number} {settings.hash}")
     if old is None or old.quota != settings.quota:
-        c.execute(update(pair).where(pair.c.kind == "main", pair.c.quota != settings.quota).values(quota=settings.quota))
+        c.execute(
+            update(pair).where(pair.c.kind == "main", pair.c.quota != settings.quota).values(quota=settings.quota)
+        )
     if old is not None:
         changed = sorted(name for name, value in settings.to_dict().items() if value != old.to_dict()[name])
         audit.note(c, actor, "settings", str(number), {"changed": changed, "hash": settings.hash}, now)

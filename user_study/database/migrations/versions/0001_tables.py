@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.Column("valid", sa.Integer(), server_default="0", nullable=False),
         sa.Column("score", sa.Integer(), server_default="0", nullable=False),
         sa.Column("scored_at", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("spins", sa.Integer(), server_default="0", nullable=False),
         sa.Column("traps_seen", sa.Integer(), server_default="0", nullable=False),
         sa.Column("traps_right", sa.Integer(), server_default="0", nullable=False),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
