@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,11 +95,17 @@ class Static(StaticFiles):
         return response
 
 
-def create_app(database: Database, folder: Path, options: ServeOptions | None = None) -> Starlette:
+def create_app(
+    database: Database,
+    folder: Path,
+    options: ServeOptions | None = None,
+    close: Callable[[], None] | None = None,
+) -> Starlette:
     """The application of one study.
 
     Args:
         folder: of the study; its images lie in images/.
+        close: called when the server has stopped.
     """
     options = options or ServeOptions()
     limits = RateLimits(options.rate_limits)
@@ -112,6 +118,8 @@ def create_app(database: Database, folder: Path, options: ServeOptions | None = 
             sweeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeper
+        if close is not None:
+            close()
 
     app = Starlette(
         routes=[
