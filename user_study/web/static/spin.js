@@ -69,13 +69,14 @@ export function mount(place, { wheel, spins, done = () => {} }) {
         place.querySelector(".wheel").replaceWith(shown);
       }
       await stopOn(shown, result.segment, result.wheel.length);
-      said.textContent = `${signed(result.points)} points. Your score is ${result.score}.`;
+      const floored = (result.applied ?? result.points) !== result.points ? " It falls no lower." : "";
+      said.textContent = `${signed(result.points)} points. Your score is ${result.score}.${floored}`;
       spin.hidden = result.spins_left === 0;
       if (!spin.hidden) said.textContent += ` ${result.spins_left} more to spin.`;
       done(result);
     } catch (error) {
       said.textContent = error.status ? error.message : "The wheel needs a connection. Spin again when you are online; nothing is lost.";
-      spin.hidden = error.code === "no_spins";
+      spin.hidden = error.code === "no_spin";
       done(null);
     }
     spin.setAttribute("aria-disabled", "false");

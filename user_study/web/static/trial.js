@@ -73,7 +73,7 @@ onClick(byId("more"), () => {
   byId("more").setAttribute("aria-expanded", String(open));
 });
 onClick(byId("ask-help"), () => help.showModal());
-onClick(byId("stop"), () => session.leave("/"));
+onClick(byId("stop"), () => session.leave());
 byId("close-help").addEventListener("click", () => help.close());
 
 // Exchange in place: while held; a short press leaves it so

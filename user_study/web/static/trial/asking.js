@@ -22,7 +22,6 @@ export class Asking {
   show(mode) {
     this.mode = mode;
     for (const [name, part] of Object.entries(this.parts)) part.hidden = name !== mode;
-    document.body.dataset.asks = mode;
     this.stage.layout();
   }
 
@@ -68,10 +67,11 @@ export class Asking {
   }
 
   async feedback({ correct, text }) {
-    const heading = document.getElementById("verdict");
-    heading.textContent = correct ? "Right." : "Not quite.";
-    heading.className = correct ? "good" : "bad";
-    document.getElementById("reason").textContent = text;
+    const end = text.indexOf(". ") + 1 || text.length; // the first sentence is the verdict
+    const verdict = document.getElementById("verdict");
+    verdict.textContent = text.slice(0, end);
+    verdict.className = correct ? "good" : "bad";
+    document.getElementById("reason").textContent = text.slice(end).trim();
     const waiting = this.wait("feedback");
     document.getElementById("go-on").focus();
     await waiting;

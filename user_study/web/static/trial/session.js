@@ -43,6 +43,7 @@ export class Session {
   async start() {
     this.openTabs();
     addEventListener("beforeunload", (event) => this.outbox.empty || event.preventDefault());
+    addEventListener("pagehide", () => this.letGo());
     addEventListener("pageshow", (event) => event.persisted && this.refresh());
     if (this.facts.desktop && innerWidth < 900) {
       await new Promise((go) => dialog.open(states.smallScreen(go)));
@@ -67,6 +68,7 @@ export class Session {
     } catch (error) {
       if (turn !== this.turn) return;
       if (error.status === 401) this.signedOut();
+      else if (error.code === "not_ready") location.assign("/");
       else if (error.status) this.closeWith(states.refused(this, error.message));
       else {
         this.closeWith(states.offline(() => this.refresh(message)));
@@ -80,7 +82,7 @@ export class Session {
     this.take(state);
     if (message) this.say(message, "mind");
     if (["consent", "instructions"].includes(state.phase)) return location.assign(`/${state.phase}`);
-    if (state.phase === "done") return this.leave("/finish");
+    if (["done", "closed"].includes(state.phase)) return location.assign("/finish");
     if (state.phase === "paused") {
       this.closeWith(states.paused(this));
       return this.later(() => this.refresh(), POLL);
@@ -301,9 +303,14 @@ export class Session {
     this.closeWith(states.signedOut(!this.outbox.empty));
   }
 
-  leave(to) {
-    if (to === "/") navigator.sendBeacon("/api/release", new Blob(["{}"], { type: "application/json" }));
-    location.assign(to);
+  // The server keeps the pair for a moment more, so that a page that is only loaded anew finds it again.
+  letGo() {
+    if (!this.pair || dialog.kind() === "elsewhere") return;
+    navigator.sendBeacon("/api/release", new Blob(["{}"], { type: "application/json" }));
+  }
+
+  leave() {
+    location.assign("/");
   }
 
   later(run, wait) {

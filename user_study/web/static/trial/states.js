@@ -1,6 +1,6 @@
 // What the dialog says in each state between pairs. Pure: a description goes in and comes out, nothing is done here.
 
-const leave = (session) => ({ label: "Stop for now", run: () => session.leave("/") });
+const leave = (session) => ({ label: "Stop for now", run: () => session.leave() });
 const home = { label: "To the start page", href: "/" };
 
 export const offline = (again) => ({
