@@ -59,6 +59,9 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     export.add_argument("out", metavar="OUT", help="a folder, a .zip, or one .csv")
     export.add_argument("--what", default="all", metavar="NAME", help="all, legacy, pairs, responses, participants, ...")
     export.add_argument("--raw", action="store_true", help="with answers that do not count and excluded people")
+    export.add_argument("--names", action="store_true", help="with nicknames and recruiting platforms' ids, not only pseudonyms")
+    export.add_argument("--no-images", action="store_true", help="pairs.csv leads to the study's own pictures")
+    export.add_argument("--seed", type=int, default=0, metavar="N", help="of the split by photo (default: 0)")
 
     simulate = below.add_parser("simulate", help="people who answer by the real interface: demo data, and a test")
     simulate.add_argument("folder", nargs="?", metavar="FOLDER", help="default: a temporary demo study")

@@ -7,7 +7,6 @@ which the next import of the same pairs uses and `semfid study check` names.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -20,13 +19,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, select
 
 from user_study.archive import Limits
 from user_study.clock import now_ms
 from user_study.database.engine import Database
 from user_study.database.schema import image, pair
-from user_study.domain import audit, settings_store, study_state
+from user_study.domain import audit, pairs
+from user_study.domain.pairs import NewImage, NewPair
 from user_study.errors import StudyError
 from user_study.pictures import ENDING, MEDIA_TYPE, PictureError, read_picture
 from user_study.sources import FoundPair, Remark, find_pairs
@@ -357,41 +357,31 @@ def _put_files(fresh: Sequence[_Ready], staged: Path, images: Path) -> None:
 
 
 def _add_rows(c: Connection, fresh: Sequence[_Ready], now: int, actor: str, report: ImportReport) -> None:
-    settings, _ = settings_store.current(c)
-    ids = {row.sha256: row.id for row in c.execute(select(image.c.id, image.c.sha256))}
-    for part in (part for one in fresh for part in (one.reference, one.candidate)):
-        if part.digest in ids:
-            continue
-        row = {
-            "token": secrets.token_urlsafe(16), "sha256": part.digest, "file": f"{part.digest}.{ENDING}",
-            "media_type": MEDIA_TYPE, "width": part.size[0], "height": part.size[1], "bytes": part.bytes,
-        }  # fmt: skip
-        key = c.execute(insert(image).values(row)).inserted_primary_key
-        if key is not None:
-            ids[part.digest] = int(key[0])
-    draw = secrets.SystemRandom()
-    rows = [
-        {
-            "pair_key": one.pair.key, "source_key": one.pair.source, "origin": one.pair.origin,
-            "kind": "training" if one.pair.kind == "example" else one.pair.kind,
-            "truth": one.pair.truth, "explanation": one.pair.explanation,
-            "reference_image": ids[one.reference.digest], "candidate_image": ids[one.candidate.digest],
-            "reference_name": one.pair.reference_name, "candidate_name": one.pair.candidate_name,
-            "extra": json.dumps(_extra(one.pair), sort_keys=True), "quota": settings.quota, "shuffle": draw.random(),
-            "created_at": now,
-        }
-        for one in fresh
-    ]  # fmt: skip
-    c.execute(insert(pair), rows)
-    _refresh_strata(c)
+    pictures = {part.digest: part for one in fresh for part in (one.reference, one.candidate)}
+    pairs.add_images(
+        c,
+        [
+            NewImage(part.digest, f"{part.digest}.{ENDING}", MEDIA_TYPE, *part.size, part.bytes)
+            for part in pictures.values()
+        ],
+    )
+    pairs.add_pairs(c, [_new_pair(one) for one in fresh], now)
     audit.note(c, actor, "import", report.sources[0], {"pairs": report.new, "kinds": report.kinds}, now)
 
 
-def _extra(found: FoundPair) -> dict[str, Any]:
-    """Worked examples are stored beside the training pairs, which they resemble, and marked here."""
-    return {**found.extra, "example": True} if found.kind == "example" else found.extra
-
-
-def _refresh_strata(c: Connection) -> None:
-    counts = select(pair.c.origin, func.count()).where(pair.c.kind == "main", pair.c.active == 1).group_by(pair.c.origin)
-    study_state.put(c, "strata", json.dumps({origin: count for origin, count in c.execute(counts)}, sort_keys=True))
+def _new_pair(one: _Ready) -> NewPair:
+    found = one.pair
+    return NewPair(
+        pair_key=found.key,
+        source_key=found.source,
+        reference=one.reference.digest,
+        candidate=one.candidate.digest,
+        reference_name=found.reference_name,
+        candidate_name=found.candidate_name,
+        origin=found.origin,
+        kind="training" if found.kind == "example" else found.kind,
+        truth=found.truth,
+        explanation=found.explanation,
+        example=found.kind == "example",
+        extra=found.extra,
+    )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
@@ -15,11 +15,14 @@ from user_study.archive import ARCHIVES, Limits, shown, unpack
 from user_study.errors import StudyError
 from user_study.pictures import ENDINGS
 
-KINDS = ("main", "trap", "training", "example")
+PairKind = Literal["main", "trap", "training", "example"]
+KINDS: tuple[PairKind, ...] = get_args(PairKind)
 OWN = (*REQUIRED, "origin", "kind", "truth", "explanation")
 PHOTO_FOLDERS = ("hq", "gt", "reference", "references", "ground_truth")
 OUTPUT_FOLDERS = ("sr", "candidate", "candidates", "outputs", "sr_images")
-_YES_NO = {"yes": "yes", "no": "no", "true": "yes", "false": "no", "1": "yes", "0": "no", "1.0": "yes", "0.0": "no", "": None}
+_YES_NO: dict[str, Literal["yes", "no"] | None] = {
+    "yes": "yes", "no": "no", "true": "yes", "false": "no", "1": "yes", "0": "no", "1.0": "yes", "0.0": "no", "": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class FoundPair:
     key: str
     source: str
     origin: str
-    kind: str
-    truth: str | None
+    kind: PairKind
+    truth: Literal["yes", "no"] | None
     explanation: str | None
     reference: Path
     candidate: Path
@@ -63,25 +66,26 @@ def find_pairs(
     Raises:
         StudyError: nothing there, no pairs in it, or an archive that is refused.
     """
-    if kind not in KINDS:
+    chosen = next((known for known in KINDS if known == kind), None)
+    if chosen is None:
         raise StudyError(f"--kind {kind}: use {', '.join(KINDS)}")
     for source in sources:
         if not source.exists():
             raise StudyError(f"{source}: not found; give a pair table, a zip, a folder, or two folders HQ SR")
     if len(sources) == 2 and all(source.is_dir() for source in sources):
-        return _of_folders(sources[0], sources[1], kind)
+        return _of_folders(sources[0], sources[1], chosen)
     if len(sources) != 1:
         raise StudyError("give one pair table, zip or folder, or two folders: first the photos (HQ), then the outputs (SR)")
     source = sources[0]
     if source.is_dir():
-        return _of_folder(source, kind, confined)
+        return _of_folder(source, chosen, confined)
     if source.suffix.lower() == ".zip":
         left_out = unpack(source, work, limits)
         remarks = [_left_out(name) for name in left_out]
-        pairs, more = _of_folder(work, kind, confined=True)
+        pairs, more = _of_folder(work, chosen, confined=True)
         return pairs, remarks + more
     if source.suffix.lower() in (".csv", ".parquet"):
-        return _of_table(source, kind, confined)
+        return _of_table(source, chosen, confined)
     if source.suffix.lower() in ARCHIVES:
         raise StudyError(f"{source}: only zip archives are read; pack the folder as a zip")
     raise StudyError(f"{source}: neither a pair table (.csv, .parquet), a .zip, nor a folder")
@@ -93,7 +97,7 @@ def _left_out(name: str) -> Remark:
     return Remark("warning", "nested" if nested else "left_out", shown(name), text)
 
 
-def _of_folder(folder: Path, kind: str, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
+def _of_folder(folder: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
     """A folder with a pair table, or with the folders HQ and SR (the source project: GT and SR)."""
     while True:  # a zip of a folder holds one folder
         inner = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
@@ -123,7 +127,7 @@ def _is_pair_table(path: Path) -> bool:
         return False
 
 
-def _of_table(path: Path, kind: str, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
+def _of_table(path: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
     table = read_pairs(path)
     frame = table.frame
     root = path.parent
@@ -133,11 +137,12 @@ def _of_table(path: Path, kind: str, confined: bool) -> tuple[list[FoundPair], l
     names = _unique_names(frame)
     for row, candidate_name in zip(frame.to_dict("records"), names, strict=True):
         key = str(row["pair_id"])
-        own_kind = str(row.get("kind") or kind).strip().lower()
+        wanted = str(row.get("kind") or kind).strip().lower()
+        own_kind = next((known for known in KINDS if known == wanted), None)
         told = str(row.get("truth", "")).strip().lower()
         told = "" if told == "nan" else told
-        if own_kind not in KINDS:
-            remarks.append(Remark("error", "kind", key, f"kind is {own_kind!r}; use {', '.join(KINDS)}"))
+        if own_kind is None:
+            remarks.append(Remark("error", "kind", key, f"kind is {wanted!r}; use {', '.join(KINDS)}"))
             continue
         if told not in _YES_NO:
             remarks.append(Remark("error", "truth", key, f"truth is {told!r}; use yes (the meaning changed) or no"))
@@ -175,7 +180,7 @@ def _json_value(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
-def _of_folders(photos: Path, outputs: Path, kind: str) -> tuple[list[FoundPair], list[Remark]]:
+def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[FoundPair], list[Remark]]:
     """Outputs named `<model>_<photo>`, or as the photo (then its subfolder is the model); endings may differ."""
     remarks: list[Remark] = []
     by_stem: dict[str, Path] = {}
