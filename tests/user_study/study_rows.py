@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from sqlalchemy import insert, select, update
 
@@ -61,48 +63,51 @@ def fill_answers(
     with database.write() as c:
         pairs = c.execute(select(pair).where(pair.c.kind != "training").order_by(pair.c.id)).all()
         truth = {row.id: {"yes": 0.97, "no": 0.03}.get(row.truth or "", generator.beta(0.8, 0.8)) for row in pairs}
-        keys = [
-            c.execute(
-                insert(participant).values(
-                    code=f"P-{k:05d}", nickname=f"person {k}", nickname_key=f"person {k}", resume_hash=f"{k:064d}",
-                    door="nickname", step="main", created_at=now - span_ms, last_seen_at=now - k * HOUR,
-                )
-            ).inserted_primary_key[0]
-            for k in range(people)
-        ]  # fmt: skip
+        c.execute(
+            insert(participant),
+            [
+                {
+                    "code": f"P-{k:05d}", "nickname": f"person {k}", "nickname_key": f"person {k}", "resume_hash": f"{k:064d}",
+                    "door": "nickname", "step": "main", "created_at": now - span_ms, "last_seen_at": now - k * HOUR,
+                    "valid": len(pairs),
+                }
+                for k in range(people)
+            ],
+        )  # fmt: skip
+        keys = list(c.execute(select(participant.c.id).order_by(participant.c.code)).scalars())
         moments = np.sort(generator.integers(now - span_ms, now + 1, people * len(pairs)))
         steps = [(person, row) for row in pairs for person in range(people)]
         generator.shuffle(steps)
+        given, answers = [], []
+        votes: dict[int, Counter[str]] = {row.id: Counter() for row in pairs}
+        traps: dict[int, list[int]] = {key: [] for key in keys}
         for number, (person, row) in enumerate(steps):
             coin = person >= people - careless
             yes = generator.random() < (0.5 if coin else truth[row.id])
             answer = "unsure" if unsure and generator.random() < 0.1 else "yes" if yes else "no"
             at, main = int(moments[number]), row.kind == "main"
-            given = c.execute(
-                insert(assignment).values(
-                    token=f"a{number}", participant_id=keys[person], pair_id=row.id, kind=row.kind, position=number, slot=0,
-                    reference_left=number % 2, state="answered", assigned_at=at - 3000, expires_at=at, closed_at=at,
-                )
-            ).inserted_primary_key[0]  # fmt: skip
-            c.execute(
-                insert(response).values(
-                    assignment_id=given, participant_id=keys[person], pair_id=row.id, kind=row.kind, answer=answer,
-                    correct=None if main else int(answer == row.truth), counted=int(main), why_not=None if main else "kind",
-                    reference_left=number % 2, position=number, assigned_at=at - 3000, answered_at=at,
-                    rt_ms=float(generator.gamma(4, 120 if coin else 700)), server_ms=3000, input="key", settings_id=1,
-                    version="test",
-                )
+            common = {
+                "participant_id": keys[person], "pair_id": row.id, "kind": row.kind, "position": number,
+                "reference_left": number % 2, "assigned_at": at - 3000,
+            }  # fmt: skip
+            given.append(common | {"token": f"a{number}", "slot": 0, "state": "answered", "expires_at": at, "closed_at": at})
+            answers.append(
+                common | {
+                    "answer": answer, "correct": None if main else int(answer == row.truth), "counted": int(main),
+                    "why_not": None if main else "kind", "answered_at": at, "server_ms": 3000, "input": "key",
+                    "rt_ms": float(generator.gamma(4, 120 if coin else 700)), "settings_id": 1, "version": "test",
+                }
             )  # fmt: skip
             if main:
-                counter = pair.c[answer]
-                c.execute(
-                    update(pair).where(pair.c.id == row.id).values({pair.c.done: pair.c.done + 1, counter: counter + 1})
-                )
+                votes[row.id][answer] += 1
             else:
-                right = int(answer == row.truth)
-                c.execute(
-                    update(participant)
-                    .where(participant.c.id == keys[person])
-                    .values(traps_seen=participant.c.traps_seen + 1, traps_right=participant.c.traps_right + right)
-                )
-        c.execute(update(participant).values(valid=len(pairs)))
+                traps[keys[person]].append(int(answer == row.truth))
+        c.execute(insert(assignment), given)
+        ids = dict(c.execute(select(assignment.c.token, assignment.c.id)).tuples().all())
+        c.execute(insert(response), [row | {"assignment_id": ids[f"a{k}"]} for k, row in enumerate(answers)])
+        for key, vote in votes.items():
+            c.execute(update(pair).where(pair.c.id == key).values(done=vote.total(), **vote))
+        for key, right in traps.items():
+            c.execute(
+                update(participant).where(participant.c.id == key).values(traps_seen=len(right), traps_right=sum(right))
+            )
