@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,14 +20,20 @@ import numpy as np
 import psycopg
 import uvicorn
 from PIL import Image
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, insert, select, update
 from starlette.testclient import TestClient
 
-from user_study.database.schema import participant
-from user_study.domain import pairs, participants, study_state
-from user_study.domain.answering import Submitted
+from user_study.clock import now_ms
+from user_study.database.engine import Database
+from user_study.database.schema import assignment as assignment_table
+from user_study.database.schema import ledger, pair, participant, response, session
+from user_study.domain import answering, assignment, game, pairs, participants, settings_store, study_state
+from user_study.domain.answering import Stored, Submitted
 from user_study.domain.pairs import NewImage, NewPair
+from user_study.domain.person import Person, look
+from user_study.domain.trials import Trial, TrialState
 from user_study.folder import StudyFolder
+from user_study.settings import from_dict
 from user_study.web import sessions
 
 T0 = 1_800_000_000_000  # epoch ms at which tests begin
@@ -155,11 +161,6 @@ def sign_in(client: TestClient, study: StudyFolder, number: int) -> None:
     """Give the client a session of a participant."""
     value = f"session-of-{number}-" + "x" * 30
     with study.database.write() as c:
-        from sqlalchemy import insert
-
-        from user_study.clock import now_ms
-        from user_study.database.schema import session
-
         c.execute(
             insert(session).values(
                 id_hash=sessions.digest(value), participant_id=number, created_at=now_ms(), expires_at=now_ms() + 3_600_000
@@ -198,3 +199,99 @@ class LiveServer:
         finally:
             self._server.should_exit = True
             self._thread.join(20)
+
+
+class Player:
+    """A participant who plays by the domain's functions, with a clock and a chance of its own."""
+
+    def __init__(self, study: StudyFolder, name: str, *, seed: int = 0, now: int = T0, **how: Any) -> None:
+        self.study, self.database, self.now, self.rng = study, study.database, now, Random(seed)
+        self.id = newcomer(study, name, now=now, **how)
+
+    def next(self) -> TrialState:
+        return self.database.transact(
+            lambda c: assignment.current(c, study_state.facts(c).settings, self.id, self.now, self.rng)
+        )
+
+    def answer(self, token: str, answer: str = "yes", *, wait: int = 2_000, **more: Any) -> Stored:
+        self.now += wait
+        return self.database.transact(
+            lambda c: answering.answer(
+                c, study_state.facts(c).settings, self.id, submitted(token, answer, **more), self.now, self.rng
+            )
+        )
+
+    def undo(self, token: str) -> TrialState:
+        return self.database.transact(
+            lambda c: answering.undo(c, study_state.facts(c).settings, self.id, token, self.now, self.rng)
+        )
+
+    def spin(self) -> game.Spin:
+        return self.database.transact(
+            lambda c: game.spin(c, study_state.facts(c).settings, self.id, self.now, self.rng)
+        )
+
+    def play(self, count: int = 10_000, choose: Callable[[Trial], str] | None = None, **more: Any) -> TrialState:
+        """Answer up to `count` trials; `choose` sees what the page does not."""
+        state = self.next()
+        for _ in range(count):
+            if state.trial is None:
+                break
+            state = self.answer(state.trial.token, choose(state.trial) if choose else "yes", **more).state
+        return state
+
+    def person(self) -> Person:
+        with self.database.read() as c:
+            return look(c, self.id)
+
+
+def honest(trial: Trial) -> str:
+    """Right at traps, "no" else."""
+    return trial.truth or "no"
+
+
+def wrong(trial: Trial) -> str:
+    """Wrong at traps."""
+    return {"yes": "no", "no": "yes", None: "no"}[trial.truth]
+
+
+def save_settings(study: StudyFolder, **values: Any) -> None:
+    """Other settings, written past the lock of a live study."""
+    with study.database.write() as c:
+        since = study_state.get(c, "live_since")
+        study_state.drop(c, "live_since")
+        settings_store.save(c, from_dict(values), "tests", T0)
+        study_state.put(c, "live_since", str(since))
+
+
+def assert_consistent(database: Database) -> None:
+    """Counters say what the rows say, whatever happened."""
+    with database.read() as c:
+        pairs_ = c.execute(select(pair)).mappings().all()
+        answers = c.execute(select(response)).mappings().all()
+        open_ = c.execute(
+            select(assignment_table.c.pair_id, assignment_table.c.kind, participant.c.role, participant.c.id.label("who"))
+            .join(participant, participant.c.id == assignment_table.c.participant_id)
+            .where(assignment_table.c.state == "open")
+        ).all()
+        people = c.execute(select(participant)).mappings().all()
+        points = c.execute(select(ledger)).mappings().all()
+    for row in pairs_:
+        mine = [one for one in answers if one["pair_id"] == row["id"] and one["counted"]]
+        for word in ("yes", "no", "unsure"):
+            assert row[word] == sum(one["answer"] == word for one in mine), (row["pair_key"], word)
+        assert row["done"] == len(mine), row["pair_key"]
+        held = sum(one.pair_id == row["id"] and one.kind == "main" and one.role != "tester" for one in open_)
+        assert row["open"] == held, row["pair_key"]
+        if row["kind"] == "main":
+            assert row["done"] + row["open"] <= row["quota"]
+    who = [(one["participant_id"], one["pair_id"]) for one in answers if one["counted"] and one["participant_id"]]
+    assert len(who) == len(set(who)), "a pair counted twice for one person"
+    for person in people:
+        mine_ = [one for one in answers if one["participant_id"] == person["id"] and one["kind"] != "training"]
+        paid = [one for one in mine_ if one["why_not"] not in ("fast", "held", "unseen", "undone")]
+        assert person["valid"] <= len(paid)
+        assert person["score"] == sum(one["points"] for one in points if one["participant_id"] == person["id"])
+        assert sum(one.who == person["id"] for one in open_) <= 2
+        if person["standing"] == "excluded":
+            assert not any(one["counted"] for one in mine_)

@@ -1,0 +1,166 @@
+"""Transactions: whole or not at all, in order, shared, and visible only when they are done."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from concurrent.futures import wait
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event, func, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from user_study.clock import Clock
+from user_study.database.engine import Database, FairLock, TryAgain, open_database
+from user_study.database.migrate import migrate
+from user_study.database.schema import audit
+from user_study.errors import StudyError
+
+
+def note(c: Connection, action: str) -> None:
+    c.execute(insert(audit).values(at=1, actor="t", action=action))
+
+
+def notes(database: Database) -> list[str]:
+    with database.read() as c:
+        return list(c.execute(select(audit.c.action).order_by(audit.c.id)).scalars())
+
+
+def test_a_failing_job_takes_nobody_with_it(database: Database) -> None:
+    def bad(c: Connection) -> None:
+        note(c, "bad")
+        raise ValueError("mine")
+
+    futures = [database.submit(bad if i == 5 else lambda c, i=i: note(c, f"job{i}")) for i in range(12)]
+    wait(futures)
+    assert isinstance(futures[5].exception(), ValueError)
+    assert all(future.exception() is None for i, future in enumerate(futures) if i != 5)
+    assert sorted(notes(database)) == sorted(f"job{i}" for i in range(12) if i != 5)
+
+
+def test_write_is_whole_or_nothing(database: Database) -> None:
+    with pytest.raises(ValueError), database.write() as c:
+        note(c, "lost")
+        raise ValueError
+    with database.write() as c:
+        note(c, "kept")
+    assert notes(database) == ["kept"]
+
+
+def test_readers_may_not_write(database: Database) -> None:
+    with pytest.raises(DBAPIError), database.read() as c:
+        note(c, "no")
+    database.transact(lambda c: note(c, "yes"))
+    assert notes(database) == ["yes"]
+
+
+def test_a_job_that_others_block_is_tried_again(tmp_path: Path, postgres) -> None:
+    if postgres.reason:
+        pytest.skip(postgres.reason)
+    name = postgres.new()
+    database = open_database(postgres.url(name))
+    tries = []
+
+    def work(c: Connection) -> int:
+        tries.append(1)
+        if len(tries) < 3:
+            raise TryAgain
+        return len(tries)
+
+    assert database.transact(work) == 3
+    database.close()
+    postgres.drop(name)
+
+
+def test_commits_are_shared_and_synced(tmp_path: Path) -> None:
+    """Jobs that wait together take one commit; the database syncs every commit."""
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+    migrate(database)
+    commits = []
+    event.listen(database.engine, "commit", lambda _: commits.append(1))
+    with database.write() as c:  # holds the lock while jobs gather
+        assert c.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert c.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert c.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        futures = [database.submit(lambda c, i=i: note(c, f"{i:03d}")) for i in range(40)]
+        time.sleep(0.05)
+    wait(futures)
+    assert len(commits) <= 4  # the block above, a first batch, the rest
+    assert notes(database) == [f"{i:03d}" for i in range(40)]  # in the order of asking
+    database.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        database.submit(lambda c: note(c, "late"))
+
+
+def test_a_result_is_on_the_disk(tmp_path: Path) -> None:
+    """What another process sees when the result is there."""
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+    migrate(database)
+    for i in range(5):
+        database.transact(lambda c, i=i: note(c, str(i)))
+        other = sqlite3.connect(tmp_path / "a.db")
+        assert other.execute("SELECT count(*) FROM audit").fetchone() == (i + 1,)
+        other.close()
+    database.close()
+
+
+def test_close_finishes_what_was_handed_in(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+    migrate(database)
+    futures = [database.submit(lambda c, i=i: note(c, str(i))) for i in range(100)]
+    database.close()
+    assert all(future.done() and future.exception() is None for future in futures)
+
+
+def test_two_databases_of_one_file_do_not_lose_writes(tmp_path: Path) -> None:
+    """As two processes would: BEGIN IMMEDIATE waits for the other."""
+    two = [open_database(f"sqlite:///{tmp_path}/a.db") for _ in range(2)]
+    migrate(two[0])
+
+    def number(c: Connection) -> None:
+        note(c, str(c.execute(select(func.count()).select_from(audit)).scalar()))
+
+    futures = [one.submit(number) for _ in range(30) for one in two]
+    wait(futures)
+    assert [future.exception() for future in futures if future.exception()] == []
+    assert sorted(map(int, notes(two[0]))) == list(range(60))
+    for one in two:
+        one.close()
+
+
+def test_the_lock_is_handed_on_in_order() -> None:
+    lock, order, started = FairLock(), [], []
+
+    def run(number: int) -> None:
+        started.append(number)
+        with lock:
+            order.append(number)
+
+    threads = []
+    with lock:
+        for number in range(6):
+            threads.append(threading.Thread(target=run, args=(number,)))
+            threads[-1].start()
+            while len(started) <= number:
+                time.sleep(0.001)
+            time.sleep(0.005)
+    for thread in threads:
+        thread.join()
+    assert order == list(range(6))
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+def test_an_address_that_cannot_be(url: str) -> None:
+    with pytest.raises(StudyError, match=r"postgresql\+psycopg|needs a file"):
+        open_database(url)
+
+
+def test_the_clock_does_not_follow_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    before = clock.now_ms()
+    assert abs(before - time.time() * 1000) < 5_000
+    for turned in (0, 4_000_000_000):
+        monkeypatch.setattr(time, "time_ns", lambda turned=turned: turned * 1_000_000_000)
+        assert before <= clock.now_ms() < before + 5_000
