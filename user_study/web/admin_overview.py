@@ -64,7 +64,7 @@ def _shown(progress: overview.Progress, figures: overview.Reliability, now: int)
 def _charts(c: Connection, figures: overview.Reliability) -> list[tuple[str, str, Markup]]:
     """(name, title, drawing)."""
     points = overview.curve(c)
-    grown: Markup = Markup('<p class="quiet">Drawn once there are answers.</p>')
+    grown = charts.NOTHING
     if len(points) > 1:
         grown = charts.line(
             f"Answers from {day(points[0][0])} to {day(points[-1][0])} UTC",
@@ -87,7 +87,7 @@ def _charts(c: Connection, figures: overview.Reliability) -> list[tuple[str, str
             "Answers per pair",
             charts.bars(
                 f"How many pairs have how many answers, 0 to {most}",
-                [filling.get(n, 0) for n in range(most + 1)],
+                [filling.get(n, 0) if most else 0 for n in range(most + 1)],
                 ("0 answers", f"{most}"),
                 [f"{n} answers" for n in range(most + 1)],
             ),
@@ -95,21 +95,22 @@ def _charts(c: Connection, figures: overview.Reliability) -> list[tuple[str, str
     ]
 
 
-def _problems(c: Connection) -> list[str]:
-    """What should be mended before a start."""
+def _problems(c: Connection) -> list[tuple[str, str]]:
+    """What should be mended before a start, and where."""
     items = pair.c.extra.not_like('%"example": true%')  # worked examples are no practice
     rows = c.execute(select(pair.c.kind, func.count()).where(pair.c.active == 1, items).group_by(pair.c.kind))
     counts = {kind: n for kind, n in rows}
     settings = study_state.facts(c).settings
     found = []
     if not counts.get("main"):
-        found.append("There are no pairs yet.")
+        found.append(("There are no pairs yet.", "/admin/import"))
     if not counts.get("trap"):
-        found.append("There are no traps: nobody who guesses can be told apart.")
+        found.append(("There are no traps: nobody who guesses can be told apart.", "/admin/import"))
     if counts.get("training", 0) < settings.training.items:
-        found.append(f"There are {counts.get('training', 0)} practice pairs; the settings ask for {settings.training.items}.")
+        have = counts.get("training", 0)
+        found.append((f"There are {have} practice pairs; the settings ask for {settings.training.items}.", "/admin/import"))
     if not settings.contact:
-        found.append("The settings name no contact; people must know who asks.")
+        found.append(("The settings name no contact; people must know who asks.", "/admin/settings#contact"))
     return found
 
 

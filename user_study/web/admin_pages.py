@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from user_study.web import (
     admin_audit,
+    admin_export,
     admin_import,
     admin_invitations,
     admin_login,
@@ -23,5 +24,6 @@ ROUTES: list[BaseRoute] = [
     *admin_settings.ROUTES,
     *admin_invitations.ROUTES,
     *admin_import.ROUTES,
+    *admin_export.ROUTES,
     *admin_audit.ROUTES,
 ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 320, 120
+NOTHING = Markup('<p class="quiet">Drawn once there are answers.</p>')
 LEFT, BOTTOM, TOP = 4, 18, 14  # room for the labels
 
 
@@ -27,16 +28,18 @@ def bars(label: str, values: Sequence[int], ends: tuple[str, str], names: Sequen
     """Columns from left to right.
 
     Args:
-        values: heights, 0 or more.
+        values: heights, 0 or more; where all are 0, words stand in place of the chart.
         ends: what stands under the first and under the last column.
         names: of the columns, for the tip under the pointer; default their number.
     """
     most = max(values, default=0)
+    if not most:
+        return NOTHING
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     step = (WIDTH - 2 * LEFT) / max(len(values), 1)
     body = []
     for k, value in enumerate(values):
-        height = room * value / most if most else 0
+        height = room * value / most
         height = max(height, 1.5) if value else 0
         body.append(
             Markup('<rect class="bar" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}: {}</title></rect>').format(
@@ -46,8 +49,7 @@ def bars(label: str, values: Sequence[int], ends: tuple[str, str], names: Sequen
     body.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, floor + 0.5, WIDTH - LEFT))
     body.append(_text(LEFT, HEIGHT - 4, "start", ends[0]))
     body.append(_text(WIDTH - LEFT, HEIGHT - 4, "end", ends[1]))
-    if most:
-        body.append(_text(WIDTH - LEFT, 10, "end", f"most: {most:,}"))
+    body.append(_text(WIDTH - LEFT, 10, "end", f"most: {most:,}"))
     return _svg(label, body)
 
 

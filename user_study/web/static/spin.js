@@ -41,12 +41,12 @@ export function stopOn(picture, index, count) {
   const turned = Math.floor(before) + (still ? 1 : 5) + rest;
   picture.dataset.turned = turned;
   picture.dataset.segment = index;
-  disc.style.transition = still ? "none" : "transform 3.2s cubic-bezier(.12, .7, .15, 1)";
+  disc.style.transition = still ? "none" : "transform 2.4s cubic-bezier(.12, .7, .15, 1)";
   disc.style.transform = `rotate(${360 * turned}deg)`;
   if (still) return Promise.resolve();
   return new Promise((done) => {
     disc.addEventListener("transitionend", done, { once: true });
-    setTimeout(done, 3600);
+    setTimeout(done, 2800);
   });
 }
 
