@@ -70,6 +70,10 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     simulate.add_argument("--seed", type=int, default=0)
     simulate.add_argument("--url", metavar="URL", help="of a server that runs already (default: start one)")
     simulate.add_argument("--out", metavar="OUT", help="write the export there afterwards")
+    simulate.add_argument("--train", action="store_true", help="train a regressor on that export")
+    simulate.add_argument("--quota", type=int, metavar="N", help="answers a pair, of a new study (default: by the participants)")
+    simulate.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="stop then (default: 600)")
+    simulate.add_argument("--name", default="", metavar="TEXT", help="in front of the nicknames, for a second round")
 
     check = below.add_parser("check", help="prove the database against itself and the images")
     _folder(check)
