@@ -11,6 +11,7 @@ from study_support import T0, Player, assert_consistent, honest, save_settings
 from user_study.database.schema import assignment, ledger, pair, participant, response
 from user_study.domain import answering, standing, study_state, sweeping
 from user_study.domain.answering import Refused
+from user_study.domain.game import NoSpin
 from user_study.domain.person import lock
 from user_study.folder import StudyFolder
 
@@ -114,7 +115,8 @@ def test_late_answers_are_kept_where_there_is_room(study: StudyFolder) -> None:
     state = bob.next()
     # Bob takes everything but stops before Ann's first pair comes to him
     with study.database.read() as c:
-        pair_of = {token: c.execute(select(assignment.c.pair_id).where(assignment.c.token == token)).scalar_one() for token in tokens}
+        rows = c.execute(select(assignment.c.token, assignment.c.pair_id).where(assignment.c.token.in_(tokens)))
+        pair_of = {row.token: row.pair_id for row in rows}
     taken = None
     while state.trial is not None and taken is None:
         if state.trial.pair_id == pair_of[tokens[0]]:
@@ -241,7 +243,7 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
         assert sweeping.sweep(c, player.now + 21_000) == 2
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(
@@ -255,7 +257,7 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
 def test_whatever_happens_the_counters_are_right(study: StudyFolder, steps: list[tuple[int, str]]) -> None:
     """Three people do anything in any order under a quota of two; rows and counters agree, and no quota is exceeded."""
     save_settings(study, quota=2, game={"spin_every": 3}, break_every=7, repeat_gap=3, repeat_rate=0.2)
-    people = [Player(study, f"P{i} {abs(hash(str(steps))) % 10**9}") for i in range(3)]
+    people = [Player(study, f"P{i}") for i in range(3)]  # each example erases its people
     clock, last = T0, {}
     for who, step in steps:
         player = people[who]
@@ -284,11 +286,8 @@ def test_whatever_happens_the_counters_are_right(study: StudyFolder, steps: list
                     else:
                         change = standing.exclude if step == "out" else standing.restore
                         change(c, player.id, "test", "me", clock)
-        except Refused:
+        except (Refused, NoSpin):
             pass
-        except Exception as error:
-            if type(error).__name__ != "NoSpin":
-                raise
         clock = max(clock, player.now)
     assert_consistent(study.database)
     with study.database.write() as c:

@@ -196,8 +196,9 @@ def erase(c: Connection, participant_id: int, settings: StudySettings, now: int)
     """Delete a person. The answers go too and the quotas are open again; under `keep_answers_on_delete` those that count stay,
     without anything that leads back: no person, no browser, no screen, and only the day."""
     person = lock(c, participant_id)
-    leases.close(c, open_trials(c, person.id), "released", person.tester, now)
-    touched: list[int] = []
+    trials = open_trials(c, person.id)
+    leases.close(c, trials, "released", person.tester, now)
+    touched = [trial.pair_id for trial in trials if trial.kind == "main"]
     own = response.c.participant_id == person.id
     if settings.keep_answers_on_delete:
         c.execute(
@@ -217,7 +218,7 @@ def erase(c: Connection, participant_id: int, settings: StudySettings, now: int)
             )
         )
     elif person.included:
-        touched = standing.subtract(c, person.id)
+        touched += standing.subtract(c, person.id)
     c.execute(delete(response).where(own))
     c.execute(delete(assignment).where(assignment.c.participant_id == person.id))
     c.execute(delete(participant).where(participant.c.id == person.id))

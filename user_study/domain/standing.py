@@ -54,7 +54,7 @@ def exclude_person(c: Connection, person: Person, reason: str, actor: str, rules
         trials = open_trials(c, person.id)
         leases.close(c, trials, "released", person.tester, now)
         person.position = max(0, person.position - sum(trial.kind != "training" for trial in trials))
-        touched = subtract(c, person.id)
+        touched = [*subtract(c, person.id), *(trial.pair_id for trial in trials if trial.kind == "main")]
         c.execute(
             update(response)
             .where(response.c.participant_id == person.id, response.c.counted == 1)
