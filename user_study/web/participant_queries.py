@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from user_study.database.schema import pair, participant
 from user_study.domain.trials import PAIR_WITH_PICTURES, PICTURES
@@ -62,20 +62,8 @@ def minutes(pairs: int) -> int:
 
 
 def examples(c: Connection, truth: str) -> list[Example]:
-    """Training pairs with an explanation, of one truth: those set apart as examples, else any."""
-    rows = c.execute(
-        select(*PICTURES, pair.c.explanation)
-        .select_from(PAIR_WITH_PICTURES)
-        .where(
-            pair.c.kind == "training",
-            pair.c.active == 1,
-            pair.c.truth == truth,
-            pair.c.explanation.is_not(None),
-            pair.c.explanation != "",
-        )
-        .order_by(case((pair.c.extra.like('%"example": true%'), 0), else_=1), pair.c.id)
-        .limit(SHOWN)
-    )
+    """Worked examples of one truth. A study without any shows pairs of the practice instead."""
+    rows = c.execute(_EXAMPLES, {"truth": truth}).all() or c.execute(_PRACTICE, {"truth": truth}).all()
     return [
         Example(
             Picture(row.reference_token, row.reference_width, row.reference_height),
@@ -84,3 +72,13 @@ def examples(c: Connection, truth: str) -> list[Example]:
         )
         for row in rows
     ]
+
+
+_PRACTICE = (
+    select(*PICTURES, pair.c.explanation)
+    .select_from(PAIR_WITH_PICTURES)
+    .where(pair.c.kind == "training", pair.c.active == 1, pair.c.truth == bindparam("truth"), pair.c.explanation != "")
+    .order_by(pair.c.id)
+    .limit(SHOWN)
+)
+_EXAMPLES = _PRACTICE.where(pair.c.extra.like('%"example": true%'))
