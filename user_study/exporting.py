@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from registry import did_you_mean
 from user_study.database.engine import Database
 from user_study.errors import StudyError
-from user_study.exports import answers, dictionary, facts, labels, people
+from user_study.exports import answers, dictionary, facts, people
 from user_study.exports.options import Options
 
 FACTS, README = "study.json", "README.md"
@@ -93,6 +93,8 @@ def _check_folder(out: Path) -> None:
 
 
 def _single(database: Database, images: Path, out: Path, what: str, options: Options, work: Path) -> Path:
+    from user_study.exports import labels  # loads pandas, which a server need not wait for
+
     made = work / (FACTS if what == "study" else f"{what}.csv")
     with database.read() as c:
         if what == "study":
@@ -107,6 +109,8 @@ def _single(database: Database, images: Path, out: Path, what: str, options: Opt
 
 def _own_pictures(c: Connection, images: Path, folder: Path) -> dict[tuple[int, str], str]:
     """Paths to the study's own pictures, relative to a folder."""
+    from user_study.exports import labels
+
     found = labels.pictures(c)
     return {key: os.path.relpath(images.resolve() / found.files[path], folder) for key, path in found.paths.items()}
 
@@ -115,6 +119,8 @@ def _build(
     database: Database, images: Path, work: Path, what: str, options: Options, with_images: bool, final: str
 ) -> list[str]:
     """Write the files into `work`; they will lie in `final`."""
+    from user_study.exports import labels
+
     rows: dict[str, int] = {}
     with database.read() as c:
         if what in (ALL, "pairs"):

@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import pandas as pd
-
-from pairs import REQUIRED, read_pairs
 from user_study.archive import ARCHIVES, Limits, shown, unpack
 from user_study.errors import StudyError
 from user_study.pictures import ENDINGS
 
+if TYPE_CHECKING:  # pandas takes longer to load than all the rest of the server
+    import pandas as pd
+
 PairKind = Literal["main", "trap", "training", "example"]
 KINDS: tuple[PairKind, ...] = get_args(PairKind)
+REQUIRED = ("pair_id", "source_id", "reference", "candidate")
 OWN = (*REQUIRED, "origin", "kind", "truth", "explanation")
 PHOTO_FOLDERS = ("hq", "gt", "reference", "references", "ground_truth")
 OUTPUT_FOLDERS = ("sr", "candidate", "candidates", "outputs", "sr_images")
@@ -121,6 +122,8 @@ def _of_folder(folder: Path, kind: PairKind, confined: bool) -> tuple[list[Found
 def _is_pair_table(path: Path) -> bool:
     if path.suffix.lower() == ".parquet":
         return True
+    import pandas as pd
+
     try:
         return set(REQUIRED) <= set(pd.read_csv(path, nrows=0).columns)
     except (ValueError, OSError):
@@ -128,6 +131,8 @@ def _is_pair_table(path: Path) -> bool:
 
 
 def _of_table(path: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
+    from pairs import read_pairs
+
     table = read_pairs(path)
     frame = table.frame
     root = path.parent
@@ -165,12 +170,10 @@ def _of_table(path: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPai
 def _unique_names(frame: pd.DataFrame) -> list[str]:
     """File names of the candidates; with their folders in front where two of them would be called alike."""
     paths = [Path(str(value)) for value in frame["candidate"]]
-    plain = pd.Series([path.name for path in paths])
-    files = pd.Series([str(path) for path in paths])
-    twice = files.groupby(plain).transform("nunique") > 1
-    return [
-        "_".join([*path.parts[-2:-1], path.name]) if again else path.name for path, again in zip(paths, twice, strict=True)
-    ]
+    files: dict[str, set[Path]] = {}
+    for path in paths:
+        files.setdefault(path.name, set()).add(path)
+    return ["_".join([*path.parts[-2:-1], path.name]) if len(files[path.name]) > 1 else path.name for path in paths]
 
 
 def _json_value(value: Any) -> Any:
