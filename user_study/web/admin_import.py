@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
+import tempfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,8 +85,13 @@ def _inspect(desk: Desk, file: Path, name: str, kind: str, fit: str) -> dict[str
     try:
         return importing.inspect(desk.database, [file], kind=kind, fit=fit, confined=True).to_dict()
     except StudyError as error:
-        # what cannot be read at all is told by the name that the researcher knows
-        raise StudyError(str(error).replace(str(file), name)) from error
+        raise StudyError(_known_name(str(error), file, name)) from error
+
+
+def _known_name(message: str, file: Path, name: str) -> str:
+    """A message that speaks of the file by the name that the researcher knows, not by where it lies here."""
+    unpacked = re.escape(tempfile.gettempdir()) + r"/semfid-import-[^/:\s]*"
+    return re.sub(unpacked, lambda _: name, message.replace(str(file), name))
 
 
 def _forget_old(desk: Desk) -> None:
@@ -142,7 +149,7 @@ def apply(desk: Desk) -> Response:
             actor=desk.admin,
         )
     except StudyError as error:
-        raise StudyError(str(error).replace(str(_file(desk, row.token)), row.name)) from error
+        raise StudyError(_known_name(str(error), _file(desk, row.token), row.name)) from error
     _drop(desk, row.token)
     return done("/admin/pairs" if kept["kind"] == "main" else "/admin/traps", "imported")
 

@@ -88,18 +88,18 @@ def _value(field: Field, text: str) -> Any:
 
 
 def differences(old: StudySettings | None, new: StudySettings) -> list[tuple[str, str, str]]:
-    """(title, before, after) of what differs; long texts as they are."""
+    """(title, before, after) of what differs, in the order of the form."""
     if old is None:
         return []
     before, after = texts(old), texts(new)
     return [
-        (FIELDS[key].title if key in FIELDS else key, _seen(key, before.get(key, "")), _seen(key, text))
-        for key, text in after.items()
-        if text != before.get(key)
+        (FIELDS[key].title, _seen(key, before.get(key, "")), _seen(key, after[key]))
+        for key in FIELDS
+        if after[key] != before.get(key)
     ]
 
 
 def _seen(key: str, text: str) -> str:
-    if key in FIELDS and FIELDS[key].kind == "tick":
+    if FIELDS[key].kind == "tick":
         return "on" if text else "off"
-    return dict(FIELDS[key].options).get(text, text) if key in FIELDS else text
+    return dict(FIELDS[key].options).get(text, text)
