@@ -17,7 +17,7 @@ import yaml
 from registry import did_you_mean
 from user_study.errors import StudyError
 
-QUESTION = "Does the right image show something different in meaning from the left one?"
+QUESTION = "Do images A and B show something different in meaning?"
 DEFINITION = (
     "Answer Yes when an object, a face, a text, a number or a scene reads differently in the two images. "
     "Blur, noise, colour and sharpness alone are not a difference in meaning."

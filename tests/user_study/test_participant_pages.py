@@ -15,7 +15,7 @@ from user_study.clock import now_ms
 from user_study.database.schema import metadata, pair, participant, response
 from user_study.domain import invitations, settings_store, study_state
 from user_study.folder import StudyFolder
-from user_study.web.rendering import paragraphs
+from user_study.web.rendering import STATIC, paragraphs
 
 
 def code_of(text: str) -> str:
@@ -300,3 +300,34 @@ def test_responses_stay_where_the_study_keeps_them(client: TestClient, study: St
     assert "Nothing says any more" in client.post("/me/delete", data={"sure": "yes"}).text
     with study.database.read() as c:
         assert c.execute(select(func.count()).select_from(response)).scalar_one() == 0
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read_in_both_themes(theme: str) -> None:
+    style = (STATIC / "style.css").read_text(encoding="utf-8")
+    roots = re.findall(r":root \{(.*?)\}", style, re.S)
+    tokens = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", roots[theme == "dark"]))
+    grounds = {
+        "ground": ("ink", "quiet", "point", "label", "warning", "accent"),
+        "panel": ("ink", "quiet"),
+        "chosen": ("ink",),
+        "rule": ("ink",),
+        "point": ("on-point",),
+        "point-soft": ("ink",),
+        "label-soft": ("ink", "label"),
+        "warning-soft": ("ink", "warning"),
+        "accent-soft": ("ink", "accent"),
+    }
+    for ground, inks in grounds.items():
+        for ink in inks:
+            low, high = sorted((luminance(tokens[ground]), luminance(tokens[ink])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
+    low, high = sorted((luminance(tokens["ground"]), luminance(tokens["edge"])))
+    assert (high + 0.05) / (low + 0.05) >= 3  # edges of buttons and fields

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
@@ -127,7 +128,7 @@ def create_app(
             *images.ROUTES,
             *participant_pages.ROUTES,
             *admin_pages.ROUTES,
-            Mount("/static", Static(directory=STATIC)),
+            Mount("/static", GZipMiddleware(Static(directory=STATIC))),  # they hold no secret, so compression tells none
         ],
         middleware=[
             Middleware(SecurityHeaders),

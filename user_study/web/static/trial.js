@@ -39,6 +39,7 @@ const session = new Session(facts, {
   enable(on, undo) {
     for (const made of answers) made.setAttribute("aria-disabled", String(!on));
     byId("undo").setAttribute("aria-disabled", String(!undo));
+    byId("announced").textContent = on ? `Pair ${byId("count").textContent} is shown.` : "";
   },
   countdown(seconds) {
     byId("countdown").hidden = seconds === null;
@@ -117,6 +118,8 @@ addEventListener("keydown", (event) => {
   } else if (stage.zoom > 1 && panKeys[key]) {
     event.preventDefault();
     stage.pan(...panKeys[key].map((step) => step * 0.08 * stage.width));
+  } else if (key === "ArrowUp" || key === "ArrowDown") {
+    byId("stage").scrollBy(0, key === "ArrowUp" ? -60 : 60); // where stacked images do not fit
   } else if (key in zoomKeys && asking.mode === "answer") {
     event.preventDefault();
     stage.zoomTo(zoomKeys[key]());
