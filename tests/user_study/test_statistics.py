@@ -93,6 +93,15 @@ def test_interval_narrows_and_covers_with_more_pairs() -> None:
     assert many.high - many.low < (few.high - few.low) / 3
 
 
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=20))
+def test_spearman_is_that_of_scipy(rows: list[tuple[int, int]]) -> None:
+    x, y = (np.array(side) / 6 for side in zip(*rows, strict=True))
+    if len(set(x)) > 1 and len(set(y)) > 1:
+        assert statistics.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+    else:
+        assert np.isnan(statistics.spearman(x, y))
+
+
 def test_split_half_agrees_with_the_framework() -> None:
     yes, no = study(120, 15, seed=3)
     no = np.maximum(no - np.arange(120) % 4, 0)  # panels of unequal size
