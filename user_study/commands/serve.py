@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from user_study import accounts
 from user_study.clock import now_ms
@@ -61,7 +62,8 @@ def _greet(study: StudyFolder, arguments: argparse.Namespace) -> None:
         admins = [account for account in accounts.everyone(c) if account.disabled_at is None]
     shown = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     shown = {"0.0.0.0": "<this machine>", "[::]": "<this machine>"}.get(shown, shown)
-    console.print(f"[bold]{facts.settings.title}[/bold]: {facts.state}, {study.database.dialect}, {study.path.resolve()}", soft_wrap=True)
+    where = f"{facts.state}, {study.database.dialect}, {study.path.resolve()}"
+    console.print(f"[bold]{escape(facts.settings.title)}[/bold]: {where}", soft_wrap=True)
     console.print(f"  {count['main']} pairs, {count['trap']} traps, {count['training']} training and example pairs")
     console.print(f"  participants  http://{shown}:{arguments.port}/")
     console.print(f"  researchers   http://{shown}:{arguments.port}/admin")

@@ -100,7 +100,7 @@ pair = Table(
     CheckConstraint("kind IN ('main', 'trap', 'training')", name="kind"),
 )
 Index("ix_pair_next", pair.c.kind, pair.c.active, (pair.c.done + pair.c.open), pair.c.shuffle)
-Index("ix_pair_stratum", pair.c.kind, pair.c.active, pair.c.origin, (pair.c.done + pair.c.open), pair.c.shuffle)
+Index("ix_pair_stratum", pair.c.kind, pair.c.active, (pair.c.done + pair.c.open), pair.c.origin, pair.c.shuffle)
 
 admin = Table(
     "admin",
@@ -215,6 +215,7 @@ Index(
     sqlite_where=text("state IN ('open', 'answered') AND kind <> 'training'"),
     postgresql_where=text("state IN ('open', 'answered') AND kind <> 'training'"),
 )
+Index("ix_assignment_person", assignment.c.participant_id)
 Index(
     "ix_assignment_expiry",
     assignment.c.expires_at,

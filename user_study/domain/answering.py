@@ -13,7 +13,7 @@ from user_study.domain import assignment as assigning
 from user_study.domain import game, leases, screening, study_state
 from user_study.domain.person import Person, lock
 from user_study.domain.study_state import StudyFacts
-from user_study.domain.trials import Trial, TrialState, by_token, open_trials
+from user_study.domain.trials import IS_TAKEN, Trial, TrialState, by_token, open_trials
 from user_study.errors import StudyError
 from user_study.settings import StudySettings
 from user_study.version import version
@@ -109,8 +109,7 @@ _BLOCKING = select(assignment.c.id).where(
     assignment.c.participant_id == bindparam("person"),
     assignment.c.pair_id == bindparam("pair"),
     assignment.c.repeat_no == bindparam("repeat_no"),
-    assignment.c.state.in_(("open", "answered")),
-    assignment.c.kind != "training",
+    IS_TAKEN,
 )
 
 

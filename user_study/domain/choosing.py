@@ -14,16 +14,14 @@ from sqlalchemy import Connection, Select, bindparam, exists, func, or_, select
 
 from user_study.database.engine import TryAgain
 from user_study.database.schema import assignment, pair, response
-from user_study.domain.trials import PAIR_WITH_PICTURES, PICTURES
+from user_study.domain.trials import IS_TAKEN, PAIR_WITH_PICTURES, PICTURES
 
 _LEVEL = pair.c.done + pair.c.open
-_TAKEN = assignment.c.state.in_(("open", "answered"))
 _SEEN = exists().where(
     assignment.c.participant_id == bindparam("person"),
     assignment.c.pair_id == pair.c.id,
     assignment.c.repeat_no == 0,
-    _TAKEN,
-    assignment.c.kind != "training",
+    IS_TAKEN,
 )
 
 
@@ -63,7 +61,7 @@ _OF_ORIGIN = (
 _SEEN_OF_ORIGIN = (
     select(pair.c.origin, func.count())
     .join(assignment, assignment.c.pair_id == pair.c.id)
-    .where(assignment.c.participant_id == bindparam("person"), assignment.c.kind == "main", _TAKEN)
+    .where(assignment.c.participant_id == bindparam("person"), assignment.c.kind == "main", IS_TAKEN)
     .group_by(pair.c.origin)
 )
 _TRAPS = (
@@ -100,7 +98,7 @@ _REPEATED = select(assignment.c.pair_id).where(
     assignment.c.participant_id == bindparam("person"),
     assignment.c.repeat_no == 1,
     assignment.c.kind == "repeat",
-    _TAKEN,
+    IS_TAKEN,
 )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection, bindparam, case, select, update
 
 from user_study.database.schema import assignment, pair, participant
+from user_study.domain.trials import IS_OPEN
 
 LONGEST = 4  # leases: a trial that stays on the screen is not renewed for longer
 GRACE_MS = 20_000  # after leaving the page, so that a reload finds its trial again
@@ -38,7 +39,7 @@ _CLOSE = (
 )
 _RENEW = (
     update(assignment)
-    .where(assignment.c.participant_id == bindparam("person"), assignment.c.state == "open")
+    .where(assignment.c.participant_id == bindparam("person"), IS_OPEN)
     .values(expires_at=bindparam("until"))
 )
 
@@ -90,7 +91,7 @@ def sweep(c: Connection, now: int, lease_ms: int, limit: int = 500) -> int:
     """
     c.execute(
         update(assignment)
-        .where(assignment.c.state == "open", assignment.c.expires_at > now + lease_ms)
+        .where(IS_OPEN, assignment.c.expires_at > now + lease_ms)
         .values(expires_at=now + lease_ms)
     )
     rows = c.execute(
@@ -103,7 +104,7 @@ def sweep(c: Connection, now: int, lease_ms: int, limit: int = 500) -> int:
             participant.c.role,
         )
         .join(participant, participant.c.id == assignment.c.participant_id)
-        .where(assignment.c.state == "open", assignment.c.expires_at <= now)
+        .where(IS_OPEN, assignment.c.expires_at <= now)
         .order_by(assignment.c.participant_id, assignment.c.id)
         .limit(limit)
         .with_for_update(of=[participant, assignment], skip_locked=True)

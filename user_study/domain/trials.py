@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, select, text
 
 from user_study.database.schema import assignment, image, pair
+
+# literals and not parameters, or the databases could not use the partial indexes on them
+IS_OPEN = text("assignment.state = 'open'")
+IS_TAKEN = text("assignment.state IN ('open', 'answered') AND assignment.kind <> 'training'")
 
 _reference, _candidate = image.alias("reference"), image.alias("candidate")
 PICTURES = (
@@ -41,7 +45,7 @@ COLUMNS = (
 _OPEN = (
     select(*COLUMNS)
     .select_from(assignment.join(PAIR_WITH_PICTURES, pair.c.id == assignment.c.pair_id))
-    .where(assignment.c.participant_id == bindparam("person"), assignment.c.state == "open")
+    .where(assignment.c.participant_id == bindparam("person"), IS_OPEN)
     .order_by(assignment.c.slot)
 )
 _BY_TOKEN = (

@@ -44,10 +44,12 @@ def check_address(host: str, port: int, plain_http: bool, proxies: list[str]) ->
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise StudyError(f"port {port} is taken by another program; {_free_port(host, family)} is free: --port N") from error
+                free = _free_port(host, family)
+                raise StudyError(f"port {port} is taken by another program; {free} is free: --port {free}") from error
             if error.errno == errno.EACCES:
                 raise StudyError(f"port {port} is reserved for the system; use one above 1023: --port 8000") from error
-            raise StudyError(f"--host {host}: not an address of this machine ({error.strerror}); use 127.0.0.1 or 0.0.0.0") from error
+            said = f"--host {host}: not an address of this machine ({error.strerror}); use 127.0.0.1 or 0.0.0.0"
+            raise StudyError(said) from error
         except OverflowError as error:
             raise StudyError(f"--port {port}: use a number from 1024 to 65535") from error
 

@@ -243,6 +243,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("state IN ('open', 'answered') AND kind <> 'training'"),
             postgresql_where=sa.text("state IN ('open', 'answered') AND kind <> 'training'"),
         )
+        batch_op.create_index("ix_assignment_person", ["participant_id"], unique=False)
         batch_op.create_index(
             "uq_assignment_open",
             ["participant_id", "slot"],
@@ -301,4 +302,4 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_response_pair_id"), ["pair_id"], unique=False)
         batch_op.create_index("ix_response_person", ["participant_id", "id"], unique=False)
     op.create_index("ix_pair_next", "pair", ["kind", "active", sa.text("(done + open)"), "shuffle"])
-    op.create_index("ix_pair_stratum", "pair", ["kind", "active", "origin", sa.text("(done + open)"), "shuffle"])
+    op.create_index("ix_pair_stratum", "pair", ["kind", "active", sa.text("(done + open)"), "origin", "shuffle"])
