@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from study_support import newcomer
 from user_study.clock import now_ms
 from user_study.database.schema import invitation, pair, participant, response
 from user_study.domain import invitations, study_state
-from user_study.folder import StudyFolder, create_study
+from user_study.folder import StudyFolder, create_study, open_study
 from user_study.settings import StudySettings
 from user_study.web import charts
 from user_study.web.app import ServeOptions, create_app
@@ -177,6 +178,19 @@ def test_exports(desk: TestClient, study: StudyFolder) -> None:
     assert desk.get("/admin/export/file?what=../x").status_code == 404
     assert not list(study.path.glob(".export-*"))  # nothing is left behind
     assert ("ada", "export", "legacy") in notes(study)
+
+
+def test_a_backup_is_a_study(desk: TestClient, study: StudyFolder, tmp_path: Path) -> None:
+    assert desk.post("/admin/backup").headers["location"] == "/admin?said=backup"
+    (made,) = (study.path / "backups").iterdir()
+    assert made.stat().st_mode & 0o077 == 0 and f"backups/{made.name}" in text_of(desk.get("/admin"))
+    assert desk.get(f"/static/../backups/{made.name}").status_code == 404  # nothing serves it
+    with zipfile.ZipFile(made) as packed:
+        packed.extractall(tmp_path / "copy")
+    copy = open_study(tmp_path / "copy")
+    with copy.database.read() as c:
+        assert c.execute(select(func.count()).select_from(response)).scalar_one() == 64
+    copy.database.close()
 
 
 def test_the_audit_log_is_shown_newest_first(desk: TestClient, study: StudyFolder) -> None:

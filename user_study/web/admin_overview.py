@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from user_study import overview
 from user_study.database.schema import pair
 from user_study.domain import study_state
-from user_study.web import charts
+from user_study.web import admin_backup, charts
 from user_study.web.admin_desk import Desk, change, done, see
 from user_study.web.admin_format import day, figure, hours, percent
 from user_study.web.errors import Problem
@@ -129,6 +129,7 @@ def show(desk: Desk) -> Response:
             progress=progress,
             shown=_shown(progress, figures, desk.now),
             charts=_charts(c, figures),
+            backups=admin_backup.newest(desk.request.state.folder),
         )
 
 

@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from user_study.web import (
     admin_audit,
+    admin_backup,
     admin_export,
     admin_import,
     admin_invitations,
@@ -26,4 +27,5 @@ ROUTES: list[BaseRoute] = [
     *admin_import.ROUTES,
     *admin_export.ROUTES,
     *admin_audit.ROUTES,
+    *admin_backup.ROUTES,
 ]
