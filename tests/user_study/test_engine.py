@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from user_study.clock import Clock
-from user_study.database.engine import Database, FairLock, TryAgain, open_database
+from user_study.database.engine import Database, TryAgain, open_database
 from user_study.database.migrate import migrate
 from user_study.database.schema import audit
 from user_study.errors import StudyError
@@ -130,25 +130,52 @@ def test_two_databases_of_one_file_do_not_lose_writes(tmp_path: Path) -> None:
         one.close()
 
 
-def test_the_lock_is_handed_on_in_order() -> None:
-    lock, order, started = FairLock(), [], []
+def test_blocks_of_many_threads_share_commits_and_none_overlaps(tmp_path: Path) -> None:
+    """Twenty threads write in `with` blocks, one fails: nineteen are stored, in fewer commits, one after the other."""
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+    migrate(database)
+    commits, inside, together = [], [], threading.Barrier(20)
+    event.listen(database.engine, "commit", lambda _: commits.append(1))
 
-    def run(number: int) -> None:
-        started.append(number)
-        with lock:
-            order.append(number)
-
-    threads = []
-    with lock:
-        for number in range(6):
-            threads.append(threading.Thread(target=run, args=(number,)))
-            threads[-1].start()
-            while len(started) <= number:
+    def run(number: int) -> str:
+        together.wait()
+        try:
+            with database.write() as c:
+                inside.append(number)
+                assert len(inside) == 1
+                note(c, f"{number:03d}")
                 time.sleep(0.001)
-            time.sleep(0.005)
-    for thread in threads:
-        thread.join()
-    assert order == list(range(6))
+                inside.pop()
+                if number == 7:
+                    raise ValueError("mine")
+        except ValueError:
+            return "failed"
+        return "stored"
+
+    with ThreadPoolExecutor(20) as threads:
+        said = list(threads.map(run, range(20)))
+    assert said.count("failed") == 1 and said[7] == "failed"
+    assert sorted(notes(database)) == [f"{i:03d}" for i in range(20) if i != 7]
+    assert len(commits) < 20
+    database.close()
+
+
+def test_what_cannot_begin_is_told_to_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program holds the file: blocks and jobs fail, none hangs, and the next one works."""
+    monkeypatch.setattr("user_study.database.engine.BUSY_MS", 100)
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+    migrate(database)
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    futures = [database.submit(lambda c: note(c, "x")) for _ in range(2)]
+    with pytest.raises(DBAPIError), database.write() as c:
+        note(c, "y")
+    assert all(isinstance(future.exception(timeout=10), DBAPIError) for future in futures)
+    other.execute("ROLLBACK")
+    database.transact(lambda c: note(c, "z"))
+    assert notes(database) == ["z"]
+    other.close()
+    database.close()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", "sqlite://", "sqlite:///:memory:"])

@@ -1,9 +1,9 @@
 """Connections of a study, and who may write when.
 
-SQLite (WAL, every commit synced) has one writer at a time. Writers of this process queue first come, first served; what is
-handed to `submit` shares transactions: while one commit waits for the disk, the next jobs gather, run each in its own
-savepoint, and are synced together. A job's result is handed out after its commit. PostgreSQL runs jobs side by side and tries
-those again that the database broke off.
+SQLite (WAL, every commit synced) has one writer at a time. Writers of this process queue first come, first served, and share
+transactions: while one commit waits for the disk, the next jobs gather, run each in its own savepoint, and are synced together.
+A job's result is handed out after its commit. PostgreSQL runs jobs side by side and tries those again that the database broke
+off.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from random import random
 from typing import Any, Protocol, TypeVar
@@ -31,6 +31,7 @@ Work = Callable[[Connection], T]
 
 BUSY_MS = 15_000
 BATCH = 64  # jobs of one transaction at most, so that other processes get their turn
+SHARED_S = 0.05  # and no new job begins in it after this long
 TRIES = 8
 AGAIN = {
     "40001",
@@ -43,35 +44,12 @@ class TryAgain(Exception):
     """Raised by a job: others hold what it needs at the moment; run it again from the start, a little later."""
 
 
-class FairLock:
-    """A lock that is handed on in the order of asking; threading.Lock lets late comers overtake for seconds."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
-        self._taken = False
-
-    def __enter__(self) -> None:
-        with self._guard:
-            if not self._taken:
-                self._taken = True
-                return
-            turn = threading.Event()
-            self._waiting.append(turn)
-        turn.wait()
-
-    def __exit__(self, *exc: object) -> None:
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._taken = False
-
-
 class Runner(Protocol):
-    """How jobs that write reach the database."""
+    """How what writes reaches the database."""
 
     def submit(self, work: Work[T]) -> Future[T]: ...
+
+    def write(self) -> AbstractContextManager[Connection]: ...
 
     def close(self) -> None: ...
 
@@ -83,7 +61,6 @@ class Database:
     url: URL
     _readers: Engine
     _writers: Engine
-    _lock: FairLock
     _runner: Runner
 
     @property
@@ -102,15 +79,10 @@ class Database:
         with self._readers.connect() as connection, connection.begin():
             yield connection
 
-    @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A connection in one transaction: all or nothing, on the disk when the block is left. Keep it short."""
-        if self.dialect == "sqlite":
-            with self._lock, self._writers.connect() as connection, connection.begin():
-                yield connection
-        else:
-            with self._writers.begin() as connection:
-                yield connection
+    def write(self) -> AbstractContextManager[Connection]:
+        """A connection in one transaction: all or nothing, on the disk when the block is left. Keep it short; neither `write`
+        nor `transact` may be called inside."""
+        return self._runner.write()
 
     def submit(self, work: Work[T]) -> Future[T]:
         """Run `work` in a transaction, perhaps more than once; the result comes when it is on the disk."""
@@ -157,16 +129,16 @@ def _sqlite(url: URL) -> Database:
     }
     readers = create_engine(url, pool_size=8, max_overflow=40, **options)
     writers = create_engine(url, pool_size=1, max_overflow=4, **options)
+    # the writer's thread holds one connection; Alembic and tests may ask for another
     for engine, begin, read_only in ((readers, "BEGIN", True), (writers, "BEGIN IMMEDIATE", False)):
         _hook_sqlite(engine, begin, read_only)
-    lock = FairLock()
-    return Database(url, readers, writers, lock, _GroupWriter(writers, lock))
+    return Database(url, readers, writers, _GroupWriter(writers))
 
 
 def _hook_sqlite(engine: Engine, begin: str, read_only: bool) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
-        for pragma in ("foreign_keys=ON", "synchronous=FULL", "cache_size=-65536", "temp_store=MEMORY"):
+        for pragma in ("foreign_keys=ON", "synchronous=FULL", "cache_size=-16384", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
         if read_only:
             connection.execute("PRAGMA query_only=ON")
@@ -188,15 +160,49 @@ def _postgresql(url: URL) -> Database:
             f"--database {url.drivername}: its driver is not installed; pip install 'psycopg[binary]' and use postgresql+psycopg://"
         ) from error
     readers = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Database(url, readers, engine, FairLock(), _ParallelWriter(engine, workers))
+    return Database(url, readers, engine, _ParallelWriter(engine, workers))
+
+
+class _Turn:
+    """Lends the writer's connection to a thread that waits for it, for the length of a `with` block."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._error: BaseException | None = None
+        self._ready, self._finished = threading.Event(), threading.Event()
+
+    def job(self, connection: Connection) -> None:
+        """In the writer's thread: wait until the block is left."""
+        self._connection = connection
+        self._ready.set()
+        self._finished.wait()
+        if self._error is not None:
+            raise self._error
+
+    @contextlib.contextmanager
+    def block(self, future: Future[None]) -> Iterator[Connection]:
+        """In the asking thread."""
+        future.add_done_callback(lambda _: self._ready.set())  # where no transaction could begin
+        self._ready.wait()
+        if self._connection is None:
+            future.result()
+            raise RuntimeError("the writer ended without a turn")
+        try:
+            yield self._connection
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._finished.set()
+            wait([future])
+        future.result()
 
 
 class _GroupWriter:
     """One thread that runs jobs in shared transactions; started with the first job."""
 
-    def __init__(self, engine: Engine, lock: FairLock) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock = lock
         self._jobs: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -213,6 +219,10 @@ class _GroupWriter:
             self._jobs.put((work, future))
         return future
 
+    def write(self) -> AbstractContextManager[Connection]:
+        turn = _Turn()
+        return turn.block(self.submit(turn.job))
+
     def close(self) -> None:
         with self._guard:
             self._closed = True
@@ -223,37 +233,47 @@ class _GroupWriter:
             thread.join()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            last = False
-            with self._lock:
-                while len(batch) < BATCH and not self._jobs.empty():
-                    following = self._jobs.get()
-                    if following is None:
-                        last = True
-                        break
-                    batch.append(following)
-                self._transaction([(work, future) for work, future in batch if future.set_running_or_notify_cancel()])
-            if last:
-                return
+        job = self._jobs.get()
+        while job is not None:
+            job = self._transaction(job)
 
-    def _transaction(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
+    def _transaction(self, job: tuple[Work[Any], Future[Any]]) -> tuple[Work[Any], Future[Any]] | None:
+        """Run this job and those that wait behind it; returns the one that begins the next transaction."""
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        following: tuple[Work[Any], Future[Any]] | None = job
         try:
             with self._engine.connect() as connection, connection.begin():
-                for work, future in batch:
-                    try:
-                        with connection.begin_nested():
-                            outcomes.append((future, work(connection), None))
-                    except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to its caller
-                        outcomes.append((future, None, error))
+                until = time.monotonic() + SHARED_S
+                while following is not None and len(outcomes) < BATCH:
+                    work, future = following
+                    following = None
+                    if future.set_running_or_notify_cancel():
+                        outcomes.append((future, *_run_in_savepoint(connection, work)))
+                    if self._jobs.empty() or time.monotonic() > until:
+                        break
+                    following = self._jobs.get()
+                    if following is None:  # the end; the rest of the loop must not wait for another
+                        self._jobs.put(None)
+                        break
         except Exception as error:  # noqa: BLE001 - no commit: nobody's work is stored
-            outcomes = [(future, None, error) for _, future in batch]
+            if not outcomes:  # no transaction could begin
+                outcomes = [(job[1], None, error)] if following is job and job[1].set_running_or_notify_cancel() else []
+                following = None
+            outcomes = [(future, None, error) for future, _, _ in outcomes]
         for future, result, failure in outcomes:
             if failure is None:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
+        return following if following is not None else self._jobs.get()
+
+
+def _run_in_savepoint(connection: Connection, work: Work[T]) -> tuple[T | None, BaseException | None]:
+    try:
+        with connection.begin_nested():
+            return work(connection), None
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises belongs to its caller
+        return None, error
 
 
 class _ParallelWriter:
@@ -265,6 +285,9 @@ class _ParallelWriter:
 
     def submit(self, work: Work[T]) -> Future[T]:
         return self._threads.submit(self._run, work)
+
+    def write(self) -> AbstractContextManager[Connection]:
+        return self._engine.begin()
 
     def _run(self, work: Work[T]) -> T:
         for attempt in range(1, TRIES + 1):
