@@ -279,6 +279,9 @@ def test_the_wheel_stops_on_what_the_server_drew(person: MakePerson, motion: str
     one.press("n", 420)
     one.page.wait_for_selector("text=The wheel is yours")
     one.page.dblclick(".spin")  # draws once
+    if motion == "no-preference":
+        one.page.wait_for_function("() => document.getAnimations().length > 0")  # it turns
+        one.page.evaluate("() => document.getAnimations().forEach((turning) => turning.finish())")
     one.page.wait_for_selector("text=Your score is >> nth=1")
     one.page.wait_for_function("() => /points/.test(document.querySelector('.spin-said').textContent)")
     with one.database.read() as c:
@@ -317,10 +320,26 @@ def test_on_a_phone(person: MakePerson) -> None:
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     for button in page.locator("button:visible").all():
         assert button.bounding_box()["height"] >= 44, button.inner_text()
+    two_fingers(one, boxes[0])
+    page.click("#more")  # zoom by buttons, for those who cannot pinch
+    assert page.locator("#zoom").inner_text() == "300 %"
+    assert page.evaluate("() => visualViewport.scale") == 1  # the pair is zoomed, not the page
+    page.click("#zoom")
+    assert page.locator("#zoom").inner_text() == "100 %"
     page.wait_for_timeout(420)
     page.tap("[data-answer=yes]")
     (row,) = one.answers(1)
     assert (row.answer, row.input, row.viewport_width) == ("yes", "touch", 390)
+    assert row.zoom_max == pytest.approx(3)
+
+
+def two_fingers(one: Person, box: dict[str, float]) -> None:
+    """Spread two fingers on an image, from 10 to 30 CSS pixels around its middle."""
+    devtools = one.context.new_cdp_session(one.page)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for kind, spread in (("touchStart", 10), *(("touchMove", step) for step in (15, 20, 25, 30)), ("touchEnd", 0)):
+        points = [{"x": x + sign * spread, "y": y, "id": sign + 1} for sign in (-1, 1)] if spread else []
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 def test_the_next_pair_is_shown_at_once_and_the_page_is_light(person: MakePerson) -> None:

@@ -63,7 +63,8 @@ def instructions(visit: Visit) -> Response:
     with visit.database.read() as c:
         changed, same = (participant_queries.examples(c, truth) for truth in ("yes", "no"))
     training = visit.settings.training.items > 0 and visit.signed_in.step in ("instructions", "training")
-    return visit.show("instructions.html", "What to look for", changed=changed, same=same, training=training)
+    swap = swapped(visit.settings, visit.signed_in)
+    return visit.show("instructions.html", "What to look for", changed=changed, same=same, training=training, swap=swap)
 
 
 def understood(visit: Visit) -> Response:

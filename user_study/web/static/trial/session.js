@@ -227,8 +227,8 @@ export class Session {
       this.state = { ...state, trial: next, upcoming: null, can_undo: true, answered: state.answered + 1 };
       this.progress(this.state);
       this.show(this.loader.get(next));
-    } else {
-      document.body.classList.add("loading");
+    } else if (state.phase !== "training") {
+      document.body.classList.add("loading"); // in the training the pair stays for its feedback
     }
     this.outbox.push(answer);
   }
@@ -249,13 +249,12 @@ export class Session {
     }
     if (feedback && this.pair?.trial.id === answer.trial) {
       const { turn } = this;
-      document.body.classList.remove("loading");
       await this.asking.feedback(feedback);
       if (turn !== this.turn) return;
       this.say("");
     }
     const shown = this.pair?.trial.id;
-    const swapped = shown !== answer.trial && shown === this.state?.trial?.id && state.trial && state.trial.id !== shown;
+    const swapped = shown && shown !== answer.trial && shown === this.state?.trial?.id && state.trial && state.trial.id !== shown;
     this.adopt(state, swapped && !notice ? "The pair that was shown has gone to somebody else; here is another one." : null);
   }
 

@@ -17,7 +17,8 @@ export class Watch {
 
   // Both images are on the screen now.
   begin(loadMs) {
-    Object.assign(this, { start: performance.now(), loadMs: Math.max(0, loadMs), blurs: 0, blurMs: 0, away: null });
+    const start = performance.now();
+    Object.assign(this, { start, loadMs: Math.max(0, loadMs), blurs: 0, blurMs: 0, away: document.hasFocus() ? null : start });
   }
 
   read() {
