@@ -20,17 +20,23 @@ async function refresh() {
   }
 }
 
-async function loop() {
-  if (!document.hidden) {
-    const note = live.querySelector("[data-live-note]");
-    try {
-      await refresh();
-      note.textContent = "";
-    } catch {
-      note.textContent = " (the server does not answer or you are signed out; trying again)";
-    }
+async function tick() {
+  if (document.hidden) return;
+  const note = live.querySelector("[data-live-note]");
+  try {
+    await refresh();
+    note.textContent = "";
+  } catch {
+    note.textContent = " (the server does not answer or you are signed out; trying again)";
   }
+}
+
+async function loop() {
+  await tick();
   setTimeout(loop, EVERY_MS);
 }
 
-if (live) setTimeout(loop, EVERY_MS);
+if (live) {
+  setTimeout(loop, EVERY_MS);
+  document.addEventListener("visibilitychange", tick); // at once when the page is looked at again
+}
