@@ -278,6 +278,7 @@ def test_the_wheel_stops_on_what_the_server_drew(person: MakePerson, motion: str
     one.page.reload()
     one.press("n", 420)
     one.page.wait_for_selector("text=The wheel is yours")
+    one.page.wait_for_selector("text=/You are number \\d+ on the leaderboard/")
     one.page.dblclick(".spin")  # draws once
     if motion == "no-preference":
         one.page.wait_for_function("() => document.getAnimations().length > 0")  # it turns

@@ -107,6 +107,7 @@ def page_facts(settings: StudySettings, person: Person) -> dict[str, Any]:
         "breakEvery": settings.break_every,
         "spinEvery": game.spin_every if game.enabled and game.max_spins else 0,
         "wheel": list(game.wheel) if game.enabled else None,
+        "board": game.enabled and settings.leaderboard,
         "swap": swapped(settings, person),
         "unsure": "unsure" in settings.choices,
         "desktop": not settings.phones,

@@ -1,9 +1,9 @@
 // Calls to the server: a reply, a refusal (Refused: do not repeat), or no reply (Unreachable: repeat later).
 
 export class Refused extends Error {
-  constructor(status, code, message, state) {
+  constructor(status, code, message) {
     super(message);
-    Object.assign(this, { status, code, state });
+    Object.assign(this, { status, code });
   }
 }
 
@@ -14,13 +14,16 @@ export class Unreachable extends Error {
   }
 }
 
-export async function post(path, body = {}) {
+export const get = (path) => call(path, { method: "GET" });
+
+export const post = (path, body = {}) =>
+  call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+async function call(path, options) {
   let reply;
   try {
     reply = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify(body),
+      ...options,
       credentials: "same-origin",
       cache: "no-store",
       signal: AbortSignal.timeout(15000),
@@ -35,7 +38,7 @@ export async function post(path, body = {}) {
   const content = await reply.json().catch(() => null);
   if (!reply.ok) {
     const { code = "bad_request", message = "The server refused this request." } = content?.error ?? {};
-    throw new Refused(reply.status, code, message, content?.state ?? null);
+    throw new Refused(reply.status, code, message);
   }
   if (content === null) throw new Unreachable("The server's reply was cut off.");
   return content;

@@ -2,7 +2,7 @@
 // loaded ahead is shown before the server has replied, and taken back with a message if the server says otherwise.
 
 import { mount } from "../spin.js";
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import * as dialog from "./dialog.js";
 import { Lease } from "./lease.js";
 import { Loader } from "./loading.js";
@@ -122,6 +122,7 @@ export class Session {
     const say = (points) => (score.textContent = this.facts.wheel ? `Your score is ${points}.` : "");
     say(state.score);
     this.closeWith({ ...states.pause(this, state, rest), content });
+    if (this.facts.board) this.sayRank(content.appendChild(document.createElement("p")));
     if (state.spins === 0) return;
     const place = content.appendChild(document.createElement("div"));
     const done = (result) => {
@@ -131,6 +132,15 @@ export class Session {
       if (result.spins_left === 0) dialog.focusFirst();
     };
     mount(place, { wheel: this.facts.wheel, spins: state.spins, done }).focus();
+  }
+
+  async sayRank(line) {
+    try {
+      const { you } = await get("/api/leaderboard");
+      if (you) line.textContent = `You are number ${you.rank} on the leaderboard.`;
+    } catch {
+      // only an extra: without it nothing is missing
+    }
   }
 
   // Showing a pair
