@@ -42,7 +42,7 @@ def _shown(progress: overview.Progress, figures: overview.Reliability, now: int)
         "answers": f"{progress.answers:,}",
         "target": f"{progress.target:,}",
         "share": percent(progress.share, 1),
-        "time_left": hours(progress.hours_left) if progress.answers < progress.target else "done" if progress.target else "–",
+        "time_left": hours(progress.hours_left) if progress.answers < progress.target else "none" if progress.target else "–",
         "per_hour": f"{progress.per_hour:,.0f}",
         "active": f"{people.active:,}",
         "complete": f"{progress.complete:,} / {progress.pairs:,}",

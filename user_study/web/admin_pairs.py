@@ -61,8 +61,7 @@ def show_traps(desk: Desk) -> Response:
 def _set_active(desk: Desk, active: bool) -> Response:
     number = desk.request.path_params["id"]
     reason = "" if active else desk.required("reason")
-    with desk.database.write() as c:
-        pairs.set_active(c, number, active, reason, desk.admin, desk.now)
+    desk.database.transact(lambda c: pairs.set_active(c, number, active, reason, desk.admin, desk.now))
     back = own_address(desk.text("next"), f"/admin/pairs/{number}")
     return done(back, "returned" if active else "retired")
 

@@ -76,16 +76,14 @@ def _rules(c: Connection) -> str:
 def exclude(desk: Desk) -> Response:
     """POST /admin/participants/<code>/exclude, with a reason."""
     code, reason = desk.request.path_params["code"], desk.required("reason")
-    with desk.database.write() as c:
-        standing.exclude(c, _id(c, code), reason, desk.admin, desk.now, _rules(c))
+    desk.database.transact(lambda c: standing.exclude(c, _id(c, code), reason, desk.admin, desk.now, _rules(c)))
     return done(f"/admin/participants/{code}", "excluded")
 
 
 def restore(desk: Desk) -> Response:
     """POST /admin/participants/<code>/restore, with a reason."""
     code, reason = desk.request.path_params["code"], desk.required("reason")
-    with desk.database.write() as c:
-        standing.restore(c, _id(c, code), reason, desk.admin, desk.now, _rules(c))
+    desk.database.transact(lambda c: standing.restore(c, _id(c, code), reason, desk.admin, desk.now, _rules(c)))
     return done(f"/admin/participants/{code}", "restored")
 
 
@@ -101,8 +99,7 @@ def unmark_tester(desk: Desk) -> Response:
 
 def _set_role(desk: Desk, role: str) -> Response:
     code = desk.request.path_params["code"]
-    with desk.database.write() as c:
-        roles.set_role(c, _id(c, code), role, desk.admin, desk.now)
+    desk.database.transact(lambda c: roles.set_role(c, _id(c, code), role, desk.admin, desk.now))
     return done(f"/admin/participants/{code}", role)
 
 

@@ -105,11 +105,14 @@ def _judge_again(desk: Desk, settings: StudySettings) -> None:
     with desk.database.read() as c:
         people = list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars())
     for first in range(0, len(people), JUDGED_AT_ONCE):
-        with desk.database.write() as c:
-            for number in people[first : first + JUDGED_AT_ONCE]:
-                # erased meanwhile: nobody is left to judge
-                with contextlib.suppress(UnknownParticipant):
-                    screening.refresh(c, settings, number, desk.now)
+        some = people[first : first + JUDGED_AT_ONCE]
+        desk.database.transact(lambda c, some=some: _judge(c, some, settings, desk.now))  # type: ignore[misc]
+
+
+def _judge(c: Connection, people: list[int], settings: StudySettings, now: int) -> None:
+    for number in people:
+        with contextlib.suppress(UnknownParticipant):  # erased meanwhile: nobody is left to judge
+            screening.refresh(c, settings, number, now)
 
 
 def download(desk: Desk) -> Response:
