@@ -1,12 +1,14 @@
 // The run of pairs: what is on screen, when an answer counts, what follows it. The server's STATE is the truth; the pair that is
 // loaded ahead is shown before the server has replied, and taken back with a message if the server says otherwise.
 
-import { mount } from "../spin.js";
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import * as dialog from "./dialog.js";
+import { openInterlude } from "./interlude.js";
 import { Lease } from "./lease.js";
 import { Loader } from "./loading.js";
+import { recall, remember } from "./memory.js";
 import { Outbox } from "./outbox.js";
+import { painted } from "./painted.js";
 import * as states from "./states.js";
 import { Watch } from "./watch.js";
 
@@ -117,30 +119,8 @@ export class Session {
   pause(state, rest) {
     this.rested = state.answered;
     this.spinsLeft = state.spins;
-    const content = document.createElement("div");
-    const score = content.appendChild(document.createElement("p"));
-    const say = (points) => (score.textContent = this.facts.wheel ? `Your score is ${points}.` : "");
-    say(state.score);
-    this.closeWith({ ...states.pause(this, state, rest), content });
-    if (this.facts.board) this.sayRank(content.appendChild(document.createElement("p")));
-    if (state.spins === 0) return;
-    const place = content.appendChild(document.createElement("div"));
-    const done = (result) => {
-      if (!result) return;
-      this.spinsLeft = this.state.spins = result.spins_left;
-      say(result.score);
-      if (result.spins_left === 0) dialog.focusFirst();
-    };
-    mount(place, { wheel: this.facts.wheel, spins: state.spins, done }).focus();
-  }
-
-  async sayRank(line) {
-    try {
-      const { you } = await get("/api/leaderboard");
-      if (you) line.textContent = `You are number ${you.rank} on the leaderboard.`;
-    } catch {
-      // only an extra: without it nothing is missing
-    }
+    this.stop();
+    openInterlude(this, state, rest);
   }
 
   // Showing a pair
@@ -338,35 +318,5 @@ export class Session {
       this.closeWith(states.elsewhere(here));
     };
     tabs.postMessage("here");
-  }
-}
-
-// After the next frame has been drawn; soon in any case, for hidden pages draw none.
-function painted() {
-  return new Promise((done) => {
-    setTimeout(done, 250);
-    requestAnimationFrame(() => {
-      const { port1, port2 } = new MessageChannel();
-      port2.onmessage = done;
-      port1.postMessage(null);
-    });
-  });
-}
-
-// The answer that may be undone, also after the page was loaded anew.
-function remember(person, last) {
-  try {
-    sessionStorage.setItem(`last:${person}`, JSON.stringify(last));
-  } catch {
-    // without storage it is forgotten with the page
-  }
-  return last;
-}
-
-function recall(person) {
-  try {
-    return JSON.parse(sessionStorage.getItem(`last:${person}`));
-  } catch {
-    return null;
   }
 }
