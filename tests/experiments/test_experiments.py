@@ -84,6 +84,7 @@ SPECIAL = {
     "clu_inpainting",
     "clu_inpainting_mini",
     "clu_sr_maps",
+    "study_simulated",
 }
 
 

@@ -22,6 +22,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "responses.csv": {
         "response_id": "number of the answer, in the order of storing",
+        "pair_id, source_id, origin": "as in pairs.csv",
         "participant": "pseudonym; empty for somebody who was erased and whose answers the study keeps",
         "kind": "main, trap (known truth), repeat (own earlier pair, sides exchanged), training",
         "truth": "of traps and training: yes = the meaning changed",
@@ -51,6 +52,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "role": "participant or tester (never counted)",
         "standing, standing_reason, standing_by, standing_at": "included or excluded, why, by the rules or whom, when",
         "flags": "rules that ask for a review",
+        "step": "how far the person is: consent, instructions, training, main, finished",
         "answers, counted": "to main pairs (not taken back), and those that count",
         "yes_share": "of the answers to main pairs",
         "traps_seen, traps_right, trap_low, trap_high": "traps answered, right ones, 95 % Wilson interval of the rate",
