@@ -294,7 +294,7 @@ class _ParallelWriter:
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
-            except (DBAPIError, TryAgain) as error:
+            except Exception as error:
                 if attempt == TRIES or not _may_try_again(error):
                     raise
                 time.sleep(0.002 * 2**attempt * (0.5 + random()))
@@ -304,7 +304,8 @@ class _ParallelWriter:
         self._threads.shutdown(wait=True)
 
 
-def _may_try_again(error: DBAPIError | TryAgain) -> bool:
-    if isinstance(error, TryAgain):
+def _may_try_again(error: Exception) -> bool:
+    if isinstance(error, TryAgain) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return True
-    return getattr(error.orig, "sqlstate", None) in AGAIN or error.connection_invalidated
+    # SQLAlchemy wraps the driver's errors; those of prepared statements come as they are
+    return getattr(getattr(error, "orig", error), "sqlstate", None) in AGAIN

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, pair, response
 from user_study.domain import assignment as assigning
 from user_study.domain import game, leases, screening, study_state
@@ -80,20 +81,22 @@ class Stored:
     state: TrialState
 
 
-_ANSWERED = (
+_ANSWERED = Prepared(
     update(assignment).where(assignment.c.id == bindparam("of")).values(state="answered", closed_at=bindparam("at"))
 )
-_RESPONSE = insert(response)
+_RESPONSE = Prepared(insert(response), keys=[column.name for column in response.c if column.name != "id"])
 _STORED = select(response.c.counted, response.c.why_not, response.c.late, response.c.kind, response.c.correct).where(
     response.c.assignment_id == bindparam("of")
 )
 _COUNTERS = {
-    answer: update(pair)
-    .where(pair.c.id == bindparam("pair"))
-    .values({"open": pair.c.open - 1, "done": pair.c.done + 1, answer: pair.c[answer] + 1})
+    answer: Prepared(
+        update(pair)
+        .where(pair.c.id == bindparam("pair"))
+        .values({"open": pair.c.open - 1, "done": pair.c.done + 1, answer: pair.c[answer] + 1})
+    )
     for answer in ("yes", "no", "unsure")
 }
-_FREE = update(pair).where(pair.c.id == bindparam("pair")).values(open=pair.c.open - 1)
+_FREE = Prepared(update(pair).where(pair.c.id == bindparam("pair")).values(open=pair.c.open - 1))
 _FIRST_ANSWER = (
     select(response.c.answer)
     .where(
@@ -320,11 +323,11 @@ def _correct(c: Connection, person: Person, trial: Trial, given: str) -> int | N
 
 def _close(c: Connection, person: Person, trial: Trial, given: str, why_not: str | None, late: bool, now: int) -> bool:
     """Close the assignment and move its place in the counters; returns whether the answer counts."""
-    c.execute(_ANSWERED, {"of": trial.id, "at": now})
+    _ANSWERED.change(c, {"of": trial.id, "at": now})
     if not leases.holds(trial.kind, person.tester):
         return False
     if trial.state == "open":
-        c.execute(_COUNTERS[given] if why_not is None else _FREE, {"pair": trial.pair_id})
+        (_COUNTERS[given] if why_not is None else _FREE).change(c, {"pair": trial.pair_id})
         return why_not is None
     if why_not is not None:
         return False
@@ -358,8 +361,8 @@ def _store(
 ) -> None:
     width, height = submitted.viewport or (None, None)
     x, y = submitted.where or (None, None)
-    c.execute(
-        _RESPONSE,
+    _RESPONSE.change(
+        c,
         {
             "assignment_id": trial.id,
             "participant_id": person.id,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from user_study.database.engine import TryAgain
+from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, pair, response
 from user_study.domain import choosing, leases, schedule, study_state
 from user_study.domain.choosing import Choice
@@ -19,8 +20,14 @@ from user_study.domain.trials import Training, Trial, TrialState, open_trials
 from user_study.errors import StudyError
 from user_study.settings import StudySettings
 
-_INSERT = insert(assignment)
-_TO_SCREEN = (
+_INSERT = Prepared(
+    insert(assignment).returning(assignment.c.id),
+    keys=(
+        "participant_id", "token", "pair_id", "kind", "repeat_no", "position", "slot", "reference_left", "state",
+        "assigned_at", "shown_at", "expires_at",
+    ),
+)  # fmt: skip
+_TO_SCREEN = Prepared(
     update(assignment)
     .where(assignment.c.id == bindparam("of"))
     .values(slot=0, shown_at=bindparam("at"), expires_at=bindparam("until"))
@@ -180,8 +187,7 @@ def open_row(
         "shown_at": now if slot == 0 else None,
         "expires_at": now + lease_ms,
     }
-    key = c.execute(_INSERT, {"participant_id": person.id, **values}).inserted_primary_key
-    number = int(key[0]) if key is not None else 0
+    [(number,)] = _INSERT.rows(c, {"participant_id": person.id, **values})
     return Trial(id=number, truth=row.truth, explanation=row.explanation, **values, **pictures)
 
 
@@ -246,7 +252,7 @@ def _move_up(c: Connection, facts: StudyFacts, trials: list[Trial], now: int) ->
     """The trial loaded ahead comes onto the screen where that is empty."""
     if trials and trials[0].slot == 1:
         first, until = trials[0], now + facts.settings.lease_s * 1000
-        c.execute(_TO_SCREEN, {"of": first.id, "at": now, "until": until})
+        _TO_SCREEN.change(c, {"of": first.id, "at": now, "until": until})
         first.slot, first.shown_at, first.expires_at = 0, now, until
     return trials
 

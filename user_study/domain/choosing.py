@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, exists, func, or_, select
 
 from user_study.database.engine import TryAgain
+from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, pair, response
 from user_study.domain.trials import IS_TAKEN, PAIR_WITH_PICTURES, PICTURES
 
@@ -25,6 +26,23 @@ _SEEN = exists().where(
 )
 
 
+class PairRow(NamedTuple):
+    """A pair with its pictures, in the order of `_of_pairs`."""
+
+    id: int
+    kind: str
+    truth: str | None
+    explanation: str | None
+    reference_left: int
+    reference_right: int
+    reference_token: str
+    reference_width: int
+    reference_height: int
+    candidate_token: str
+    candidate_width: int
+    candidate_height: int
+
+
 def _of_pairs(*wanted: Any) -> Select[Any]:
     return (
         select(
@@ -34,54 +52,41 @@ def _of_pairs(*wanted: Any) -> Select[Any]:
             pair.c.explanation,
             pair.c.reference_left,
             pair.c.reference_right,
-            _LEVEL.label("level"),
             *PICTURES,
         )
         .select_from(PAIR_WITH_PICTURES)
-        .where(pair.c.active == 1, *wanted)
+        .where(*wanted)
         .limit(1)
     )
 
 
-_MAIN = (pair.c.kind == "main", bindparam("quota") > _LEVEL, pair.c.quota > _LEVEL, ~_SEEN)
-_LEAST = select(_LEVEL).where(pair.c.active == 1, *_MAIN).order_by(_LEVEL, pair.c.shuffle).limit(1)
-_ANY = _of_pairs(*_MAIN).order_by(_LEVEL, pair.c.shuffle).with_for_update(of=pair, skip_locked=True)
+_MAIN = (pair.c.active == 1, pair.c.kind == "main", bindparam("quota") > _LEVEL, pair.c.quota > _LEVEL, ~_SEEN)
+_LEAST = Prepared(select(_LEVEL).where(*_MAIN).order_by(_LEVEL, pair.c.shuffle).limit(1))
+_ANY = Prepared(_of_pairs(*_MAIN).order_by(_LEVEL, pair.c.shuffle).with_for_update(of=pair, skip_locked=True))
 _AT_LEVEL = (
     *_MAIN,
     bindparam("level") == _LEVEL,
     pair.c.shuffle >= bindparam("low"),
     pair.c.shuffle < bindparam("high"),
 )
-_FROM = _of_pairs(*_AT_LEVEL).order_by(pair.c.shuffle).with_for_update(of=pair, skip_locked=True)
-_OF_ORIGIN = (
+_FROM = Prepared(_of_pairs(*_AT_LEVEL).order_by(pair.c.shuffle).with_for_update(of=pair, skip_locked=True))
+_OF_ORIGIN = Prepared(
     _of_pairs(*_AT_LEVEL, pair.c.origin == bindparam("origin"))
     .order_by(pair.c.shuffle)
     .with_for_update(of=pair, skip_locked=True)
 )
-_SEEN_OF_ORIGIN = (
+_SEEN_OF_ORIGIN = Prepared(
     select(pair.c.origin, func.count())
     .join(assignment, assignment.c.pair_id == pair.c.id)
     .where(assignment.c.participant_id == bindparam("person"), assignment.c.kind == "main", IS_TAKEN)
     .group_by(pair.c.origin)
 )
-_TRAPS = (
+_TRAPS = Prepared(
     select(pair.c.id, pair.c.truth, pair.c.reference_left + pair.c.reference_right)
     .where(pair.c.kind == "trap", pair.c.active == 1, ~_SEEN)
     .order_by(pair.c.id)
 )
-_ONE = (
-    select(
-        pair.c.id,
-        pair.c.kind,
-        pair.c.truth,
-        pair.c.explanation,
-        pair.c.reference_left,
-        pair.c.reference_right,
-        *PICTURES,
-    )
-    .select_from(PAIR_WITH_PICTURES)
-    .where(pair.c.id == bindparam("pair"))
-)
+_ONE = Prepared(_of_pairs(pair.c.id == bindparam("pair")))
 _EARLIER = (
     select(assignment.c.pair_id, assignment.c.reference_left)
     .join(response, response.c.assignment_id == assignment.c.id)
@@ -106,7 +111,7 @@ _REPEATED = select(assignment.c.pair_id).where(
 class Choice:
     """A pair to show, and how. `row` has the columns of a pair and its pictures."""
 
-    row: Any
+    row: PairRow
     kind: str
     repeat_no: int
     reference_left: int
@@ -126,33 +131,34 @@ def main_pair(c: Connection, person: int, quota: int, strata: dict[str, int], rn
     halves = ({"low": start, "high": 2.0}, {"low": -1.0, "high": start})
     for origin in _origins(c, person, strata, rng):
         for half in halves:
-            row = c.execute(_OF_ORIGIN, {**values, **half, "origin": origin}).first()
+            row = _OF_ORIGIN.first(c, {**values, **half, "origin": origin})
             if row is not None:
-                return _sided(row, rng)
+                return _sided(PairRow(*row), rng)
     for half in halves:
-        row = c.execute(_FROM, {**values, **half}).first()
+        row = _FROM.first(c, {**values, **half})
         if row is not None:
-            return _sided(row, rng)
-    row = c.execute(_ANY, {"person": person, "quota": quota}).first()
+            return _sided(PairRow(*row), rng)
+    row = _ANY.first(c, {"person": person, "quota": quota})
     if row is None:
         raise TryAgain
-    return _sided(row, rng)
+    return _sided(PairRow(*row), rng)
 
 
 def least_answered(c: Connection, person: int, quota: int) -> int | None:
     """Answers (given and under way) of the least answered pair that the person may get; None: no such pair."""
-    return c.execute(_LEAST, {"person": person, "quota": quota}).scalar_one_or_none()
+    row = _LEAST.first(c, {"person": person, "quota": quota})
+    return None if row is None else int(row[0])
 
 
 def trap_pair(c: Connection, person: int, truth: str, rng: Random) -> Choice | None:
     """The least shown trap that the person has not seen, of the wanted polarity where there is one."""
-    rows = c.execute(_TRAPS, {"person": person}).all()
+    rows = _TRAPS.rows(c, {"person": person})
     fitting = [row for row in rows if row[1] == truth] or rows
     if not fitting:
         return None
     least = min(row[2] for row in fitting)
     chosen = rng.choice([row[0] for row in fitting if row[2] == least])
-    return _sided(c.execute(_ONE, {"pair": chosen}).one(), rng)
+    return _sided(_one(c, chosen), rng)
 
 
 def repeat_pair(c: Connection, person: int, latest: int, rng: Random) -> Choice | None:
@@ -165,15 +171,19 @@ def repeat_pair(c: Connection, person: int, latest: int, rng: Random) -> Choice 
     if not fitting:
         return None
     pair_id, left = rng.choice(fitting)
-    return Choice(c.execute(_ONE, {"pair": pair_id}).one(), "repeat", 1, 1 - left)
+    return Choice(_one(c, pair_id), "repeat", 1, 1 - left)
 
 
 def training_pair(c: Connection, pair_id: int, rng: Random) -> Choice:
     """A pair of the training block, on random sides."""
-    return Choice(c.execute(_ONE, {"pair": pair_id}).one(), "training", 0, rng.randrange(2))
+    return Choice(_one(c, pair_id), "training", 0, rng.randrange(2))
 
 
-def _sided(row: Any, rng: Random) -> Choice:
+def _one(c: Connection, pair_id: int) -> PairRow:
+    return PairRow(*_ONE.rows(c, {"pair": pair_id})[0])
+
+
+def _sided(row: PairRow, rng: Random) -> Choice:
     less = row.reference_left - row.reference_right
     left = rng.randrange(2) if less == 0 else int(less < 0)
     return Choice(row, row.kind, 0, left)
@@ -183,5 +193,5 @@ def _origins(c: Connection, person: int, strata: dict[str, int], rng: Random) ->
     """SR models, the one first that the person has seen least of, for its number of pairs."""
     if len(strata) < 2:
         return []
-    seen = {origin: count for origin, count in c.execute(_SEEN_OF_ORIGIN, {"person": person})}
+    seen: dict[str, int] = dict(_SEEN_OF_ORIGIN.rows(c, {"person": person}))
     return sorted(strata, key=lambda origin: (seen.get(origin, 0) / max(1, strata[origin]), rng.random()))

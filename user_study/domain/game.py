@@ -7,13 +7,14 @@ from random import Random, SystemRandom
 
 from sqlalchemy import Connection, bindparam, func, insert, select, tuple_
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import ledger, participant, response
 from user_study.domain.assignment import spins_left
 from user_study.domain.person import Person, lock, look
 from user_study.errors import StudyError
 from user_study.settings import StudySettings
 
-_ENTRY = insert(ledger)
+_ENTRY = Prepared(insert(ledger), keys=("participant_id", "kind", "ref", "points", "at"))
 _LATELY = (
     select(response.c.kind, response.c.correct)
     .where(
@@ -154,7 +155,7 @@ _SHOWN = (participant.c.on_leaderboard == 1, participant.c.standing == "included
 
 
 def _enter(c: Connection, person: Person, kind: str, ref: int, points: int, now: int) -> None:
-    c.execute(_ENTRY, {"participant_id": person.id, "kind": kind, "ref": ref, "points": points, "at": now})
+    _ENTRY.change(c, {"participant_id": person.id, "kind": kind, "ref": ref, "points": points, "at": now})
     person.score += points
     if points:
         person.scored_at = now

@@ -8,13 +8,14 @@ from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, case, select, update
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, pair, participant
 from user_study.domain.trials import IS_OPEN
 
 LONGEST = 4  # leases: a trial that stays on the screen is not renewed for longer
 GRACE_MS = 20_000  # after leaving the page, so that a reload finds its trial again
 
-_TAKE = (
+_TAKE = Prepared(
     update(pair)
     .where(pair.c.id == bindparam("pair"))
     .values(
@@ -23,7 +24,7 @@ _TAKE = (
         reference_right=pair.c.reference_right + 1 - bindparam("left"),
     )
 )
-_GIVE_BACK = (
+_GIVE_BACK = Prepared(
     update(pair)
     .where(pair.c.id == bindparam("pair"))
     .values(
@@ -32,12 +33,12 @@ _GIVE_BACK = (
         reference_right=pair.c.reference_right - 1 + bindparam("left"),
     )
 )
-_CLOSE = (
+_CLOSE = Prepared(
     update(assignment)
     .where(assignment.c.id == bindparam("of"), assignment.c.state == "open")
     .values(state=bindparam("new"), closed_at=bindparam("at"))
 )
-_RENEW = (
+_RENEW = Prepared(
     update(assignment)
     .where(assignment.c.participant_id == bindparam("person"), IS_OPEN)
     .values(expires_at=bindparam("until"))
@@ -65,23 +66,23 @@ def holds(kind: str, tester: bool) -> bool:
 def take(c: Connection, pair_id: int, kind: str, reference_left: int, tester: bool) -> None:
     """Take a place and count the side. Repeats and training leave no trace on the pair."""
     if kind in ("main", "trap") and not tester:
-        c.execute(_TAKE, {"pair": pair_id, "place": int(holds(kind, tester)), "left": reference_left})
+        _TAKE.change(c, {"pair": pair_id, "place": int(holds(kind, tester)), "left": reference_left})
 
 
 def close(c: Connection, leases: Sequence[Lease], state: str, tester: bool, now: int) -> None:
     """End assignments without an answer (`expired`, `released`); their places are free again."""
     for lease in sorted(leases, key=lambda lease: lease.pair_id):
-        closed = c.execute(_CLOSE, {"of": lease.id, "new": state, "at": now}).rowcount
+        closed = _CLOSE.change(c, {"of": lease.id, "new": state, "at": now})
         if closed and lease.kind in ("main", "trap") and not tester:
-            c.execute(
-                _GIVE_BACK,
+            _GIVE_BACK.change(
+                c,
                 {"pair": lease.pair_id, "place": int(holds(lease.kind, tester)), "left": lease.reference_left},
             )
 
 
 def renew(c: Connection, person: int, until: int) -> None:
     """Let all open assignments of a person run until then."""
-    c.execute(_RENEW, {"person": person, "until": until})
+    _RENEW.change(c, {"person": person, "until": until})
 
 
 def sweep(c: Connection, now: int, lease_ms: int, limit: int = 500) -> int:
@@ -90,9 +91,7 @@ def sweep(c: Connection, now: int, lease_ms: int, limit: int = 500) -> int:
     Leases that end later than any lease can (the machine's clock was turned back between two starts) are cut.
     """
     c.execute(
-        update(assignment)
-        .where(IS_OPEN, assignment.c.expires_at > now + lease_ms)
-        .values(expires_at=now + lease_ms)
+        update(assignment).where(IS_OPEN, assignment.c.expires_at > now + lease_ms).values(expires_at=now + lease_ms)
     )
     rows = c.execute(
         select(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import participant, session
 from user_study.errors import StudyError
 
@@ -80,19 +80,19 @@ class Person:
 
     def save(self, c: Connection) -> None:
         """Write what changes."""
-        c.execute(_SAVE, {"of": self.id, **{f"new_{name}": getattr(self, name) for name in CHANGING}})
+        _SAVE.change(c, {"of": self.id, **{f"new_{name}": getattr(self, name) for name in CHANGING}})
 
 
 _COLUMNS = [participant.c[field.name] for field in dataclasses.fields(Person)]
-_SAVE = (
+_SAVE = Prepared(
     update(participant)
     .where(participant.c.id == bindparam("of"))
     .values({name: bindparam(f"new_{name}", type_=participant.c[name].type) for name in CHANGING})
 )
 # two tabs of one person wait for each other here (PostgreSQL; SQLite has one writer anyway)
-_LOCKED = select(*_COLUMNS).where(participant.c.id == bindparam("of")).with_for_update(of=participant)
-_SEEN = select(*_COLUMNS).where(participant.c.id == bindparam("of"))
-_OF_SESSION = (
+_LOCKED = Prepared(select(*_COLUMNS).where(participant.c.id == bindparam("of")).with_for_update(of=participant))
+_SEEN = Prepared(select(*_COLUMNS).where(participant.c.id == bindparam("of")))
+_OF_SESSION = Prepared(
     select(*_COLUMNS)
     .join(session, session.c.participant_id == participant.c.id)
     .where(session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now"))
@@ -116,16 +116,12 @@ def look(c: Connection, participant_id: int) -> Person:
 
 def lock_of_session(c: Connection, session_hash: str, now: int) -> Person | None:
     """The person whom a session belongs to, locked; None: no such session."""
-    row = c.execute(_OF_SESSION, {"hash": session_hash, "now": now}).mappings().first()
-    return None if row is None else _person(row)
+    row = _OF_SESSION.first(c, {"hash": session_hash, "now": now})
+    return None if row is None else Person(*row)
 
 
-def _found(c: Connection, query: Select[Any], values: dict[str, int]) -> Person:
-    row = c.execute(query, values).mappings().first()
+def _found(c: Connection, query: Prepared, values: dict[str, int]) -> Person:
+    row = query.first(c, values)
     if row is None:
         raise UnknownParticipant("this participant is not in the study any more; join again")
-    return _person(row)
-
-
-def _person(row: RowMapping) -> Person:
-    return Person(**row)
+    return Person(*row)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import settings_version, study
 from user_study.domain import audit
 from user_study.errors import StudyError
@@ -14,7 +15,7 @@ from user_study.settings import StudySettings, from_json
 
 STATES = ("draft", "live", "paused", "closed")
 
-_ALL = select(study.c.key, study.c.value)
+_ALL = Prepared(select(study.c.key, study.c.value))
 _BODY = select(settings_version.c.body).where(settings_version.c.id == bindparam("id"))
 _parsed: dict[str, StudySettings] = {}  # by the hash of their content, so that every study may share it
 
@@ -40,7 +41,7 @@ def facts(c: Connection) -> StudyFacts:
     Raises:
         StudyError: the tables were never filled by `create`.
     """
-    values = {row.key: row.value for row in c.execute(_ALL)}
+    values: dict[str, str] = dict(_ALL.rows(c, {}))
     if "state" not in values or "settings" not in values:
         raise StudyError("the database holds no study; make one with `semfid study init`")
     number, _, digest = values["settings"].partition(" ")

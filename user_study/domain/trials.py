@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, image, pair
 
 # literals and not parameters, or the databases could not use the partial indexes on them
@@ -42,13 +42,13 @@ COLUMNS = (
     pair.c.explanation,
     *PICTURES,
 )
-_OPEN = (
+_OPEN = Prepared(
     select(*COLUMNS)
     .select_from(assignment.join(PAIR_WITH_PICTURES, pair.c.id == assignment.c.pair_id))
     .where(assignment.c.participant_id == bindparam("person"), IS_OPEN)
     .order_by(assignment.c.slot)
 )
-_BY_TOKEN = (
+_BY_TOKEN = Prepared(
     select(*COLUMNS)
     .select_from(assignment.join(PAIR_WITH_PICTURES, pair.c.id == assignment.c.pair_id))
     .where(assignment.c.participant_id == bindparam("person"), assignment.c.token == bindparam("token"))
@@ -115,14 +115,10 @@ class TrialState:
 
 def open_trials(c: Connection, person: int) -> list[Trial]:
     """Trials that are out with a person, the one on the screen first."""
-    return [_trial(row) for row in c.execute(_OPEN, {"person": person})]
+    return [Trial(*row) for row in _OPEN.rows(c, {"person": person})]
 
 
 def by_token(c: Connection, person: int, token: str) -> Trial | None:
     """A trial of this person, in whatever state; None: no such."""
-    row = c.execute(_BY_TOKEN, {"person": person, "token": token}).first()
-    return None if row is None else _trial(row)
-
-
-def _trial(row: Any) -> Trial:
-    return Trial(*row)
+    row = _BY_TOKEN.first(c, {"person": person, "token": token})
+    return None if row is None else Trial(*row)
