@@ -22,8 +22,8 @@ from user_study.settings import StudySettings
 
 def test_a_regressor_trains_on_what_a_study_exports(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
     demo = read_pairs(TABLE)
-    few = demo.frame.head(16).assign(**{side: [str(path) for path in demo.paths(side)[:16]] for side in ("reference", "candidate")})
-    few.to_csv(tmp_path / "pairs.csv", index=False)
+    whole = {side: [str(path) for path in demo.paths(side)[:16]] for side in ("reference", "candidate")}
+    demo.frame.head(16).assign(**whole).to_csv(tmp_path / "pairs.csv", index=False)
     study = create_study(tmp_path / "study", StudySettings())
     import_pairs(study.database, study.images, [tmp_path / "pairs.csv"])
     with study.database.write() as c:
