@@ -74,8 +74,7 @@ async def person(
     survive: bool = False, gate: Gate | None = None,
 ) -> None:  # fmt: skip
     """One visitor. `survive`: go on when the server is gone for a moment; `gate`: wait there until all are signed in."""
-    visitor = Visitor(http, url, log.timed)
-    joined = False
+    visitor, joined, base, lives = Visitor(http, url, log.timed), False, name, 0
     while time.monotonic() < until:
         try:
             if not joined:
@@ -111,7 +110,8 @@ async def person(
                 log.errors.append(f"{type(error).__name__} {error}")
                 return
             if not joined:  # half signed in when the server was killed: come as somebody else
-                name, visitor = f"{name}x", Visitor(http, url, log.timed)
+                lives += 1
+                name, visitor = f"{base}.{lives}", Visitor(http, url, log.timed)
             await asyncio.sleep(0.1)
 
 
@@ -140,7 +140,7 @@ async def people(
         await asyncio.wait_for(
             asyncio.gather(
                 *(
-                    person(http, url, f"{name} {number:04}", log, until, think, images, Random(number), survive, gate)
+                    person(http, url, f"{name}{number:04}", log, until, think, images, Random(number), survive, gate)
                     for number in range(count)
                 )
             ),
@@ -203,7 +203,7 @@ def throughput(arguments: argparse.Namespace, folder: Path, url: str | None) -> 
 async def killed(arguments: argparse.Namespace, server: ServerProcess, log: Log) -> int:
     """People answer; the server is killed and started again and again; returns how often."""
     kills = 0
-    rounds = arguments.kills * 6.0
+    rounds = min(arguments.kills * 60.0, 1200.0)
     crowd = asyncio.create_task(people(server.url, arguments.people, log, rounds + 30, 0.0, False, survive=True))
     deadline = time.monotonic() + rounds + 20
     rng = Random(0)

@@ -125,7 +125,9 @@ def _build(
     with database.read() as c:
         if what in (ALL, "pairs"):
             found = labels.pictures(c)
-            where = found.paths if with_images else _own_pictures(c, images, Path(final))
+            # a zip goes elsewhere: its paths are those of the pictures, whether they are in it or come later
+            inside = with_images or final.lower().endswith(".zip")
+            where = found.paths if inside else _own_pictures(c, images, Path(final))
             rows["pairs.csv"] = labels.labels(c, work / "pairs.csv", options, where)
             if with_images:
                 _copy(images, work, found.files)
