@@ -19,7 +19,7 @@ test: lint  ## all tests; those on real data where SEMFID_TEST_DATA, or ../share
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
-	$(BIN)/mypy registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py vector_cache.py sharding.py small_networks.py backbones heads text_embedders captioners towers splice scenes evaluation degradations datamodules lightning_modules metrics pseudo_labels dataset_builders engine semfid
+	$(BIN)/mypy registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py vector_cache.py sharding.py small_networks.py backbones heads text_embedders captioners towers splice scenes evaluation degradations datamodules lightning_modules metrics pseudo_labels dataset_builders engine user_study semfid
 
 format: $(STAMP)  ## sort imports, mend what ruff can mend
 	$(BIN)/ruff check --fix .

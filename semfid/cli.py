@@ -9,6 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from semfid.study import add_study_parser
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
@@ -65,6 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
             "label": commands.label,
             "build": commands.build,
             "splice": commands.splice,
+            "study": commands.study,
         }[arguments.command]
         return command(arguments)
     except UserError as error:
@@ -144,6 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--preview", action="store_true", help="make a few units, a contact sheet and an estimate")
     build.add_argument("--limit", type=_positive, metavar="N", help="only the first N photos (of the shard)")
     build.add_argument("--out", metavar="TABLE", help="of import: the pair table to write, .csv or .parquet")
+
+    add_study_parser(commands)
 
     export = commands.add_parser("export", help="a finished run as one file that scores without this repository")
     export.add_argument("run", metavar="RUN", help="runs/<experiment>/<variant>-<hash>")

@@ -198,3 +198,10 @@ def splice(arguments: argparse.Namespace) -> int:
     from semfid.splice import splice as run
 
     return run(arguments)
+
+
+def study(arguments: argparse.Namespace) -> int:
+    """The user-study platform."""
+    from semfid.study import run_study
+
+    return run_study(arguments)

@@ -88,6 +88,7 @@ SPECIAL = {
     "regressor_c2i",
     "training_free",
     "training_free_scenes",
+    "study_simulated",
 }
 
 

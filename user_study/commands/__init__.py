@@ -1,0 +1,1 @@
+"""One module per command of `semfid study`, each with `run(arguments) -> int`."""

@@ -1,0 +1,21 @@
+"""`semfid study backup`."""
+
+from __future__ import annotations
+
+import argparse
+
+from user_study.backup import RESTORE, backup
+from user_study.folder import open_study
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Copy the whole study, also while it is served."""
+    folder = open_study(arguments.folder)
+    try:
+        out = backup(folder.database, folder.images, arguments.out)
+        kind = folder.database.dialect
+    finally:
+        folder.database.close()
+    print(f"{out}: everything of {arguments.folder}, personal data included; keep it as safe as the study")
+    print(f"  to restore: {RESTORE[kind]}")
+    return 0

@@ -1,0 +1,31 @@
+"""`semfid study check`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from user_study.checking import check, repair
+from user_study.folder import open_study
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what is wrong and what to do; exit code 1 if something is."""
+    folder = open_study(arguments.folder)
+    show = _progress if sys.stderr.isatty() else None
+    try:
+        faults = check(folder.database, folder.images, show)
+        if arguments.repair and any(fault.repairable for fault in faults):
+            print(f"repaired: {repair(folder.database)} pairs")
+            faults = check(folder.database, folder.images, show)
+    finally:
+        folder.database.close()
+    for fault in faults:
+        print(f"{fault.level}: {fault.what}\n  {fault.remedy}")
+    errors = sum(fault.level == "error" for fault in faults)
+    print(f"{arguments.folder}: " + (f"{errors} errors" if errors else "sound"))
+    return 1 if errors else 0
+
+
+def _progress(done: int, total: int) -> None:
+    print(f"\r{done} of {total} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)

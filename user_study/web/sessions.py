@@ -1,0 +1,111 @@
+"""Who is asking: random cookies, whose hashes stand in the table `session`. Nothing else is kept in the browser."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from user_study.database.schema import admin, participant, session
+
+Door = Literal["participant", "admin"]
+NAMES: dict[Door, str] = {"participant": "study", "admin": "study_admin"}
+LIVES_MS: dict[Door, int] = {"participant": 30 * 86_400_000, "admin": 12 * 3_600_000}
+
+PARTICIPANT_OF = (
+    select(participant)
+    .join(session, session.c.participant_id == participant.c.id)
+    .where(session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now"))
+)
+_ADMIN_OF = (
+    select(admin.c.name, admin.c.id)
+    .join(session, session.c.admin_id == admin.c.id)
+    .where(
+        session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now"), admin.c.disabled_at.is_(None)
+    )
+)
+_PARTICIPANT_ID = select(session.c.participant_id).where(
+    session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now")
+)
+
+
+@dataclass(frozen=True)
+class Who:
+    """Both doors of one browser."""
+
+    participant_id: int | None = None
+    admin: tuple[str, int] | None = None  # name, id
+
+
+def digest(value: str) -> str:
+    """What is stored of a random secret."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+def cookie_hash(connection: HTTPConnection, door: Door) -> str | None:
+    """Hash of the browser's cookie; None where it has none (of a possible length)."""
+    value = connection.cookies.get(_cookie_name(connection, door))
+    return digest(value) if value is not None and 20 <= len(value) <= 100 else None
+
+
+def who(c: Connection, connection: HTTPConnection, now: int) -> Who:
+    """Look up both cookies."""
+    of_person, of_admin = cookie_hash(connection, "participant"), cookie_hash(connection, "admin")
+    person = (
+        None if of_person is None else c.execute(_PARTICIPANT_ID, {"hash": of_person, "now": now}).scalar_one_or_none()
+    )
+    row = None if of_admin is None else c.execute(_ADMIN_OF, {"hash": of_admin, "now": now}).first()
+    return Who(person, None if row is None else (row.name, row.id))
+
+
+def begin(c: Connection, request: Request, door: Door, number: int, now: int) -> str:
+    """Start a session of a participant or an admin; an older one of this browser ends. Returns the value for `set_cookie`."""
+    end(c, request, door)
+    value = secrets.token_urlsafe(32)
+    c.execute(
+        insert(session).values(
+            id_hash=digest(value), created_at=now, expires_at=now + LIVES_MS[door], **{f"{door}_id": number}
+        )
+    )
+    return value
+
+
+def end(c: Connection, request: Request, door: Door) -> None:
+    """Sign out, on the server; `drop_cookie` tidies the browser."""
+    old = cookie_hash(request, door)
+    if old is not None:
+        c.execute(delete(session).where(session.c.id_hash == old))
+
+
+def set_cookie(request: Request, response: Response, door: Door, value: str) -> None:
+    """Put the session into the browser: HttpOnly, SameSite=Lax, and over HTTPS Secure under a __Host- name."""
+    response.set_cookie(
+        _cookie_name(request, door),
+        value,
+        max_age=LIVES_MS[door] // 1000,
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def drop_cookie(request: Request, response: Response, door: Door) -> None:
+    """Take it out of the browser."""
+    response.delete_cookie(
+        _cookie_name(request, door), path="/", secure=request.url.scheme == "https", httponly=True, samesite="lax"
+    )
+
+
+def sweep(c: Connection, now: int) -> None:
+    """Forget sessions that are over."""
+    c.execute(delete(session).where(session.c.expires_at <= now))
+
+
+def _cookie_name(connection: HTTPConnection, door: Door) -> str:
+    return f"__Host-{NAMES[door]}" if connection.url.scheme == "https" else NAMES[door]

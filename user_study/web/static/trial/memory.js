@@ -1,0 +1,17 @@
+// The answer that may be undone, also after the page was loaded anew.
+export function remember(person, last) {
+  try {
+    sessionStorage.setItem(`last:${person}`, JSON.stringify(last));
+  } catch {
+    // without storage it is forgotten with the page
+  }
+  return last;
+}
+
+export function recall(person) {
+  try {
+    return JSON.parse(sessionStorage.getItem(`last:${person}`));
+  } catch {
+    return null;
+  }
+}
