@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from registry import UserError
+from semfid.runtime.files import content_digest
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -104,9 +105,7 @@ def _hash(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
-            with open(path, "rb") as file:
-                content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-            digest.update(path.relative_to(folder).as_posix().encode() + content.digest())
+            digest.update(path.relative_to(folder).as_posix().encode() + content_digest(path))
     return digest.hexdigest()
 
 

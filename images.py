@@ -15,6 +15,7 @@ from PIL import Image
 from registry import UserError
 from semfid.runtime import images as runtime
 from semfid.runtime.errors import ImageFileError
+from semfid.runtime.files import content_digest
 from semfid.runtime.images import DECODER as DECODER
 from semfid.runtime.images import Resize as Resize
 from semfid.runtime.images import resize_image as resize_image
@@ -51,14 +52,10 @@ def file_hash(path: str | Path) -> bytes:
     Raises:
         ImageError: the file is missing or unreadable.
     """
-    digest = hashlib.blake2b(digest_size=16)
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return content_digest(path)
     except OSError as error:
         raise ImageError(f"no image {path}: {error.strerror}; check the path in the pair table") from error
-    return digest.digest()
 
 
 def pixel_hash(image: Image.Image) -> str:

@@ -10,7 +10,7 @@ folder of the table. CSV by default, Parquet by file ending.
 | reference, candidate | image paths |
 | origin | where the candidate comes from: an SR model, a kind of substitution, a degradation |
 | difference | label in [0, 1]: 0 = same meaning, 1 = every rater would report a semantic change |
-| yes_votes, votes | answers "yes, the meaning changed" and all answers; difference = yes_votes / votes; both empty: a label of another kind |
+| yes_votes, votes | "yes" answers and all; difference = yes_votes / votes. Both empty: a label of another kind |
 | map | path of a difference map (8-bit PNG or float16 .npy), H x W of the images |
 | split | train, val or test |
 | fold | 0 .. k-1, where cross-validation folds were fixed beforehand |

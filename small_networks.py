@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from images import file_hash
 from registry import UserError
+from semfid.runtime.files import content_digest
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -53,7 +53,7 @@ class NetworkFile:
             raise UserError(f"{kind}: {path} is not a safetensors file ({error}); {mend}") from error
         if facts.get("kind") != kind:
             raise UserError(f"{kind}: {path} holds {facts.get('kind', 'something else')}; {mend}")
-        return cls(path, kind, file_hash(path).hex()[:16], facts)
+        return cls(path, kind, content_digest(path).hex()[:16], facts)
 
     def load(self, **parts: nn.Module) -> None:
         """Fill modules with the weights whose names start with theirs; half precision becomes float32.

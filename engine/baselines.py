@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +19,7 @@ from engine.progress import progress
 from engine.run import Workbench, carry_out, prediction_table
 from engine.run_folder import RunFolder
 from lightning_modules.pair_module import named
-from registry import METRICS
+from registry import CAPTIONERS, METRICS, TOWERS, UserError
 
 
 def baseline_variants(
@@ -33,6 +35,7 @@ def baseline_variants(
     variants, labels = [], set()
     for name, keywords in split:
         own = {**config, "seed": 0, "model": {"name": name, **keywords}, "trainer": {}, "selection": {}, "init_from": None}
+        own["identities"] = _identities(name, json.dumps(keywords, sort_keys=True))
         values: dict[str, list[Any]] = {}
         for other, their in split:
             for key, value in their.items() if other == name else ():
@@ -46,6 +49,20 @@ def baseline_variants(
         labels.add(variant.label)
         variants.append(variant)
     return variants
+
+
+@functools.lru_cache(maxsize=256)
+def _identities(name: str, keywords: str) -> dict[str, str]:
+    """What a metric's tower and captioner are now: other weights under the same name are another run. Loads no weights."""
+    given, found = json.loads(keywords), {}
+    for key, registry in (("tower", TOWERS), ("captioner", CAPTIONERS)):
+        parameter = METRICS.get(name).keywords.get(key)
+        if parameter is None:
+            continue
+        plugin, own = named(given.get(key, parameter.default), key)
+        with contextlib.suppress(UserError):  # the run itself says what is wrong
+            found[key] = str(registry.build(plugin, **own).identity)
+    return found
 
 
 def run_baseline(variant: Variant, bench: Workbench) -> RunFolder:

@@ -48,6 +48,8 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     scorers = {key: _scorer_digest(content["model"].get(key)) for key in SCORERS}
     if any(scorers.values()):
         content["scorers"] = scorers
+    if config.get("identities"):  # of the models that a training-free metric asks
+        content["identities"] = config["identities"]
     files = {key: digest for key, digest in _files_named(content["model"]).items() if key not in SCORERS}
     if files:  # such as the weights of a metric's tower
         content["files"] = files

@@ -124,8 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     splice = commands.add_parser("splice", help="which concepts a candidate keeps, loses and gains, in words")
-    splice.add_argument("reference", metavar="REFERENCE", help="an image, or a folder of them")
-    splice.add_argument("candidate", metavar="CANDIDATE", help="the same; paired by name as `semfid score` does")
+    splice.add_argument("--pairs", metavar="TABLE.csv", help="pair_id, reference, candidate in place of two folders")
     splice.add_argument("--out", metavar="FILE", help="a chart, .png or .svg; of two folders: a table, .csv")
     splice.add_argument("--json", metavar="FILE", help="all concepts and figures")
     splice.add_argument("--run", metavar="RUN", help="explain the learned score of a run with concepts in words")
@@ -133,9 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     splice.add_argument(
         "overrides",
         nargs="*",
-        metavar="key=value",
-        help="tower=scenes_tower tower.model=ViT-B-32 image_mean=PHOTOS vocabulary=english size=10000 l1=0.25 concepts=12 "
-        "strategy=nonsymmetric|symmetric|nouns solver=lasso|lars|admm top=12",
+        metavar="REFERENCE CANDIDATE key=value",
+        help="two images, or two folders paired as `semfid score` does; tower=scenes_tower tower.model=ViT-B-32 "
+        "image_mean=PHOTOS vocabulary=english size=10000 l1=0.25 concepts=12 strategy=nonsymmetric|symmetric|nouns "
+        "solver=lasso|lars|admm top=12",
     )
 
     build = commands.add_parser("build", help="build a data set from photos, or check one that was built")

@@ -19,7 +19,7 @@ from pairs import write_atomically
 from registry import UserError
 from semfid.label import _stage
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.pairing import FilePair, Pairing, pair_files
+from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
 from semfid.splice_chart import Chart, chart_bytes, check_chart
 from semfid.splice_settings import SpliceSettings, read_settings
 from semfid.splice_table import Row, check_table, put_json, tabulate
@@ -38,27 +38,43 @@ def splice(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: a bad setting, path or image of a single pair.
     """
+    paths = [word for word in arguments.overrides if "=" not in word or Path(word).exists()]
+    settings_given = [word for word in arguments.overrides if word not in paths]
     try:
-        pairing = pair_files(Path(arguments.reference), Path(arguments.candidate))
+        pairing = _pairing(paths, arguments.pairs)
     except ScoringError as error:
         raise UserError(str(error)) from error
+    single = arguments.pairs is None and not Path(paths[0]).is_dir()
     out = None if arguments.out is None else Path(arguments.out)
     if arguments.run is not None:
         from semfid.splice_run import explain
 
-        return explain(arguments, pairing, out)
-    single = not Path(arguments.reference).is_dir()
+        if settings_given:
+            raise UserError(f"splice: --run fixes the concepts; leave {settings_given[0]} out")
+        return explain(arguments, pairing.pairs[0] if single else pairing, out)
     if single and out is not None:
         check_chart(out)
     if not single:
         check_table(out)
-    settings = read_settings(arguments.overrides)
+    settings = read_settings(settings_given)
     tower = build_tower(*settings.tower)
     decomposer = settings.concepts.decomposer(tower, stage=_stage)
     _say_dictionary(decomposer)
     if single:
         return _one(pairing.pairs[0], tower, decomposer, settings, out, arguments.json)
     return _folders(pairing, tower, decomposer, settings, out, arguments.json)
+
+
+def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
+    if table is not None:
+        if paths:
+            raise UserError(f"splice: --pairs names the images; leave {paths[0]} out")
+        return read_pair_table(Path(table))
+    if len(paths) != 2:
+        raise UserError(
+            f"splice: {len(paths)} paths given; give REFERENCE and CANDIDATE (two images or two folders), or --pairs TABLE.csv"
+        )
+    return pair_files(Path(paths[0]), Path(paths[1]))
 
 
 def _one(

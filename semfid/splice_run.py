@@ -55,19 +55,16 @@ class Explained:
         )
 
 
-def explain(arguments: argparse.Namespace, pairing: Pairing, out: Path | None) -> int:
-    """Explain one pair, or each of two folders; exit code 2 where an image could not be read.
+def explain(arguments: argparse.Namespace, pairs: FilePair | Pairing, out: Path | None) -> int:
+    """Explain one pair, or each of two folders or a table; exit code 2 where an image could not be read.
 
     Raises:
-        UserError: not a run with a concept head, settings beside it, a bad path.
+        UserError: not a run with a concept head, a bad path.
     """
-    if arguments.overrides:
-        raise UserError(f"splice: --run fixes the concepts; leave {arguments.overrides[0]} out")
-    single = not Path(arguments.reference).is_dir()
-    if out is not None and single:
-        check_chart(out)
-    if not single:
+    if isinstance(pairs, Pairing):
         check_table(out)
+    elif out is not None:
+        check_chart(out)
     try:
         folder = one_path(arguments.run)
     except ScoringError as error:
@@ -77,9 +74,9 @@ def explain(arguments: argparse.Namespace, pairing: Pairing, out: Path | None) -
     scorer = load_run(folder, arguments.part)
     if not isinstance(scorer.heads[0], ConceptLinear) or not hasattr(scorer.trunk, "words"):
         raise UserError(f"splice: --run {folder} scores without concepts; give a run of backbone concepts, head concept_linear")
-    if single:
-        return _one(pairing.pairs[0], scorer, out, arguments.json)
-    return _folders(pairing, scorer, out, arguments.json)
+    if isinstance(pairs, Pairing):
+        return _folders(pairs, scorer, out, arguments.json)
+    return _one(pairs, scorer, out, arguments.json)
 
 
 def _one(pair: FilePair, scorer: RunScorer, out: Path | None, as_json: str | None) -> int:

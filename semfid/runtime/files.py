@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -31,3 +32,9 @@ def write_whole(path: Path, content: bytes) -> None:
         raise ScoringError(
             f"cannot write {path}: {error.strerror}; free some space or choose another folder"
         ) from error
+
+
+def content_digest(path: str | Path) -> bytes:
+    """16-byte digest of a file's bytes; raises an OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

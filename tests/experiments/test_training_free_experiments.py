@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from experiment_support import tables
 from run_support import ROOT, predictions, run_folders
 
@@ -46,10 +47,17 @@ def test_measures_of_the_scenes(
     monkeypatch.setattr(ScenesCaptioner, "_caption", never)
     monkeypatch.setattr(ScenesTower, "_embed_pixels", never)
     again = [word for word in words if not word.startswith(("data.batch_size", "output"))]
-    assert main(["ablate", str(path), *again, "data.batch_size=64", f"output={tmp_path / 'again'}"]) == 0
-    for run in run_folders(tmp_path / "runs"):
-        (other,) = (tmp_path / "again" / path.stem).glob(f"{run.name.rsplit('-', 1)[0]}-*")
+    kept = [own for own in read_sweep(path, []).config["baselines"] if {"tower", "captioner"} & {*own}]
+    kept = [own for own in kept if own["name"] != "splice"]
+    again += ["data.batch_size=64", f"output={tmp_path / 'again'}", f"baselines={json.dumps(kept)}"]
+    assert main(["ablate", str(path), *again]) == 0
+    others = run_folders(tmp_path / "again")
+    assert len(others) == 3
+    for other in others:
+        (run,) = (tmp_path / "runs" / path.stem).glob(f"{other.name.rsplit('-', 1)[0]}-*")
         np.testing.assert_allclose(predictions(other)["predicted"], predictions(run)["predicted"], atol=1e-5)
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        assert all(name in config["identities"][key] for key, name in (("tower", "scenes_tower"),) if key in config["model"])
 
 
 def test_measures_of_any_pair_table(

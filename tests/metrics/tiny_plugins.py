@@ -45,7 +45,6 @@ CASES: dict[str, Callable[[Tiny], dict[str, Any]]] = {
     "dinov2_cosine": lambda tiny: {"model": "test_vit", "pretrained": "none", "image_size": 64, "cache": False},
     "c2c": lambda tiny: {"captioner": tiny.captions, "embedder": "hashed_words", "cache": False},
     "c2i": lambda tiny: {"captioner": tiny.captions, "tower": tiny.tower, "cache": False},
-    "splice": lambda tiny: {"tower": tiny.tower, "image_mean": "none", "size": 300, "l1": 0.1, "cache": False},
     "splice": lambda tiny: {"tower": tiny.tower, "image_mean": "none", "size": 60, "l1": 0.1, "cache": False},
     "pyiqa": lambda tiny: {"metric": "lopsided", "device": "cpu"},
 }  # fmt: skip

@@ -68,6 +68,13 @@ def test_two_folders(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 candidates without a reference: sr/x.png" in said and "b FAILED" in said
 
 
+def test_a_table_of_pairs(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "p.csv").write_text("pair_id,reference,candidate\nx,hq/a.png,sr/a.png\ny,hq/a.png,hq/b.png\n")
+    assert main(["splice", "--pairs", "p.csv", *SETTINGS]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["pair_id"] for row in rows] == ["x", "y"] and all(float(row["weights"]) > 0 for row in rows)
+
+
 def test_identical_images(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for strategy in ("nonsymmetric", "symmetric"):
         assert main(["splice", "hq/a.png", "hq/a.png", *SETTINGS, f"strategy={strategy}"]) == 0
@@ -100,6 +107,8 @@ def test_nothing_active(world: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["hq", "sr", *SETTINGS, "--out", "c.png"], "the table of two folders ends in .csv"),
         (["hq/a.png", "sr", *SETTINGS], "give two files or two folders"),
         (["hq/a.png", "gone.png", *SETTINGS], "no file or folder gone.png"),
+        (["hq/a.png", *SETTINGS], "1 paths given; give REFERENCE and CANDIDATE"),
+        (["hq/a.png", "--pairs", "p.csv", *SETTINGS], "--pairs names the images; leave hq/a.png out"),
         (["hq/a.png", "words.txt", *SETTINGS], "words.txt"),
         (["hq/a.png", "sr/a.png", "--run", "runs/x"], "runs/x"),
         (["hq/a.png", "sr/a.png", "--run", "runs/x", "l1=1"], "--run fixes the concepts; leave l1=1 out"),

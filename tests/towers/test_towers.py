@@ -32,7 +32,7 @@ def picture(seed: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
 
 
 PICTURES = [picture(0), picture(1, (64, 30)), picture(2), picture(4, (30, 64)), picture(5)]
-SENTENCES = ["a red car", "two green chairs", "", "a dog", "a red car", "the background"]
+SENTENCES = ["a red car", "two green chairs", "", "a dog", "a red car", "a blue bus"]
 MODELS: dict[str, Callable[[Path], Path]] = {
     "clip": tiny.save_clip,
     "transformers": tiny.save_clip,
