@@ -27,7 +27,7 @@ from user_study.clock import now_ms
 from user_study.database.engine import Database
 from user_study.database.schema import assignment as assignment_table
 from user_study.database.schema import ledger, pair, participant, response, session
-from user_study.domain import answering, assignment, game, pairs, participants, settings_store, study_state
+from user_study.domain import answering, assignment, game, pairs, participants, settings_store, study_state, undoing
 from user_study.domain.answering import Stored, Submitted
 from user_study.domain.pairs import NewImage, NewPair
 from user_study.domain.person import Person, look
@@ -134,6 +134,7 @@ def fill(c: Connection, images: Path, main: int = 12, traps: int = 4, training: 
         add(f"p{number:03d}", "training", number, truth="yes" if number % 2 else "no", explanation="Look at it.")
     for number in range(examples):
         add(f"e{number:03d}", "training", number, truth="yes" if number % 2 else "no", explanation="See.", example=True)
+    study_state.put(c, "secret", "0" * 64)  # the same schedules on every run
     pairs.add_images(c, pictures)
     pairs.add_pairs(c, new, T0, Random(0))
     study_state.set_state(c, "live", "tests", T0)
@@ -223,7 +224,7 @@ class Player:
 
     def undo(self, token: str) -> TrialState:
         return self.database.transact(
-            lambda c: answering.undo(c, study_state.facts(c).settings, self.id, token, self.now, self.rng)
+            lambda c: undoing.undo(c, study_state.facts(c).settings, self.id, token, self.now, self.rng)
         )
 
     def spin(self) -> game.Spin:

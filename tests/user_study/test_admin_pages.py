@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from study_rows import fill_answers
 from study_support import newcomer
 
+from user_study import pair_list, participant_list
 from user_study.clock import now_ms
 from user_study.database.schema import invitation, pair, participant, response
 from user_study.domain import invitations, study_state
@@ -61,6 +62,30 @@ def test_a_study_without_anything(tmp_path: Any, client: TestClient) -> None:
         for path in ("pairs", "participants", "traps", "settings", "invitations", "import", "export", "audit"):
             assert empty.get(f"/admin/{path}").status_code == 200, path
     made.database.close()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_pages_and_changes_on_postgresql(desk: TestClient, study: StudyFolder) -> None:
+    person = "/admin/participants/P-00001"
+    for path, form in (
+        (f"{person}/exclude", {"reason": "x"}),
+        (f"{person}/restore", {"reason": "y"}),
+        ("/admin/participants/P-00000/tester", {}),
+        ("/admin/pairs/13/retire", {"reason": "z"}),
+        ("/admin/pairs/13/return", {}),
+        ("/admin/state", {"state": "paused"}),
+        ("/admin/try", {}),
+        ("/admin/backup", {}),
+    ):
+        assert desk.post(path, data=form).status_code == 303, path
+    assert desk.post("/admin/invitations", data={"links": "2", "uses": "3"}).status_code == 200
+    for order in pair_list.ORDERS:
+        assert desk.get(f"/admin/pairs?order={order}&flag=divided&search=m&down=1").status_code == 200
+    for order in participant_list.ORDERS:
+        assert desk.get(f"/admin/participants?order={order}&search=person&down=0").status_code == 200
+    for path in ("", "/live.json", "/pairs/1", "/participants/P-00001", "/traps", "/settings", "/invitations", "/audit"):
+        assert desk.get(f"/admin{path}").status_code == 200, path
+    assert "36 of 360 answers" in text_of(desk.get("/admin"))
 
 
 def test_first_start_asks_and_locks(desk: TestClient, study: StudyFolder) -> None:

@@ -137,6 +137,7 @@ def test_locked_fields_stay_and_the_quota_only_grows(client: TestClient, study: 
     assert (saved.question, saved.answers, saved.quota) == (StudySettings().question, "binary", 31)
     fewer = client.post("/admin/settings", data=form_of(client.get("/admin/settings").text) | {"quota": "10"})
     assert fewer.status_code == 400 and "cannot change once answers come in" in fewer.text
+    assert 'aria-invalid="true"' in fewer.text.split('name="quota"')[1].split(">")[0]
     assert current(study).quota == 31
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from study_support import T0, Player, assert_consistent, honest, save_settings
 
 from user_study.database.schema import assignment, ledger, pair, participant, response
-from user_study.domain import answering, standing, study_state, sweeping
+from user_study.domain import presence, standing, study_state, sweeping
 from user_study.domain.answering import Refused
 from user_study.domain.game import NoSpin
 from user_study.domain.person import lock
@@ -78,7 +78,7 @@ def test_a_second_answer_is_a_duplicate(study: StudyFolder) -> None:
         ({"held": True}, "held"),
         ({"rt_ms": None}, "unseen"),
         ({"rt_ms": 60_000.0}, "unseen"),
-        ({"rt_ms": 1000.0, "wait": 5}, "unseen"),
+        ({"rt_ms": 5000.0, "wait": 5}, "unseen"),
     ],
 )
 def test_answers_that_nobody_can_mean_do_not_count(study: StudyFolder, more: dict, why: str) -> None:
@@ -225,7 +225,7 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
 
     def beat(at: int) -> int | None:
         with study.database.write() as c:
-            return answering.heartbeat(c, study_state.facts(c), lock(c, player.id), token, at)
+            return presence.heartbeat(c, study_state.facts(c), lock(c, player.id), token, at)
 
     assert beat(T0 + 100_000) == 240_000
     assert beat(T0 + 300_000) == 240_000
@@ -235,11 +235,11 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
     player.now = T0 + 961_000
     token = player.next().trial.token
     with study.database.write() as c:
-        answering.release(c, lock(c, player.id), player.now)
+        presence.release(c, lock(c, player.id), player.now)
     player.now += 5_000
     assert player.next().trial.token == token  # a reload
     with study.database.write() as c:
-        answering.release(c, lock(c, player.id), player.now)
+        presence.release(c, lock(c, player.id), player.now)
         assert sweeping.sweep(c, player.now + 21_000) == 2
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from study_support import T0, Player, assert_consistent, honest, save_settings, wrong
 
 from user_study.database.schema import pair, response, standing_event
-from user_study.domain import screening, standing, study_state
+from user_study.domain import screening, standing, study_state, sweeping
 from user_study.domain.pairs import set_active
 from user_study.domain.screening import PersonFacts, judge, rules_hash, traps_needed
 from user_study.folder import StudyFolder
@@ -141,3 +141,27 @@ def test_honest_people_stay(study: StudyFolder) -> None:
     player = Player(study, "Ann")
     player.play(choose=lambda trial: trial.truth or ("yes" if trial.pair_id % 2 else "no"))
     assert player.person().standing == "included" and player.person().flags == "[]"
+
+
+def test_new_rules_judge_everybody_in_the_sweeps(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stricter rules exclude people who answered under the old ones; looser rules take them back."""
+    monkeypatch.setattr(sweeping, "PEOPLE", 2)
+    people = [Player(study, f"P{i}", seed=i) for i in range(3)]
+    save_settings(study, trap_rate=0.5)
+    for player in people:
+        player.play(choose=wrong)
+
+    def sweep(count: int) -> list[str]:
+        for _ in range(count):
+            with study.database.write() as c:
+                sweeping.sweep(c, T0)
+        return [player.person().standing for player in people]
+
+    assert sweep(3) == ["included"] * 3  # four traps are not eight
+    save_settings(study, trap_rate=0.5, rules={"min_traps": 4})
+    assert sweep(1) == ["excluded", "excluded", "included"] and sweep(1) == ["excluded"] * 3
+    save_settings(study, trap_rate=0.5)
+    assert sweep(2) == ["included"] * 3
+    with study.database.write() as c:
+        assert sweeping.judge_by_new_rules(c, study_state.facts(c), T0) == 0
+    assert_consistent(study.database)

@@ -148,16 +148,17 @@ def warn(settings: StudySettings, person: Person, now: int) -> str | None:
 
 def refresh_all(c: Connection, facts: StudyFacts, now: int) -> int:
     """Judge everybody again (the rules changed); returns how many changed standing."""
-    return _refresh(c, facts, list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars()), now)
+    return refresh_people(c, facts, list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars()), now)
 
 
 def refresh_all_of_pair(c: Connection, facts: StudyFacts, pair_id: int, now: int) -> int:
     """Judge everybody again who answered a pair."""
     query = select(response.c.participant_id).where(response.c.pair_id == pair_id).distinct()
-    return _refresh(c, facts, sorted(number for number in c.execute(query).scalars() if number is not None), now)
+    return refresh_people(c, facts, sorted(number for number in c.execute(query).scalars() if number is not None), now)
 
 
-def _refresh(c: Connection, facts: StudyFacts, people: list[int], now: int) -> int:
+def refresh_people(c: Connection, facts: StudyFacts, people: list[int], now: int) -> int:
+    """Judge these people again; returns how many changed standing."""
     changed = 0
     for number in people:
         person = lock(c, number)

@@ -26,6 +26,7 @@ class StudyFacts:
 
     Attributes:
         strata: origin -> number of active main pairs.
+        screened: how far everybody has been judged by which rules; see `sweeping`.
     """
 
     state: str
@@ -33,6 +34,7 @@ class StudyFacts:
     settings: StudySettings
     settings_id: int
     strata: dict[str, int]
+    screened: str = ""
 
 
 def facts(c: Connection) -> StudyFacts:
@@ -51,7 +53,14 @@ def facts(c: Connection) -> StudyFacts:
         if len(_parsed) > 64:
             _parsed.clear()
         _parsed[digest] = settings
-    return StudyFacts(values["state"], values["secret"], settings, int(number), json.loads(values.get("strata", "{}")))
+    return StudyFacts(
+        values["state"],
+        values["secret"],
+        settings,
+        int(number),
+        json.loads(values.get("strata", "{}")),
+        values.get("screened", ""),
+    )
 
 
 def exists(c: Connection) -> bool:

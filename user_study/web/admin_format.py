@@ -27,7 +27,7 @@ WHY_NOT = {
     "excluded": "person excluded",
     "tester": "tester",
     "undone": "undone",
-    "kind": "not of the main part",
+    "kind": "kept apart",
 }
 DOORS = {"nickname": "open door", "invitation": "invitation", "prolific": "Prolific"}
 STEPS = {"consent": "consent", "instructions": "instructions", "training": "practice", "main": "main", "finished": "finished"}

@@ -16,7 +16,7 @@ from user_study.errors import StudyError
 from user_study.settings import LOCKED_WHEN_LIVE, StudySettings, from_json
 from user_study.web.admin_desk import Desk, change, done, see
 from user_study.web.settings_fields import FIELDS, GROUPS
-from user_study.web.settings_form import FormFault, differences, read, texts
+from user_study.web.settings_form import FormFault, differences, fault_key, read, texts
 
 VERSIONS_SHOWN = 30
 JUDGED_AT_ONCE = 20
@@ -66,7 +66,7 @@ def _page(desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: Fo
         hash=settings.hash,
         versions=_versions(c),
         fault=None if fault is None else f"Not saved. {fault}",
-        fault_key=getattr(fault, "key", ""),
+        fault_key=fault_key(fault),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,8 +65,14 @@ def read(typed: Mapping[str, str], current: StudySettings, locked: tuple[str, ..
     try:
         return from_dict(values)
     except StudyError as error:
-        message = str(error).removeprefix("settings: ")
-        raise FormFault(next((word for word in message.replace(":", " ").split() if word in FIELDS), ""), message) from error
+        raise FormFault(fault_key(error), str(error).removeprefix("settings: ")) from error
+
+
+def fault_key(fault: StudyError | None) -> str:
+    """The field that a fault speaks of; empty where it names none."""
+    if isinstance(fault, FormFault):
+        return fault.key
+    return next((word for word in re.split(r"[\s:,]+", str(fault or "")) if word in FIELDS), "")
 
 
 def _value(field: Field, text: str) -> Any:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from user_study.database.engine import TryAgain
-from user_study.domain import answering, assignment, game, study_state
+from user_study.domain import answering, assignment, game, presence, study_state, undoing
 from user_study.domain.answering import Refused, Submitted
 from user_study.domain.person import Person, lock_of_session
 from user_study.domain.study_state import StudyFacts
@@ -72,7 +72,7 @@ async def call_undo(request: Request) -> Response:
     token = _token(await _body(request, {"trial"}))
 
     def work(c: Connection, facts: StudyFacts, person: Person, now: int) -> dict[str, Any]:
-        return state_json(facts.settings, answering.undo_of(c, facts, person, token, now, _RNG), now)
+        return state_json(facts.settings, undoing.undo_of(c, facts, person, token, now, _RNG), now)
 
     return JSONResponse(await _run(request, work))
 
@@ -82,7 +82,7 @@ async def call_heartbeat(request: Request) -> Response:
     token = _token(await _body(request, {"trial"}))
 
     def work(c: Connection, facts: StudyFacts, person: Person, now: int) -> int | None:
-        return answering.heartbeat(c, facts, person, token, now)
+        return presence.heartbeat(c, facts, person, token, now)
 
     left = await _run(request, work)
     if left is None:
@@ -94,7 +94,7 @@ async def call_release(request: Request) -> Response:
     """POST /api/release."""
 
     def work(c: Connection, facts: StudyFacts, person: Person, now: int) -> None:
-        answering.release(c, person, now)
+        presence.release(c, person, now)
 
     await _run(request, work)
     return Response(status_code=204)
