@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TYPED := registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py vector_cache.py sharding.py \
+	small_networks.py backbones heads text_embedders captioners towers splice scenes evaluation degradations \
+	datamodules lightning_modules metrics pseudo_labels dataset_builders engine user_study semfid
 
 .PHONY: help quickstart test lint format clean
 
@@ -12,14 +15,17 @@ help:  ## list the targets
 quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 6 minutes)
 	$(BIN)/semfid ablate experiments/quickstart.yaml
 
-test: lint  ## all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
+test: $(STAMP)  ## ruff, mypy and all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
+	$(BIN)/ruff check .
 	@data="$${SEMFID_TEST_DATA:-}"; if [ -z "$$data" ] && [ -d ../shared/data ]; then data="$$(cd ../shared/data && pwd)"; fi; \
 	if [ -n "$$data" ]; then export SEMFID_TEST_DATA="$$data"; fi; \
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	types="$$(mktemp)"; $(BIN)/mypy $(TYPED) >"$$types" 2>&1 & typing=$$!; \
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile; tests=$$?; \
+	wait $$typing; typed=$$?; cat "$$types"; rm -f "$$types"; exit $$((tests > typed ? tests : typed))
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
-	$(BIN)/mypy registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py vector_cache.py sharding.py small_networks.py backbones heads text_embedders captioners towers splice scenes evaluation degradations datamodules lightning_modules metrics pseudo_labels dataset_builders engine user_study semfid
+	$(BIN)/mypy $(TYPED)
 
 format: $(STAMP)  ## sort imports, mend what ruff can mend
 	$(BIN)/ruff check --fix .
