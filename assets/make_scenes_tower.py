@@ -1,6 +1,6 @@
 """Trains assets/towers/scenes_tower.safetensors, and writes the list of words beside it.
 
-python assets/make_scenes_tower.py        # about 25 minutes on one core; --work keeps drawn scenes and the first stage
+python assets/make_scenes_tower.py        # about 15 minutes on an idle core; --work keeps drawn scenes and the first stage
 
 First every cell of an image learns what stands in it (`scene_training`); then images meet their captions: symmetric InfoNCE as in
 CLIP, with a scene's edited twin in the same batch, and a sigmoid loss as in SigLIP on single words and short phrases.
@@ -182,7 +182,7 @@ def vocabulary() -> list[tuple[str, bool]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scenes", type=int, default=12000)
-    parser.add_argument("--cell-steps", type=int, default=500)
+    parser.add_argument("--cell-steps", type=int, default=650)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--held-out", type=int, default=600)

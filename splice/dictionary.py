@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def build_dictionary(
         None if cache is None else VectorCache(cache),
         f"{tower.identity}-texts",
         [text_key(word) for word in vocabulary.words],
-        lambda places: tower.embed_texts([vocabulary.words[place] for place in places]),
+        lambda places: _embedded(tower, [vocabulary.words[place] for place in places]),
         tower.dim,
         CHUNK,
         advance,
@@ -112,6 +113,12 @@ def build_dictionary(
         len(vocabulary.words) - len(heard),
         len(heard) - len(kept),
     )
+
+
+def _embedded(tower: ConceptTower, words: Sequence[str]) -> NDArray[np.float32]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of words that it does not know: they are counted here
+        return tower.embed_texts(words)
 
 
 def normalized(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
