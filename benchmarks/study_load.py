@@ -2,7 +2,7 @@
 
     python benchmarks/study_load.py crowd       [--people 100 --seconds 60 --database sqlite|postgresql]
     python benchmarks/study_load.py throughput  [--people 30 --seconds 15]
-    python benchmarks/study_load.py kill        [--kills 20 --people 30]
+    python benchmarks/study_load.py kill        [--kills 20 --people 30 --seconds 600]
 
 The server is a process of its own, the clients are another one. `crowd`: everybody signs in at the same moment (landing page,
 nickname, consent, instructions), then answers with 3 s of thinking, loads every picture, and the server judges all times by
@@ -203,7 +203,7 @@ def throughput(arguments: argparse.Namespace, folder: Path, url: str | None) -> 
 async def killed(arguments: argparse.Namespace, server: ServerProcess, log: Log) -> int:
     """People answer; the server is killed and started again and again; returns how often."""
     kills = 0
-    rounds = min(arguments.kills * 60.0, 1200.0)
+    rounds = arguments.seconds
     crowd = asyncio.create_task(people(server.url, arguments.people, log, rounds + 30, 0.0, False, survive=True))
     deadline = time.monotonic() + rounds + 20
     rng = Random(0)
@@ -214,6 +214,7 @@ async def killed(arguments: argparse.Namespace, server: ServerProcess, log: Log)
         await asyncio.sleep(rng.uniform(0.0, 0.3))
         server.kill()
         kills += 1
+        print(f"  kill {kills}, {len(log.accepted)} answers accepted", flush=True)
         await asyncio.to_thread(server.start)
     crowd.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -254,7 +255,7 @@ def main() -> None:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     arguments = parser.parse_args()
     arguments.people = min(arguments.people or {"crowd": 100}.get(arguments.what, 30), 500)
-    arguments.seconds = min(arguments.seconds or {"crowd": 60.0}.get(arguments.what, 15.0), 600.0)
+    arguments.seconds = min(arguments.seconds or {"crowd": 60.0, "kill": 600.0}.get(arguments.what, 15.0), 600.0)
     run = {"crowd": crowd, "throughput": throughput, "kill": kill}[arguments.what]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="semfid-load-"))) / "study"
