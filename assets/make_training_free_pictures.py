@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pairs import PairTable
 from registry import DATAMODULES
 
 OUT = Path(__file__).parents[1] / "docs" / "pictures"
-SIDE, GAP, LINE, LABELS, BARS = 176, 8, 17, 132, 300
+SIDE, GAP, LINE, LABELS, BARS, MARGIN = 176, 8, 17, 132, 300, 12
 INK, PALE, PLAIN, MEANING, TRUTH = "#222222", "#e8e8e8", "#9aa5b1", "#3d6fb4", "#c8352d"
 BY_PIXELS = ("psnr", "ssim", "ms_ssim", "lpips", "pixel_difference")
 
@@ -119,7 +119,7 @@ def main() -> None:
     scores, table = measures(Path(sys.argv[1]))
     ranks = scores.rank(pct=True, method="average")
     OUT.mkdir(exist_ok=True)
-    draw(ranks, scores, table).save(OUT / "training_free.png", optimize=True)
+    ImageOps.expand(draw(ranks, scores, table), MARGIN, "white").save(OUT / "training_free.png", optimize=True)
     print(OUT / "training_free.png")
 
 
