@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from registry import UserError
-from user_study import importing
 from user_study.archive import Limits
 from user_study.checking import check
 from user_study.database.engine import Database
@@ -27,6 +28,8 @@ from user_study.folder import StudyFolder, create_study
 from user_study.importing import import_pairs, inspect
 from user_study.pictures import PictureError, pixel_hash, read_picture
 from user_study.settings import StudySettings
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -159,14 +162,20 @@ def test_traps_need_their_truth_and_kinds_are_known(empty: StudyFolder, tmp_path
     assert set(rows["kind"]) == {"training"} and rows["extra"].str.contains('"example": true').all()
 
 
-def test_a_run_that_is_killed_leaves_a_usable_study(empty: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+KILLED = """
+import os, sys
+from user_study import importing
+from user_study.folder import open_study
+importing._add_rows = lambda *_: os._exit(9)  # between files and rows
+study = open_study(sys.argv[1])
+importing.import_pairs(study.database, study.images, [sys.argv[2]])
+"""
+
+
+def test_a_run_that_is_killed_leaves_a_usable_study(empty: StudyFolder, tmp_path: Path) -> None:
     table = pair_table(tmp_path / "set", main=6)
-    child = os.fork()
-    if child == 0:  # between files and rows
-        importing._add_rows = lambda *_: os._exit(9)
-        import_pairs(empty.database, empty.images, [table])
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    done = subprocess.run([sys.executable, "-c", KILLED, empty.path, table], cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 9
     assert _count(empty.database) == (0, 0)
     assert [fault.level for fault in check(empty.database, empty.images)] == ["note"]
     assert import_pairs(empty.database, empty.images, [table]).new == 6
