@@ -168,13 +168,16 @@ def _fit(x: FloatArray, y: FloatArray) -> Logistic:
         spread = float(x.std())
     if not (spread > 0.0 and np.isfinite(spread) and np.isfinite((x - middle) / spread).all()):
         return _constant(y)  # differences below or above what float64 can square
+    unexplained = _error(_constant(y), x, y)
+    if unexplained == 0.0:
+        return _constant(y)  # labels closer than what float64 can square
     line = _line(x, y, middle, spread)
     best = line
     if y.size >= 5 and np.unique(x).size >= 3:
         for mapping in _refine(x, y, middle, spread):
             if _error(mapping, x, y) < _error(best, x, y) * (1 - 1e-12):
                 best = mapping
-    explained = 1.0 - _error(best, x, y) / _error(_constant(y), x, y)
+    explained = 1.0 - _error(best, x, y) / unexplained
     slope_alone = abs(float(line(x).std())) / float(y.std())  # = |PLCC|, which rounding does not blur
     if best.form == "linear" and slope_alone <= NO_RELATION:
         return _constant(y)

@@ -61,7 +61,9 @@ def test_folds_score_by_their_mean_or_by_one_of_them(runs: Runs) -> None:
 
 
 def head_keywords(name: str) -> dict[str, Any]:
-    return {"hidden": [6]} if name.endswith("_mlp") else {}
+    if name.endswith("_mlp"):
+        return {"hidden": [6]}
+    return {"depth": 1} if name.startswith("lpips_linear") else {}
 
 
 GLOBAL = [name for name in HEADS.names() if HEADS.get(name).factory.consumes in GLOBAL_STATISTICS]
@@ -74,7 +76,7 @@ class TestEveryGlobalHead:
         trunk = build_backbone("timm", {"model": model, "pretrained": "none"})
         module = GlobalRegressor(
             trunk,
-            {"name": name, "depth": 1, **more} if "linear" in name else {"name": name, **head_keywords(name), **more},
+            {"name": name, **head_keywords(name), **more},
         )
         with torch.no_grad():
             for parameter in module.head.parameters():

@@ -119,7 +119,7 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
     made.database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop stays in the thread, where other files' tests run loops of their own
 def browser() -> Iterator[Any]:
     """Chromium, driven by playwright."""
     try:
