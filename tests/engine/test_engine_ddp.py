@@ -125,7 +125,8 @@ def test_a_run_on_two_processes_equals_a_run_on_one(
     assert got["pair_id"].tolist() == expected["pair_id"].tolist()
     np.testing.assert_allclose(got["predicted"], expected["predicted"], atol=1e-5)
     figures_a, figures_b = (json.loads((run / "metrics.json").read_text())["pooled"] for run in (a, b))
-    assert figures_b == pytest.approx(figures_a, abs=1e-5)
+    # a correlation divides by the spread: predictions that are 1e-5 apart move it by up to 1e-5 / spread
+    assert figures_b == pytest.approx(figures_a, abs=1e-5 / min(1.0, float(expected["predicted"].std())))
     facts_a, facts_b = (json.loads((run / "provenance.json").read_text()) for run in (a, b))
     assert facts_b["fit"] == ("cached statistics" if tuning == "frozen" else "images")
     assert facts_b["selected_epochs"] == facts_a["selected_epochs"]
