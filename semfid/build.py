@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from dataset_builders.session import Call
 from dataset_builders.verifying import Findings
-from semfid.runtime.progress import Progress
+from semfid.stages import stage
 from sharding import parse_shard, shard_of_process
 
 BUILDERS = {"inpainting": "dataset_builders.inpainting", "sr-outputs": "dataset_builders.sr_outputs"}
@@ -30,12 +29,12 @@ def build(arguments: argparse.Namespace) -> int:
     if arguments.what == "import":
         from dataset_builders.importing import run
 
-        return run(arguments.config, arguments.overrides, arguments.out, print, _stage)
+        return run(arguments.config, arguments.overrides, arguments.out, print, stage)
     shard = parse_shard(arguments.shard) if arguments.shard else shard_of_process()
     prefix = f"[{shard.name}] " if shard.count > 1 else ""
     call = Call(
         lambda text: print(prefix + text, file=sys.stderr, flush=True),
-        lambda title: _stage(prefix + title),
+        lambda title: stage(prefix + title),
         shard,
         arguments.retry_failed,
         arguments.preview,
@@ -48,7 +47,7 @@ def build(arguments: argparse.Namespace) -> int:
 def _verify(folder: Path) -> int:
     from dataset_builders.verifying import verify
 
-    with _stage("verify") as advance:
+    with stage("verify") as advance:
         findings = verify(folder, advance)
     for line in findings_lines(findings):
         print(line)
@@ -69,19 +68,3 @@ def findings_lines(findings: Findings) -> Iterator[str]:
     )
     if findings.missing or findings.changed:
         yield "the same `semfid build` makes missing files again; remove changed ones first"
-
-
-@contextlib.contextmanager
-def _stage(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress of one stage on standard error; silent where there is nothing to do."""
-    bar: Progress | None = None
-
-    def advance(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or Progress(title, total)  # its clock starts with the work
-        while bar.done < done:
-            bar.advance()
-
-    yield advance
-    if bar is not None and bar.total:
-        bar.close()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from captioners import build_captioner
@@ -15,7 +14,7 @@ from pseudo_labels.image_labels import Caches, Tools
 from pseudo_labels.label_table import Request, label_table
 from registry import UserError, load_plugins
 from semfid.label_settings import IMAGES, MAPS, plugin, read_settings
-from semfid.runtime.progress import Progress
+from semfid.stages import stage
 from sharding import parse_shard, shard_of_process
 from text_embedders import build_text_embedder
 from towers import build_tower
@@ -54,7 +53,7 @@ def _maps(arguments: argparse.Namespace, table: Path, out: Path) -> int:
             build_segmenter(*tools["segmenter"]), build_captioner(*tools["captioner"]), build_text_embedder(*embedder)
         ),
         MapSettings(settings["prompt"], settings["contour"], float(settings["min_area"]), settings["map_format"]),
-        _stage,
+        stage,
     )
     print(f"{out}: {len(pairs) - len(failures)} of {len(pairs)} maps; work folder {folder}")
     _tell(failures, "map_error")
@@ -80,7 +79,7 @@ def _images(arguments: argparse.Namespace, table: Path, out: Path) -> int:
     )
     request = Request(kind, settings.get("prompt", ""), settings["pairs"], settings["drop_unlabelled"])
     caches = Caches(Path(settings["cache"]))
-    done = label_table(pairs, out, request, tools, caches, lambda title: _stage(prefix + title), shard)
+    done = label_table(pairs, out, request, tools, caches, lambda title: stage(prefix + title), shard)
     still = f"; {done.waiting} of {shard.count} shards are still to come" if done.waiting else ""
     print(f"{prefix}{out}: {kind} of {done.labelled} of {done.rows} pairs{still}")
     for warning in done.warnings:
@@ -95,18 +94,3 @@ def _tell(failures: Mapping[str, str], column: str) -> None:
         print(f"semfid: FAILED {pair}: {' '.join(reason.split())}", file=sys.stderr)
     if len(failures) > SHOWN:
         print(f"semfid: and {len(failures) - SHOWN} more; see the column {column}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _stage(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress of one stage on standard error; silent where there is nothing to do."""
-    bar = Progress(title, 0)
-
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        while bar.done < done:
-            bar.advance()
-
-    yield advance
-    if bar.total:
-        bar.close()

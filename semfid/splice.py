@@ -17,12 +17,12 @@ from PIL import Image
 from images import pixel_hash, read_image
 from pairs import write_atomically
 from registry import UserError
-from semfid.label import _stage
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
 from semfid.splice_chart import Chart, chart_bytes, check_chart
 from semfid.splice_settings import SpliceSettings, read_settings
 from semfid.splice_table import Row, check_table, put_json, tabulate
+from semfid.stages import stage
 from splice import Comparison, Concept, Decomposer, compared
 from splice.decompose import BATCH
 from towers import Tower, build_tower
@@ -58,7 +58,7 @@ def splice(arguments: argparse.Namespace) -> int:
         check_table(out)
     settings = read_settings(settings_given)
     tower = build_tower(*settings.tower)
-    decomposer = settings.concepts.decomposer(tower, stage=_stage)
+    decomposer = settings.concepts.decomposer(tower, stage=stage)
     _say_dictionary(decomposer)
     if single:
         return _one(pairing.pairs[0], tower, decomposer, settings, out, arguments.json)
@@ -103,7 +103,7 @@ def _folders(
     vectors, errors = _embedded(tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)])
     good = [pair for pair in pairing.pairs if pair.reference in vectors and pair.candidate in vectors]
     found: dict[str, Comparison] = {}
-    with _stage("decomposing") as advance:
+    with stage("decomposing") as advance:
         for start in range(0, len(good), BATCH):
             pairs = good[start : start + BATCH]
             x, y = (
@@ -130,7 +130,7 @@ def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[n
     """The vector of each image file, each picture embedded once; and why a file could not be read."""
     names: dict[Path, str] = {}
     errors: dict[Path, str] = {}
-    with _stage("reading") as advance:
+    with stage("reading") as advance:
         distinct = list(dict.fromkeys(paths))
         for number, path in enumerate(distinct, start=1):
             try:
@@ -139,7 +139,7 @@ def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[n
                 errors[path] = str(error)
             advance(number, len(distinct))
     files = list(names)
-    with _stage("embedding") as advance:
+    with stage("embedding") as advance:
         rows = embed_pictures(
             tower,
             [names[path] for path in files],
