@@ -26,7 +26,7 @@ class CacheKey:
         trunk: `Backbone.identity`.
         preprocessing: decoding and resizing.
         precision: arithmetic of the trunk.
-        statistic: kind, taps and normalisation.
+        statistic: kind, taps, normalisation and pooling.
     """
 
     trunk: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,27 +36,33 @@ IMAGES_PER_PASS = 32  # fixed, so that figures do not depend on data.batch_size,
 
 @dataclass(frozen=True)
 class Statistic:
-    """One kind of fixed-size statistic that heads consume."""
+    """One kind of fixed-size statistic that heads consume.
+
+    Attributes:
+        pooling: of squared differences over positions, one of `heads.statistics.parse_poolings`.
+    """
 
     consumes: Consumes
     taps: Taps
     normalize: Normalize
+    pooling: str = "mean"
 
     @classmethod
-    def of(cls, head: Head) -> Statistic:
-        """What `head` is fed; equal for heads that can share."""
+    def of(cls, head: Head) -> tuple[Statistic, ...]:
+        """What `head` is fed, one statistic per pooling, to be laid side by side; equal for heads that can share."""
         if head.consumes == "embeddings":
-            return cls("embeddings", "stages", "none")
-        return cls(
-            head.consumes, head.taps, head.normalize if head.consumes == "pooled_squared_differences" else "none"
-        )
+            return (cls("embeddings", "stages", "none"),)
+        if head.consumes == "pooled_squared_differences":
+            return tuple(cls(head.consumes, head.taps, head.normalize, pooling) for pooling in head.poolings)
+        return (cls(head.consumes, head.taps, "none"),)
 
     @property
     def per_image(self) -> bool:
         return self.consumes != "pooled_squared_differences"
 
     def __str__(self) -> str:
-        return f"{self.consumes}-{self.taps}-{self.normalize}"
+        pooling = "" if self.pooling == "mean" else f"-{self.pooling}"  # means were kept before there were others
+        return f"{self.consumes}-{self.taps}-{self.normalize}{pooling}"
 
 
 @dataclass(frozen=True)
@@ -222,40 +229,40 @@ class StatisticsExtractor(L.LightningModule):
         return result
 
     def _emit_pairs(self, chunk: Chunk) -> None:
+        same_differences: dict[tuple[Taps, Normalize], list[Statistic]] = {}
         for statistic in self.statistics:
-            if statistic.per_image:
-                for content in chunk.new:
-                    described = self._held[content]
-                    value = (
-                        described["embedding"]
-                        if statistic.consumes == "embeddings"
-                        else pool(described[statistic.taps])[0]
-                    )
-                    self.sink.put(statistic, bytes.fromhex(content), value)
+            if not statistic.per_image:
+                same_differences.setdefault((statistic.taps, statistic.normalize), []).append(statistic)
                 continue
+            for content in chunk.new:
+                described = self._held[content]
+                value = (
+                    described["embedding"] if statistic.consumes == "embeddings" else pool(described[statistic.taps])[0]
+                )
+                self.sink.put(statistic, bytes.fromhex(content), value)
+        for statistics in same_differences.values():
             # reference by reference: its features are expanded, not copied, against the stack of its candidates
-            start = 0
-            while start < len(chunk.pairs):
-                end = start
-                while end < len(chunk.pairs) and chunk.pairs[end][1] == chunk.pairs[start][1]:
-                    end += 1
-                self._emit_group(statistic, chunk.pairs[start:end])
-                start = end
+            for _, group in itertools.groupby(chunk.pairs, key=lambda pair: pair[1]):
+                self._emit_group(statistics, list(group))
 
-    def _emit_group(self, statistic: Statistic, pairs: Sequence[tuple[int, str, str]]) -> None:
-        x = self._held[pairs[0][1]][statistic.taps]
+    def _emit_group(self, statistics: Sequence[Statistic], pairs: Sequence[tuple[int, str, str]]) -> None:
+        """Statistics of one kind of differences that differ in their pooling, of pairs of one reference."""
+        taps, normalize = statistics[0].taps, statistics[0].normalize
+        poolings = [statistic.pooling for statistic in statistics]
+        x = self._held[pairs[0][1]][taps]
         sizes: dict[torch.Size, list[tuple[int, str, str]]] = {}
         for pair in pairs:
-            sizes.setdefault(self._held[pair[2]][statistic.taps][0].shape, []).append(pair)
+            sizes.setdefault(self._held[pair[2]][taps][0].shape, []).append(pair)
         for shape, group in sizes.items():
             if shape != x[0].shape:
                 raise UserError(
                     "a pair's images have different sizes; set data.resize to squash, letterbox or center_crop"
                 )
-            y = [torch.cat(taps) for taps in zip(*(self._held[p[2]][statistic.taps] for p in group), strict=True)]
-            pooled = pool(squared_differences(x, y, statistic.normalize))  # (b, sum C_l)
-            for pair, value in zip(group, pooled, strict=True):
-                self.sink.put(statistic, pair_entry(pair[1], pair[2]), value)
+            y = [torch.cat(tap) for tap in zip(*(self._held[p[2]][taps] for p in group), strict=True)]
+            pooled = pool(squared_differences(x, y, normalize), poolings).unflatten(1, (len(poolings), -1))  # (b, P, D)
+            for pair, values in zip(group, pooled, strict=True):
+                for statistic, value in zip(statistics, values, strict=True):
+                    self.sink.put(statistic, pair_entry(pair[1], pair[2]), value)
 
 
 def _copied(described: dict[str, Any]) -> dict[str, Any]:

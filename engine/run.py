@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +140,13 @@ def _train_cached(
     cache = None
     if config["cache"]["enabled"]:
         cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
-    statistic = Statistic.of(module.head)
-    statistics = [statistic] if cache is None else _shared_statistics(config, bench, trunk, statistic)
+    own = Statistic.of(module.head)
+    statistics = list(own) if cache is None else _shared_statistics(config, bench, trunk, own)
     with progress(f"{title} features") as advance:
-        values = extract(trunk, data, statistics, trainer, cache, advance)[statistic]
+        found = extract(trunk, data, statistics, trainer, cache, advance)
     if not is_rank_zero():
         return []
+    values = found[own[0]] if len(own) == 1 else torch.cat([found[statistic] for statistic in own], dim=1)
     settings = FitSettings(
         optimizer=module.optimizer_config,
         epochs=config["trainer"]["max_epochs"],
@@ -173,18 +174,20 @@ def _train_cached(
     return [result.epoch for result in results]
 
 
-def _shared_statistics(config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Statistic) -> list[Statistic]:
+def _shared_statistics(
+    config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Sequence[Statistic]
+) -> list[Statistic]:
     """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
     place = config["data"], config["model"]["backbone"], config["trainer"]
     if repr(place) in bench.shared:  # asked already; heads can be large, and every run would build all of them
-        return [own]
+        return list(own)
     bench.shared.add(repr(place))
     heads: list[Any] = []
     for other in bench.coming:
         head = other["model"].get("head")
         if (other["data"], other["model"].get("backbone"), other["trainer"]) == place and head not in (None, *heads):
             heads.append(head)
-    found = {own: None}
+    found = dict.fromkeys(own)
     with torch.random.fork_rng(devices=[]):  # these heads are only asked what they want
         for head in heads:
             name, keywords = named(head, "model.head")
@@ -193,7 +196,7 @@ def _shared_statistics(config: dict[str, Any], bench: Workbench, trunk: Backbone
             except Exception:  # noqa: BLE001 - whatever is wrong with another variant's head, its own run will say it
                 continue
             if built.consumes in GLOBAL_STATISTICS:
-                found[Statistic.of(built)] = None
+                found.update(dict.fromkeys(Statistic.of(built)))
     return list(found)
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Head, Scale, TrunkShape
+from heads.contract import Compress, Head, Scale, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes
+from heads.statistics import channel_sizes, compressed
 from registry import HEADS
 
 
@@ -19,13 +19,16 @@ from registry import HEADS
     source="SpLiCE, arXiv 2402.10376, in the way of LPIPS",
 )
 class ConceptLinear(Head):
-    """score = output( sum_k w_k (x_k - y_k)^2 / s_k ), w_k >= 0; the terms are the words' contributions.
+    """score = output( sum_k w_k c( (x_k - y_k)^2 ) / s_k ), w_k >= 0; the terms are the words' contributions.
+
+    Concepts are of the whole image: there are no positions, so nothing to pool.
 
     Args:
         weights: ``nonnegative``: more difference in a word never lowers the score; or ``free``.
         scale: ``train`` sets s_k to the size of the word's squared difference over training pairs plus the words' mean of
             these, times what brings the sum to 1 on the mean pair; rare words then learn as fast as common ones.
         output: see `heads.output`.
+        compress: c, see `heads.statistics.compressed`.
     """
 
     consumes = "embeddings"
@@ -38,8 +41,10 @@ class ConceptLinear(Head):
         weights: Literal["nonnegative", "free"] = "nonnegative",
         scale: Scale = "train",
         output: Output = "sigmoid",
+        compress: Compress = "none",
     ) -> None:
         super().__init__()
+        self.compress = compress
         self.weight = nn.Parameter(torch.rand(trunk.embed_dim))
         self.register_buffer("scale", torch.ones(trunk.embed_dim))
         self.needs_calibration, self.output = scale == "train", output
@@ -48,18 +53,17 @@ class ConceptLinear(Head):
     def calibrate(self, statistic: Tensor) -> None:
         if not self.needs_calibration:
             return
-        squared = _squared_difference(statistic).double()  # (n, K)
+        squared = self._inputs(statistic).double()  # (n, K)
         sizes = channel_sizes(squared)
         if sizes.any():
             self.scale.copy_(sizes * (squared / sizes).sum(dim=1).mean())
 
     def contributions(self, statistic: Tensor) -> Tensor:
         """(B, K); their sum is the score before the output function."""
-        return _squared_difference(statistic) * (self.weight / self.scale)
+        return self._inputs(statistic) * (self.weight / self.scale)
 
     def forward(self, statistic: Tensor) -> Tensor:
-        return apply_output(_squared_difference(statistic) @ (self.weight / self.scale), self.output)  # (B,)
+        return apply_output(self._inputs(statistic) @ (self.weight / self.scale), self.output)  # (B,)
 
-
-def _squared_difference(statistic: Tensor) -> Tensor:
-    return (statistic[:, 0] - statistic[:, 1]).square()  # (B, K)
+    def _inputs(self, statistic: Tensor) -> Tensor:
+        return compressed((statistic[:, 0] - statistic[:, 1]).square(), self.compress)  # (B, K)

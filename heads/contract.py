@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 Consumes = Literal["pooled_squared_differences", "pooled_features", "embeddings", "squared_difference_maps"]
 Normalize = Literal["none", "unit"]
+Compress = Literal["none", "sqrt", "log"]
 Scale = Literal["none", "train"]
 Taps = Literal["stages", "blocks"]
 
@@ -28,8 +29,8 @@ class Head(nn.Module):
     Attributes:
         consumes: what `forward` takes.
 
-            * ``pooled_squared_differences``: (B, sum of C_l), spatial means of (f_l(x) - f_l(y))^2, taps side by side
-              from shallow to deep.
+            * ``pooled_squared_differences``: (B, P * sum of C_l), (f_l(x) - f_l(y))^2 pooled over positions in P ways:
+              poolings side by side in the order of `poolings`, within each the taps from shallow to deep.
             * ``pooled_features``: (B, 2, sum of C_l), spatial means of reference's and candidate's features.
             * ``embeddings``: (B, 2, D).
             * ``squared_difference_maps``: a list: the images' own squared difference, mean over the colour channels,
@@ -39,6 +40,8 @@ class Head(nn.Module):
             The first three have a fixed size: with a frozen trunk they are computed once and cached.
         taps: stages or residual blocks.
         normalize: ``unit`` scales each position's channel vector to length 1 before differences are taken.
+        poolings: how squared differences are pooled over positions, see `heads.statistics.parse_poolings`; each is a
+            statistic of its own in the cache, so that heads share what they have in common.
         symmetric: whether exchanging reference and candidate leaves the score as it is.
         zero_at_identity: whether identical images score exactly 0.
         nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
@@ -51,6 +54,7 @@ class Head(nn.Module):
     symmetric: ClassVar[bool] = True
     gives_maps: ClassVar[bool] = False
     normalize: Normalize = "none"
+    poolings: tuple[str, ...] = ("mean",)
     zero_at_identity: bool = True
     nonnegative: tuple[str, ...] = ()
     needs_calibration: bool = False
@@ -69,7 +73,10 @@ class Head(nn.Module):
 
 
 class MapHead(Head):
-    """A head that can also say where: its score is the spatial mean of per-position scores."""
+    """A head that can also say where: it weighs every position as it weighs the pooled whole.
+
+    With mean pooling and no compression the score is the spatial mean of the per-position scores.
+    """
 
     gives_maps = True
 

@@ -1,16 +1,21 @@
 """Linear aggregators of squared feature differences, after LPIPS (arXiv 1801.03924).
 
-    score = output( mean_l  mean_hw( w_l . d_l ) + b ),   d_l = (f_l(x) - f_l(y))^2
+    score = output( sum_p mean_l ( w_pl . c( pool_p(d_l) ) ) + b ),   d_l = (f_l(x) - f_l(y))^2
 
-The 1x1 convolution w_l and the spatial mean commute, mean_hw(w . d) = w . mean_hw(d): so the heads consume channel means,
-at most 3,904 numbers a pair for a ResNet-50, and still give a spatial map.
+over poolings p (`heads.statistics.parse_poolings`) and taps l, with the compression c (`heads.statistics.compressed`). Channels
+are pooled before they are weighed, so that the heads consume at most P times 3,904 numbers a pair for a ResNet-50.
 
-``scale: train`` divides each channel by its root mean square over the training pairs plus the stage's mean of these, and by
+The map has the same weights at every position: sum_p w_pl . c(d_l), mean over taps. With mean pooling and no compression the 1x1
+convolution w_l and the spatial mean commute, mean_hw(w . d) = w . mean_hw(d): the score is the mean of the map. A maximum and a
+compression do not commute. For one pooling and nonnegative weights the score then bounds the map: ``max``: no position of a
+tap's map exceeds that tap's term of the score; ``mean`` with ``sqrt`` or ``log``: the mean of the map does not exceed the score.
+
+``scale: train`` divides each input by its root mean square over the training pairs plus the tap's mean of these, and by
 the number of channels:
 
-    score = output( mean_l mean_c ( w_lc mean_hw(d_lc) / (rms_lc + mean_c rms_lc) ) + b )
+    score = output( sum_p mean_l mean_c ( w_plc v_plc / (rms_plc + mean_c rms_plc) ) + b ),   v = c( pool_p(d_l) )
 
-The family of functions is the same, but stages whose activations differ by orders of magnitude then learn at one rate.
+The family of functions is the same, but taps whose activations differ by orders of magnitude then learn at one rate.
 """
 
 from __future__ import annotations
@@ -21,16 +26,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import MapHead, Normalize, Scale, TrunkShape
+from heads.contract import Compress, MapHead, Normalize, Scale, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes
+from heads.statistics import channel_sizes, compressed, parse_poolings
 from registry import HEADS, UserError
 
 Weights = Literal["free", "nonnegative"]
 
 
 class _LinearHead(MapHead):
-    """Common part: weights per used tap, optional bias, output function."""
+    """Common part: weights per pooling and used tap, optional bias, output function."""
 
     consumes = "pooled_squared_differences"
 
@@ -46,6 +51,8 @@ class _LinearHead(MapHead):
         bias: bool,
         output: Output,
         scale: Scale,
+        pooling: str | list[str],
+        compress: Compress,
     ) -> None:
         super().__init__()
         if not channels:
@@ -55,12 +62,13 @@ class _LinearHead(MapHead):
                 f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "
                 f"choose 0 to {len(channels) - 1}"
             )
+        self.poolings, self.compress = parse_poolings(pooling), compress
         self.normalize, self.output, self.shared = normalize, output, shared
         self.used = tuple(channels[-(depth + 1) :])
         self._start = sum(channels) - sum(self.used)
         if shared and len(set(self.used)) > 1:
             raise UserError(f"head: lpips_linear_shared needs taps of one width, not {self.used}; use lpips_linear")
-        widths = self.used[:1] if shared else self.used
+        widths = (self.used[:1] if shared else self.used) * len(self.poolings)
         if scale == "train":  # channels are of size 1 then, and their weights of the size of a difference
             initial = torch.rand(sum(widths))
         else:  # the initial scale of a 1x1 convolution; non-negative weights start from its absolute value
@@ -68,7 +76,7 @@ class _LinearHead(MapHead):
         self.weight = nn.Parameter(initial.abs() if weights == "nonnegative" else initial)
         self.bias = nn.Parameter(torch.zeros(())) if bias else None
         self.needs_calibration = scale == "train"
-        self.register_buffer("scale", torch.ones(sum(self.used)))
+        self.register_buffer("scale", torch.ones(len(self.poolings) * sum(self.used)))
         self.zero_at_identity = not bias
         self.nonnegative = ("weight",) if weights == "nonnegative" else ()
 
@@ -76,26 +84,37 @@ class _LinearHead(MapHead):
         if not self.needs_calibration:
             return
         scales = []
-        for stage in statistic[:, self._start :].split(self.used, dim=1):  # (n, C_l)
-            sizes = channel_sizes(stage)
+        for tap in self._inputs(statistic).split(self.used * len(self.poolings), dim=1):  # (n, C_l)
+            sizes = channel_sizes(tap)
             scales.append(sizes * len(sizes) if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))
 
     def forward(self, statistic: Tensor) -> Tensor:
-        used = statistic[:, self._start :]  # (B, sum of used C_l)
         # the scale joins the weight, not the statistic: many heads then read one statistic by one matrix product
-        return self.finish(used @ (self._weight() / self.scale) / len(self.used))  # (B,)
+        return self.finish(self._inputs(statistic) @ (self._weight() / self.scale) / len(self.used))  # (B,)
 
     def finish(self, raw: Tensor) -> Tensor:
         return apply_output(raw if self.bias is None else raw + self.bias, self.output)
 
+    def _inputs(self, statistic: Tensor) -> Tensor:
+        """(B, P * sum of used C_l): the used taps of each pooling, compressed."""
+        by_pooling = statistic.unflatten(1, (len(self.poolings), -1))  # (B, P, sum of C_l)
+        return compressed(by_pooling[:, :, self._start :].flatten(1), self.compress)
+
     def _weight(self) -> Tensor:
-        return self.weight.repeat(len(self.used)) if self.shared else self.weight  # (sum of used C_l,)
+        """(P * sum of used C_l,)"""
+        if not self.shared:
+            return self.weight
+        return self.weight.unflatten(0, (len(self.poolings), -1)).repeat(1, len(self.used)).flatten()
 
     def difference_maps(self, squared_differences: Sequence[Tensor]) -> list[Tensor]:
         taps = list(squared_differences)[-len(self.used) :]
-        pieces = (self._weight() / self.scale).split(self.used)
-        return [torch.einsum("bchw,c->bhw", tap, w).unsqueeze(1) for tap, w in zip(taps, pieces, strict=True)]
+        # every pooling sees the same value at a position: their weights add up
+        weight = (self._weight() / self.scale).unflatten(0, (len(self.poolings), -1)).sum(dim=0)  # (sum of used C_l,)
+        return [
+            torch.einsum("bchw,c->bhw", compressed(tap, self.compress), w).unsqueeze(1)
+            for tap, w in zip(taps, weight.split(self.used), strict=True)
+        ]
 
 
 @HEADS.register(
@@ -104,13 +123,15 @@ class _LinearHead(MapHead):
     source="LPIPS, arXiv 1801.03924",
 )
 class LpipsLinear(_LinearHead):
-    """Squared differences of the last `depth` + 1 stages, a 1x1 convolution each, mean over positions and stages.
+    """Squared differences of the last `depth` + 1 stages, pooled over positions, one weight per channel, mean over stages.
 
     Args:
         normalize: ``none`` (source project) or ``unit`` (LPIPS).
         weights: ``nonnegative`` clamps after each step, as LPIPS does.
         bias: a constant; off, identical images score exactly 0.
         scale: ``train`` puts all channels on one scale, see above.
+        pooling: ``mean``, ``max``, ``top:0.05``, or a list of them; a mean hides what is small.
+        compress: ``none``, ``sqrt`` or ``log`` of the pooled values, which are heavy-tailed.
     """
 
     def __init__(
@@ -122,8 +143,10 @@ class LpipsLinear(_LinearHead):
         bias: bool = False,
         output: Output = "identity",
         scale: Scale = "none",
+        pooling: str | list[str] = "mean",
+        compress: Compress = "none",
     ) -> None:
-        super().__init__(trunk.channels, depth, False, normalize, weights, bias, output, scale)
+        super().__init__(trunk.channels, depth, False, normalize, weights, bias, output, scale, pooling, compress)
 
 
 @HEADS.register(
@@ -145,10 +168,12 @@ class LpipsLinearBlocks(_LinearHead):
         bias: bool = False,
         output: Output = "identity",
         scale: Scale = "none",
+        pooling: str | list[str] = "mean",
+        compress: Compress = "none",
     ) -> None:
         if not trunk.block_channels:
             raise UserError("head: lpips_linear_blocks needs a trunk with residual blocks; use lpips_linear")
-        super().__init__(trunk.block_channels, depth, False, normalize, weights, bias, output, scale)
+        super().__init__(trunk.block_channels, depth, False, normalize, weights, bias, output, scale, pooling, compress)
 
 
 @HEADS.register(
@@ -168,5 +193,7 @@ class LpipsLinearShared(_LinearHead):
         bias: bool = False,
         output: Output = "identity",
         scale: Scale = "none",
+        pooling: str | list[str] = "mean",
+        compress: Compress = "none",
     ) -> None:
-        super().__init__(trunk.channels, depth, True, normalize, weights, bias, output, scale)
+        super().__init__(trunk.channels, depth, True, normalize, weights, bias, output, scale, pooling, compress)

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from heads.statistics import STEPS, top_means
 from registry import UserError
 
 ScoreOfMap = Literal["mean", "topk", "learned"]
-STEPS = 10_000  # to which a share is exact
 SHARES = (0.01, 0.05, 0.25, 1.0)  # of the positions, largest first; what a learned score weighs
 
 
@@ -44,14 +44,3 @@ class MapScore(nn.Module):
         flat = maps.flatten(1)  # (B, HW)
         means = top_means(flat, self.shares)  # (B, shares)
         return means[:, 0] if self.weight is None else means @ self.weight
-
-
-def top_means(flat: Tensor, shares: tuple[float, ...]) -> Tensor:
-    """Means over the largest values of each row, one column per share of them: (B, shares) of (B, N)."""
-    positions = flat.shape[1]
-    # in whole numbers: torch.export carries sizes that are not known yet through these, not through math.ceil
-    counts = [(positions * round(share * STEPS) + STEPS - 1) // STEPS for share in shares]
-    partial = max((share for share in shares if share < 1), default=0.0)
-    top = flat.topk(counts[shares.index(partial)], dim=1).values if partial else flat  # (B, largest), descending
-    means = [(top[:, :count] if share < 1 else flat).mean(dim=1) for share, count in zip(shares, counts, strict=True)]
-    return torch.stack(means, dim=1)

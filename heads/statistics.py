@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from heads.contract import Normalize
+from heads.contract import Compress, Normalize
+from registry import UserError
 
 # eps stands under the root: x / (|x| + eps) has no finite gradient at 0
 EPS = 1e-10
+# of ``compress: log``: a squared difference far below it counts in proportion, far above it by its logarithm
+LOG_UNIT = 1e-4
+STEPS = 10_000  # to which a share is exact
 
 
 def unit_channels(features: Tensor) -> Tensor:
@@ -41,6 +46,92 @@ def channel_sizes(pooled: Tensor) -> Tensor:
     return rms + rms.mean()
 
 
-def pool(maps: Sequence[Tensor]) -> Tensor:
-    """Spatial means of every tap side by side, in float32: (B, sum of C_l)."""
-    return torch.cat([tap.mean(dim=(2, 3), dtype=torch.float32) for tap in maps], dim=1)
+def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:
+    """The poolings that a head's keyword names: ``mean``, ``max``, ``top:<share>``, or a list of them.
+
+    * ``mean``: over all positions.
+    * ``max``: the largest value.
+    * ``top:0.05``: mean over the largest 5 % of the positions, at least one; the share is above 0 and below 1.
+
+    Raises:
+        UserError: an unknown word, a share out of range, nothing, or one pooling twice.
+    """
+    names = (pooling,) if isinstance(pooling, str) else tuple(pooling)
+    parsed = tuple(_parse_pooling(name) for name in names)
+    if not parsed or len(set(parsed)) < len(parsed):
+        raise UserError(
+            f"head: pooling={list(names)} must name at least one pooling, and each once: mean, max, top:0.05"
+        )
+    return parsed
+
+
+def _parse_pooling(name: str) -> str:
+    """One pooling by its canonical name, so that ``top:.05`` and ``top:0.050`` share what is cached."""
+    if name in ("mean", "max"):
+        return name
+    word, _, share = name.partition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = 0.0
+    if word != "top" or not 1 / STEPS <= value < 1:
+        raise UserError(
+            f"head: pooling={name!r} is unknown; choose mean, max, or top:<share of the positions, {1 / STEPS:g} to 1>, "
+            "such as top:0.05"
+        )
+    return f"top:{value:g}"
+
+
+def pool(maps: Iterable[Tensor], poolings: Sequence[str] = ("mean",)) -> Tensor:
+    """Every tap by every pooling, in float32: (B, P * sum of C_l), poolings side by side, each of all taps side by side.
+
+    Args:
+        maps: (B, C_l, H_l, W_l) per tap, shallow to deep; taken one after the other, so that they may be made on demand.
+        poolings: as `parse_poolings` gives them.
+    """
+    taps = [torch.stack([_pooled(tap, pooling) for pooling in poolings], dim=1) for tap in maps]  # (B, P, C_l)
+    return torch.cat(taps, dim=2).flatten(1)
+
+
+def _pooled(tap: Tensor, pooling: str) -> Tensor:
+    """(B, C) of (B, C, H, W), float32."""
+    if pooling == "mean":
+        return tap.mean(dim=(2, 3), dtype=torch.float32)
+    if pooling == "max":
+        return tap.amax(dim=(2, 3)).float()
+    share = float(pooling.removeprefix("top:"))
+    return top_means(tap.float().flatten(2), (share,))[..., 0]
+
+
+def top_means(values: Tensor, shares: tuple[float, ...]) -> Tensor:
+    """Means over the largest values along the last dimension, one column per share of them: (..., shares) of (..., N).
+
+    Args:
+        shares: above 0 and at most 1, largest values first; ceil(share * N) values count.
+    """
+    positions = values.shape[-1]
+    # in whole numbers: torch.export carries sizes that are not known yet through these, not through math.ceil
+    counts = [(positions * round(share * STEPS) + STEPS - 1) // STEPS for share in shares]
+    partial = max((share for share in shares if share < 1), default=0.0)
+    top = values.topk(counts[shares.index(partial)], dim=-1).values if partial else values  # (..., largest), descending
+    means = [
+        (top[..., :count] if share < 1 else values).mean(dim=-1) for share, count in zip(shares, counts, strict=True)
+    ]
+    return torch.stack(means, dim=-1)
+
+
+def compressed(values: Tensor, compress: Compress) -> Tensor:
+    """Squared differences with their heavy tail shortened, element by element; exactly 0 at 0, gradient finite there.
+
+    * ``none``: as they are.
+    * ``sqrt``: sqrt(v + EPS) - sqrt(EPS).
+    * ``log``: log(1 + v / LOG_UNIT) / log(1 + 1 / LOG_UNIT), so that 1 stays 1.
+
+    Args:
+        values: at least 0.
+    """
+    if compress == "sqrt":  # the difference of two roots, written so that rounding leaves nothing at 0
+        return values / ((values + EPS).sqrt() + EPS**0.5)
+    if compress == "log":
+        return torch.log1p(values / LOG_UNIT) / math.log1p(1 / LOG_UNIT)
+    return values

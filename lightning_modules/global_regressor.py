@@ -94,7 +94,8 @@ def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> T
         return torch.stack([pooled[:pairs], pooled[pairs:]], dim=1)  # (B, 2, sum C_l)
     if head.consumes != "pooled_squared_differences":
         _refuse(head.consumes)
-    return pool(squared_differences([f[:pairs] for f in features], [f[pairs:] for f in features], head.normalize))
+    x, y = [tap[:pairs] for tap in features], [tap[pairs:] for tap in features]
+    return pool(squared_differences(x, y, head.normalize), head.poolings)  # (B, P * sum C_l)
 
 
 def _refuse(consumes: str) -> None:

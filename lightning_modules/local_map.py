@@ -81,7 +81,7 @@ class LocalMapRegressor(PairModule):
             if isinstance(self.head, DecoderHead):
                 # a score that learns must not bend the map
                 return maps, self.head.score(maps.detach() if self.head.score.learns else maps)
-            return maps, self.head(pool(statistic[1:]))
+            return maps, self.head(pool(statistic[1:], self.head.poolings))
 
     def reached(self, reference: Tensor, candidate: Tensor) -> Tensor:
         maps, scores = self(reference, candidate)
@@ -113,7 +113,8 @@ class LocalMapRegressor(PairModule):
     def calibrate_head(self, batches: Callable[[int], Iterable[PairBatch]]) -> None:
         parts = [self._statistic(batch.reference, batch.candidate, None) for batch in batches(CALIBRATION_PAIRS)]
         statistic = [torch.cat(taps).float() for taps in zip(*parts, strict=True)]
-        self.head.calibrate(statistic if isinstance(self.head, DecoderHead) else pool(statistic[1:]))  # type: ignore[arg-type]
+        whole = isinstance(self.head, DecoderHead)
+        self.head.calibrate(statistic if whole else pool(statistic[1:], self.head.poolings))  # type: ignore[arg-type]
 
     def _statistic(self, reference: Tensor, candidate: Tensor, first: Tensor | None) -> list[Tensor]:
         x, y = shared_features(self.trunk, reference, candidate, first, self.multiple, self.head.taps)

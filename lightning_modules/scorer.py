@@ -86,8 +86,8 @@ def compare(heads: nn.ModuleList, reference: Description, candidate: Description
         return _scores(heads, _decoded(heads, reference, candidate))
     if heads[0].consumes == "pooled_squared_differences":
         # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
-        taps = zip(reference, candidate, strict=True)
-        statistic = torch.cat([pool(squared_differences([x], [y], "none")) for x, y in taps], dim=1)  # (B, sum C_l)
+        taps = (squared_differences([x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
+        statistic = pool(taps, heads[0].poolings)  # type: ignore[arg-type]  # (B, P * sum C_l)
     else:
         statistic = torch.stack([reference[0], candidate[0]], dim=1)  # (B, 2, D)
     return torch.stack([head(statistic.float()) for head in heads]).mean(dim=0)

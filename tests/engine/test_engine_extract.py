@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import shutil
@@ -25,6 +26,7 @@ from datamodules.base import PairDataModule
 from engine.cache import CacheKey, StatisticsCache
 from engine.check import make_trainer
 from engine.extract import Chunk, Statistic, _share, extract, plan_chunks
+from heads import build_head
 from heads.statistics import EPS
 from registry import DATAMODULES, UserError
 
@@ -36,6 +38,8 @@ STATISTICS = [
     Statistic("pooled_squared_differences", "blocks", "unit"),
     Statistic("pooled_features", "stages", "none"),
     Statistic("embeddings", "stages", "none"),
+    Statistic("pooled_squared_differences", "stages", "none", "max"),
+    Statistic("pooled_squared_differences", "stages", "unit", "top:0.1"),
 ]
 
 
@@ -137,7 +141,9 @@ def _naive(data: PairDataModule, statistic: Statistic) -> Tensor:
         for a, b in zip(*features, strict=True):
             if statistic.normalize == "unit":
                 a, b = (f / (f.square().sum(dim=1, keepdim=True) + EPS).sqrt() for f in (a, b))
-            pieces.append(((a - b) ** 2)[0].mean(dim=(1, 2)))
+            positions = ((a - b) ** 2)[0].flatten(1).sort(dim=1, descending=True).values
+            share = {"mean": 1.0, "max": 0.0, "top:0.1": 0.1}[statistic.pooling]
+            pieces.append(positions[:, : max(1, math.ceil(share * positions.shape[1]))].mean(dim=1))
         rows.append(torch.cat(pieces))
     return torch.stack(rows)
 
@@ -181,6 +187,23 @@ def test_kinds_that_share_taps_share_passes(table: Path, tmp_path: Path) -> None
     data = _data(table)
     contents = {Path(name).read_bytes() for name in data.dataset_paths()}
     assert _images_run(data, [s for s in STATISTICS if s.taps == "stages"]) == len(contents)
+
+
+def test_a_pooling_is_added_to_what_is_cached(table: Path, tmp_path: Path) -> None:
+    """[mean, max] finds the mean of old; its folder has the name that it had before there were other poolings."""
+    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
+    head = build_head("lpips_linear", _trunk(), {"pooling": ["mean", "max"]})
+    both = list(Statistic.of(head))
+    assert both == [STATISTICS[0], STATISTICS[6]]
+    mean = _run(data, both[:1], cache)[both[0]]
+    folders = {path.parent.name for path in (tmp_path / "cache").rglob("*.safetensors")}
+    assert folders == {"pooled_squared_differences-stages-none"}
+    contents = {Path(name).read_bytes() for name in data.dataset_paths()}
+    written = {path: path.read_bytes() for path in (tmp_path / "cache").rglob("*.safetensors")}
+    assert _images_run(data, both, cache) == len(contents), "the maximum needs a pass of its own"
+    assert all(path.read_bytes() == content for path, content in written.items()), "and leaves the mean alone"
+    assert _images_run(data, both, cache) == 0
+    assert torch.equal(_run(data, both, cache)[both[0]], mean)
 
 
 def test_what_determines_a_statistic_is_in_its_key(table: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import math
 import typing
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from heads import Head, MapHead, build_head
 from heads.decoder import DecoderHead
 from heads.map_score import MapScore
 from heads.pyramid import levels_of
+from heads.statistics import compressed, parse_poolings, pool
 from registry import HEADS, UserError
 
 TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
@@ -31,6 +33,13 @@ EVEN = SimpleNamespace(channels=(6,) * 5, strides=(16,) * 5, block_channels=(6,)
 
 # an integer keyword has no list of choices in its signature: these are tried where a head has a keyword of the name
 INTEGERS = {"depth": [0, 3]}
+# what happens to a statistic before it is weighed goes with every other option alike: each is tried with a few of them
+INPUTS = {"pooling": ["max", "top:0.3", ["mean", "max"]], "compress": ["sqrt", "log"]}
+FEW = (
+    {},
+    {"normalize": "unit", "scale": "train", "weights": "nonnegative", "output": "sigmoid"},
+    {"bias": True, "depth": 0},
+)
 FIXED: dict[str, dict[str, Any]] = {"pooled_mlp": {"hidden": [16, 8]}, "embedding_mlp": {"hidden": [16, 8]}}
 SIDE = 64  # of the images whose difference maps decoders give
 DECODERS = [name for name in HEADS.names() if issubclass(HEADS.get(name).factory, DecoderHead)]  # type: ignore[arg-type]
@@ -46,7 +55,7 @@ def option_grid(name: str) -> list[dict[str, Any]]:
     once."""
     axes: dict[str, list[Any]] = {}
     for key, parameter in HEADS.get(name).keywords.items():
-        if key in FIXED.get(name, {}):
+        if key in FIXED.get(name, {}) or key in INPUTS:
             continue
         if typing.get_origin(parameter.annotation) is Literal:
             axes[key] = list(typing.get_args(parameter.annotation))
@@ -61,7 +70,18 @@ def option_grid(name: str) -> list[dict[str, Any]]:
         if name != "unet":  # what the options do stands in the class that they share
             axes = {"score": ["mean", "learned"], "anchored": [False], "scale": ["none"]}
         return [{**fixed, key: value} for key, values in axes.items() for value in values]
-    return [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
+    grid = [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
+    return [*grid, *_inputs_grid(name)]
+
+
+def _inputs_grid(name: str) -> list[dict[str, Any]]:
+    """Every pooling with every compression, beside a few of the other options."""
+    known = HEADS.get(name).keywords
+    axes = {key: [known[key].default, *values] for key, values in INPUTS.items() if key in known}
+    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    defaults = {"weights": known["weights"].default} if "weights" in known else {}
+    few = [{**defaults, **{key: value for key, value in options.items() if key in known}} for options in FEW]
+    return [{**options, **own} for own in combinations[1:] for options in few]
 
 
 def feature_maps(widths: tuple[int, ...], count: int, seed: int) -> list[Tensor]:
@@ -90,8 +110,19 @@ def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embed
         return torch.stack([torch.cat([tap.mean((2, 3)) for tap in side], dim=1) for side in (x, y)], dim=1)
     if head.normalize == "unit":
         x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
-    differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
-    return torch.cat([d.mean((2, 3)) for d in differences], dim=1)
+    return pooled([(a - b).square() for a, b in zip(x, y, strict=True)], head.poolings)
+
+
+def pooled(differences: list[Tensor], poolings: tuple[str, ...]) -> Tensor:
+    """Poolings side by side, each of all taps side by side, from sorted positions."""
+    columns = []
+    for pooling in poolings:
+        share = {"mean": 1.0, "max": 0.0}.get(pooling)
+        share = float(pooling.partition(":")[2]) if share is None else share
+        for tap in differences:
+            ordered = tap.flatten(2).sort(dim=2, descending=True).values
+            columns.append(ordered[:, :, : max(1, math.ceil(share * ordered.shape[2] - 1e-9))].mean(dim=2))
+    return torch.cat(columns, dim=1)
 
 
 def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
@@ -277,7 +308,8 @@ class TestHeadContract:
             expected = torch.stack([head(statistic) for head in heads])
             torch.testing.assert_close(stacked, expected, rtol=1e-5, atol=1e-6, msg=str(options))
 
-    def test_difference_maps_average_to_the_raw_score(self, name: str) -> None:
+    def test_maps_against_the_raw_score(self, name: str) -> None:
+        """Equal in the mean for mean pooling; with nonnegative weights and one pooling, bounded by it for every other."""
         for options, head, trunk in built(name):
             if not isinstance(head, MapHead) or options.get("output", "identity") != "identity":
                 continue
@@ -289,12 +321,15 @@ class TestHeadContract:
             maps = head.difference_maps(differences)
             used = differences[len(differences) - len(maps) :]
             assert [tuple(m.shape) for m in maps] == [(3, 1, *tap.shape[2:]) for tap in used], options
-            mean = torch.stack([m.mean((1, 2, 3)) for m in maps]).mean(0)
-            score = head(torch.cat([d.mean((2, 3)) for d in differences], dim=1))
             bias = getattr(head, "bias", None)
-            torch.testing.assert_close(
-                mean + (0 if bias is None else bias), score, rtol=1e-4, atol=1e-6, msg=str(options)
-            )
+            score = head(pooled(differences, head.poolings)) - (0 if bias is None else bias)
+            mean = torch.stack([m.mean((1, 2, 3)) for m in maps]).mean(0)
+            if head.poolings == ("mean",) and options.get("compress", "none") == "none":
+                torch.testing.assert_close(mean, score, rtol=1e-4, atol=1e-6, msg=str(options))
+            elif len(head.poolings) == 1 and head.nonnegative:
+                peak = torch.stack([m.amax((1, 2, 3)) for m in maps]).mean(0)
+                bound = peak if head.poolings == ("max",) else mean
+                assert (bound <= score + 1e-5).all() and (bound < score - 1e-4).any(), options
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -370,6 +405,56 @@ class TestScoreOfMap:
             assert MapScore(kind, 1.0)(torch.full((2, 1, 1, 1), 0.25)).tolist() == [0.25, 0.25]
 
 
+class TestPoolings:
+    def test_words(self) -> None:
+        assert parse_poolings("mean") == ("mean",)
+        assert parse_poolings(["mean", "max", "top:.050"]) == ("mean", "max", "top:0.05")
+
+    @pytest.mark.parametrize(
+        "wrong", ["median", "top", "top:0", "top:1", "top:5", "top:x", "top:nan", [], ["max", "max"]]
+    )
+    def test_wrong_words_are_named_in_one_line(self, wrong: Any) -> None:
+        with pytest.raises(UserError, match=r"pooling=.*top:0\.05") as caught:
+            build_head("lpips_linear", TRUNK, {"pooling": wrong})
+        assert "\n" not in str(caught.value)
+
+    def test_top_counts_as_a_sort_does(self) -> None:
+        tap = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+        found = pool([tap], ("mean", "max", "top:0.1", "top:0.0001"))
+        torch.testing.assert_close(found, pooled([tap], ("mean", "max", "top:0.1", "top:0.0001")))  # 4 and 1 of 35
+
+    def test_taps_may_be_made_on_demand(self) -> None:
+        taps = feature_maps((3, 4), 2, 0)
+        assert torch.equal(pool(iter(taps), ("max", "mean")), pool(taps, ("max", "mean")))
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_half_precision_gives_float32(self, dtype: torch.dtype) -> None:
+        found = pool([torch.rand(2, 3, 4, 4).to(dtype)], ("mean", "max", "top:0.5"))
+        assert found.dtype == torch.float32 and found.shape == (2, 9)
+
+
+class TestCompression:
+    def test_zero_stays_zero_and_one_nearly_one(self) -> None:
+        values = torch.tensor([0.0, 1.0])
+        for how in ("none", "sqrt", "log"):
+            zero, one = compressed(values, how).tolist()
+            assert zero == 0 and one == pytest.approx(1, abs=1e-4), how
+
+    def test_against_the_formula_in_float64(self) -> None:
+        values = torch.logspace(-12, 3, 60)
+        exact = values.double()
+        root = (exact + 1e-10).sqrt() - 1e-5
+        torch.testing.assert_close(compressed(values, "sqrt").double(), root, rtol=1e-4, atol=0)
+        log = (1 + exact * 1e4).log() / math.log(1 + 1e4)
+        torch.testing.assert_close(compressed(values, "log").double(), log, rtol=1e-5, atol=1e-9)
+
+    @pytest.mark.parametrize("how", ["none", "sqrt", "log"])
+    def test_gradient_reaches_images_that_are_nearly_and_exactly_equal(self, how: Any) -> None:
+        x = torch.tensor([0.0, 1e-6, 1.0], requires_grad=True)
+        (gradient,) = torch.autograd.grad(compressed(x.square(), how).sum(), x)
+        assert gradient.isfinite().all() and gradient[0] == 0 and gradient[2] > 0
+
+
 class TestLevels:
     def test_stages_of_their_own_stride(self) -> None:
         assert levels_of((2, 4, 8, 16, 32)) == [0, 1, 2, 3, 4]
@@ -381,5 +466,5 @@ class TestLevels:
 
 
 def test_the_grid_is_a_grid() -> None:
-    """6 axes of lpips_linear: depth 2, normalize 2, weights 2, bias 2, output 4, scale 2."""
-    assert len(option_grid("lpips_linear")) == 2 * 2 * 2 * 2 * 4 * 2
+    """6 axes of lpips_linear: depth 2, normalize 2, weights 2, bias 2, output 4, scale 2; and 4 poolings with 3 compressions."""
+    assert len(option_grid("lpips_linear")) == 2 * 2 * 2 * 2 * 4 * 2 + (4 * 3 - 1) * len(FEW)
