@@ -109,14 +109,26 @@ def top_means(values: Tensor, shares: tuple[float, ...]) -> Tensor:
     Args:
         shares: above 0 and at most 1, largest values first; ceil(share * N) values count.
     """
-    positions = values.shape[-1]
-    # in whole numbers: torch.export carries sizes that are not known yet through these, not through math.ceil
-    counts = [(positions * round(share * STEPS) + STEPS - 1) // STEPS for share in shares]
+    if torch.compiler.is_exporting():
+        return _top_means_of_any_size(values, shares)
+    counts = [(values.shape[-1] * round(share * STEPS) + STEPS - 1) // STEPS for share in shares]
     partial = max((share for share in shares if share < 1), default=0.0)
     top = values.topk(counts[shares.index(partial)], dim=-1).values if partial else values  # (..., largest), descending
     means = [
         (top[..., :count] if share < 1 else values).mean(dim=-1) for share, count in zip(shares, counts, strict=True)
     ]
+    return torch.stack(means, dim=-1)
+
+
+def _top_means_of_any_size(values: Tensor, shares: tuple[float, ...]) -> Tensor:
+    """`top_means` as an exported program has it, slower: a count that is a number would tie it to the size of an input that the
+    program's part `compare` does not see."""
+    ordered = values.sort(dim=-1, descending=True).values
+    rank = torch.ones_like(ordered, dtype=torch.int64).cumsum(dim=-1)  # (..., N), from 1
+    means = []
+    for share in shares:
+        count = (rank[..., -1:] * round(share * STEPS) + STEPS - 1) // STEPS  # (..., 1)
+        means.append(torch.where(rank <= count, ordered, 0.0).sum(dim=-1) / count[..., 0])
     return torch.stack(means, dim=-1)
 
 

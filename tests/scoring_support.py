@@ -45,6 +45,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
     "letterbox": {**TINY, "data.resize": "letterbox", "data.image_size": 48},
     "tiny_folds": {**TINY, "data.split": {"folds": 2}, "model.head.normalize": "unit", "model.head.bias": True},
+    "tiny_poolings": {
+        **TINY,
+        "model.head.pooling": ["mean", "max", "top:0.05"],
+        "model.head.compress": "sqrt",
+        "data.split": {"folds": 2},
+    },
     "tiny_unet": {
         **TINY,
         "model.name": "local_map",

@@ -423,6 +423,17 @@ class TestPoolings:
         found = pool([tap], ("mean", "max", "top:0.1", "top:0.0001"))
         torch.testing.assert_close(found, pooled([tap], ("mean", "max", "top:0.1", "top:0.0001")))  # 4 and 1 of 35
 
+    def test_an_exported_program_counts_alike_at_every_size(self) -> None:
+        class Pool(torch.nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return pool([x], ("mean", "top:0.1", "top:0.25"))
+
+        auto = torch.export.Dim.AUTO
+        program = torch.export.export(Pool(), (torch.rand(2, 3, 8, 6),), dynamic_shapes=({0: auto, 2: auto, 3: auto},))
+        for shape in [(2, 3, 8, 6), (1, 3, 5, 7), (4, 3, 9, 9)]:
+            tap = torch.rand(shape)
+            torch.testing.assert_close(program.module()(tap), Pool()(tap))
+
     def test_taps_may_be_made_on_demand(self) -> None:
         taps = feature_maps((3, 4), 2, 0)
         assert torch.equal(pool(iter(taps), ("max", "mean")), pool(taps, ("max", "mean")))
