@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataset_builders.coco_masks import fits_photo, mask_of
 from dataset_builders.errors import UnitError
 from images import read_image
 from registry import UserError
@@ -50,6 +48,21 @@ class Instance:
     crowd: bool
 
 
+class Photos(Protocol):
+    """Photos and objects, as `CocoSet` holds them and as other sets of them do."""
+
+    photos: dict[int, Photo]
+    instances: dict[int, list[Instance]]
+
+    def picture(self, photo: int) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB of a photo."""
+        ...
+
+    def mask(self, instance: Instance) -> NDArray[np.bool_]:
+        """(H, W) of an object."""
+        ...
+
+
 class CocoSet:
     """A COCO set in memory; pictures and masks are decoded when asked for.
 
@@ -59,6 +72,8 @@ class CocoSet:
         supercategory: of each category's name.
         captions: the first caption of a photo, where captions were given.
         unfit: annotations left out, by why.
+        own_ids: what the JSON calls an object whose id was taken, or none: ids are not unique in the wild. Such objects get new
+            ones above all others.
         digest: sha256 of the JSON files.
     """
 
@@ -66,9 +81,12 @@ class CocoSet:
         self.folder = Path(images)
         if not self.folder.is_dir():
             raise UserError(f"photos.images: no folder {images}; give the folder of COCO's images")
-        self._coco, hashes = None, [_read_hash(instances, "photos.instances")]
-        self._coco = _load(Path(instances), "photos.instances")
-        dataset: dict[str, Any] = self._coco.dataset
+        hashes = [_read_hash(instances, "photos.instances")]
+        dataset = _load(Path(instances), "photos.instances")
+        self.unfit = dict.fromkeys(_FAULTS, 0)
+        self.instances: dict[int, list[Instance]] = {}
+        self.own_ids: dict[int, Any] = {}
+        self._segmentations: dict[int, Any] = {}
         try:
             licences = {one["id"]: one for one in dataset.get("licenses", [])}
             self.photos = {one["id"]: _photo(one, licences) for one in dataset["images"]}
@@ -76,19 +94,13 @@ class CocoSet:
             self.supercategory = {
                 str(one["name"]): str(one.get("supercategory") or one["name"]) for one in dataset["categories"]
             }
-            self.unfit = {"its photo is not in the JSON": 0, "its category is not in the JSON": 0, "it has no mask": 0}
-            self.instances: dict[int, list[Instance]] = {}
-            for one in sorted(dataset["annotations"], key=lambda one: one["id"]):
-                why = self._fault(one, names)
-                if why is not None:
-                    self.unfit[why] += 1
-                    continue
-                self.instances.setdefault(one["image_id"], []).append(_instance(one, names))
+            annotations = list(dataset["annotations"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{instances} is not COCO's JSON of instances ({type(error).__name__}: {error}); it needs images, "
                 "annotations and categories with COCO's keys"
             ) from error
+        self._take(annotations, names)
         self.captions: dict[int, str] = {}
         if captions is not None:
             hashes.append(_read_hash(captions, "photos.captions"))
@@ -116,15 +128,55 @@ class CocoSet:
 
     def mask(self, instance: Instance) -> NDArray[np.bool_]:
         """(H, W) of an object."""
-        assert self._coco is not None
-        return self._coco.annToMask(self._coco.anns[instance.id]).astype(bool)
+        photo = self.photos[instance.photo]
+        return mask_of(self._segmentations[instance.id], photo.width, photo.height)
 
-    def _fault(self, one: Mapping[str, Any], names: Mapping[int, str]) -> str | None:
-        if one["image_id"] not in self.photos:
-            return "its photo is not in the JSON"
-        if one["category_id"] not in names:
-            return "its category is not in the JSON"
-        return None if _has_mask(one.get("segmentation")) and len(one["bbox"]) == 4 else "it has no mask"
+    def _take(self, annotations: Sequence[Any], names: Mapping[Any, str]) -> None:
+        """Keep the objects that can be used, each under an id of its own, and count the others."""
+        fit = []
+        for one in annotations:
+            why = self._fault(one, names)
+            if why is None:
+                fit.append(one)
+            else:
+                self.unfit[why] += 1
+        numbers = [one["id"] for one in fit if _is_number(one.get("id"))]
+        taken, free = set[int](), max(numbers, default=0) + 1
+        for one in fit:
+            id_ = one.get("id")
+            if not _is_number(id_) or id_ in taken:
+                self.own_ids[free] = id_
+                id_, free = free, free + 1
+            taken.add(id_)
+            self._segmentations[id_] = one["segmentation"]
+            self.instances.setdefault(one["image_id"], []).append(_instance(one, id_, names))
+        for found in self.instances.values():
+            found.sort(key=lambda instance: instance.id)
+        self.instances = dict(sorted(self.instances.items()))
+
+    def _fault(self, one: Any, names: Mapping[Any, str]) -> str | None:
+        try:
+            if one["image_id"] not in self.photos:
+                return _FAULTS[0]
+            if one["category_id"] not in names:
+                return _FAULTS[1]
+            photo = self.photos[one["image_id"]]
+            _instance(one, 0, names)
+            return None if fits_photo(one["segmentation"], photo.width, photo.height) else _FAULTS[2]
+        except (KeyError, TypeError, ValueError):
+            return _FAULTS[3] if isinstance(one, Mapping) and one.get("segmentation") else _FAULTS[2]
+
+
+_FAULTS = (
+    "its photo is not in the JSON",
+    "its category is not in the JSON",
+    "it has no mask",
+    "it lacks a key of COCO's, or has a value of another type",
+)
+
+
+def _is_number(id_: Any) -> bool:
+    return isinstance(id_, int) and not isinstance(id_, bool)
 
 
 def _photo(one: Mapping[str, Any], licences: Mapping[Any, Mapping[str, Any]]) -> Photo:
@@ -140,41 +192,20 @@ def _photo(one: Mapping[str, Any], licences: Mapping[Any, Mapping[str, Any]]) ->
     )
 
 
-def _instance(one: Mapping[str, Any], names: Mapping[int, str]) -> Instance:
+def _instance(one: Mapping[str, Any], id_: int, names: Mapping[Any, str]) -> Instance:
     x, y, width, height = (float(value) for value in one["bbox"])
     crowd = bool(one.get("iscrowd", 0))
-    return Instance(
-        int(one["id"]), one["image_id"], names[one["category_id"]], (x, y, width, height), float(one["area"]), crowd
-    )
+    return Instance(id_, one["image_id"], names[one["category_id"]], (x, y, width, height), float(one["area"]), crowd)
 
 
-def _has_mask(segmentation: Any) -> bool:
-    """Polygons of three points or more, or a run-length code; pycocotools itself does not look."""
-    if isinstance(segmentation, Mapping):
-        return "counts" in segmentation and "size" in segmentation
-    return (
-        isinstance(segmentation, list)
-        and bool(segmentation)
-        and all(
-            isinstance(polygon, list)
-            and len(polygon) >= 6
-            and len(polygon) % 2 == 0
-            and all(isinstance(value, (int, float)) and math.isfinite(value) for value in polygon)
-            for polygon in segmentation
-        )
-    )
-
-
-def _load(path: Path, key: str) -> Any:
-    from pycocotools.coco import COCO
-
+def _load(path: Path, key: str) -> Mapping[str, Any]:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells its progress there
-            return COCO(str(path))
-    except FileNotFoundError as error:
-        raise UserError(f"{key}: no file {path}; give COCO's instances_*.json") from error
-    except (ValueError, OSError, AssertionError, KeyError, TypeError) as error:
+        content = json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
         raise UserError(f"{key}: {path} is not COCO's JSON ({type(error).__name__}: {error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{key}: {path} is not COCO's JSON (it holds a {type(content).__name__}, not a mapping)")
+    return content
 
 
 def _read_captions(path: Path) -> dict[int, str]:

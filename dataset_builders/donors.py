@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dataset_builders.coco import CocoSet, Instance
+from dataset_builders.coco import Instance, Photos
 from dataset_builders.errors import UnitError
 from dataset_builders.instance_filters import Filters, connected_share, fault_of_annotation
 from dataset_builders.masks import box_of
@@ -24,7 +24,7 @@ class Donors:
     A donor is whole: no crowd, away from the border, large enough to be scaled up a little.
     """
 
-    photos: CocoSet
+    photos: Photos
     filters: Filters
     _pool: Mapping[str, list[Instance]] = field(init=False)
 

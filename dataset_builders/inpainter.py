@@ -29,6 +29,7 @@ class Request:
         before, after: categories of the object and of what replaces it.
         prompt: what the picture is to show there.
         rng: all draws come from it.
+        avoid: (H, W) mask of what should not be copied into the background: other objects. None: nothing is known of them.
     """
 
     picture: NDArray[np.uint8]
@@ -40,6 +41,7 @@ class Request:
     after: str
     prompt: str
     rng: np.random.Generator
+    avoid: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

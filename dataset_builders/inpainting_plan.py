@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from dataset_builders.running import Made
 from dataset_builders.units import Slot, Unit, generator, make_unit, recipe_of, seed_sequence
 from registry import UserError, did_you_mean
 
+Photo = TypeVar("Photo", int, str)
 INSPECT, PAINT = "inspect", "paint"
 VERSION = 1
 
@@ -176,7 +177,7 @@ class Plan:
         return {**{name: removed[name] for name in NAMES}, "kept": kept}
 
 
-def assign_split(photos: Iterable[int], split: Split) -> dict[int, str]:
+def assign_split(photos: Iterable[Photo], split: Split) -> dict[Photo, str]:
     """A part for each photo, which hangs on the ids and the seed alone; empty where no share is set."""
     if split.val == split.test == 0:
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from dataset_builders.coco import Instance
 from dataset_builders.donors import DONOR_FAULTS, Donors
 from dataset_builders.errors import UnitError
+from dataset_builders.filling import filled, patch_filled
 from dataset_builders.inpainter import Inpainter, Painted, Request
 from dataset_builders.masks import box_of, dilate, widen
 from dataset_builders.settings import require
@@ -17,8 +20,6 @@ from registry import INPAINTERS
 
 VERSION = 1
 LOOKED_AT = 8  # donors that are drawn (of few, half), of which the best in shape and size is taken
-RADIUS = 4  # of cv2.inpaint
-FILL_SIDE = 256  # the hole is filled at this size at most: farther in, there is no detail to lose
 
 
 @INPAINTERS.register(
@@ -31,13 +32,22 @@ class PatchDonor(Inpainter):
 
     Args:
         match_colour: how far the donor's colours move from its photo's statistics to the new photo's, 0 (not) to 1.
+        background: what the hole shows where the donor leaves it open: ``rim``, its surroundings carried inwards; or ``patch``,
+            another part of the photo.
+        match_to: ``photo``; or ``object``: from the donor's own statistics to those of the object that goes.
         soften: width in pixels over which the donor's edge fades.
         fill: share of the diagonal by which the old object is widened before the hole is filled.
         stretch: how much a donor may be stretched in one direction to fill the box better; 1 keeps its proportions.
     """
 
     def __init__(
-        self, match_colour: float = 0.5, soften: int = 2, fill: float = 0.02, stretch: float = 1.3
+        self,
+        match_colour: float = 0.5,
+        soften: int = 2,
+        fill: float = 0.02,
+        stretch: float = 1.3,
+        match_to: Literal["photo", "object"] = "photo",
+        background: Literal["rim", "patch"] = "rim",
     ) -> None:
         require(0 <= match_colour <= 1, "inpainter.match_colour", match_colour, "must lie in 0 .. 1")
         require(soften >= 0, "inpainter.soften", soften, "must be 0 or more")
@@ -46,6 +56,11 @@ class PatchDonor(Inpainter):
         self.identity = (
             f"patch_donor {VERSION} match_colour={match_colour:g} soften={soften} fill={fill:g} stretch={stretch:g}"
         )
+        if match_to != "photo":
+            self.identity += f" match_to={match_to}"
+        if background != "rim":
+            self.identity += f" background={background}"
+        self.match_to, self.background = match_to, background
         self.facts = {"libraries": libraries("opencv-python-headless", "numpy")}
         self._donors: Donors | None = None
 
@@ -59,9 +74,15 @@ class PatchDonor(Inpainter):
         box = box_of(request.object)
         donor, (patch, mask, scene) = self._donor(request, box[2] - box[0], box[3] - box[1])
         if self.match_colour:
-            patch = moved_colours(patch, scene, request.picture, self.match_colour)
+            of, to = scene, request.picture
+            if self.match_to == "object":
+                of, to = patch[mask][None], request.picture[request.object][None]  # (1, pixels, 3)
+            patch = moved_colours(patch, of, to, self.match_colour)
         hole = dilate(request.object, self.fill)
-        canvas = filled(request.picture, hole)
+        if self.background == "rim":
+            canvas = filled(request.picture, hole)
+        else:
+            canvas = patch_filled(request.picture, hole, request.object if request.avoid is None else request.avoid)
         alpha = placed(patch, mask, box, canvas, self.soften, self.stretch)
         covered = alpha >= 0.5
         if not covered.any():
@@ -90,27 +111,6 @@ class PatchDonor(Inpainter):
         if self._donors is None:
             raise TypeError("patch_donor was asked before it met its donors")
         return self._donors
-
-
-def filled(picture: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A copy of (H, W, 3) with the hole (H, W) filled from its rim; all else to the bit as it was.
-
-    A large hole is filled at a smaller size, for the work grows with its area.
-    """
-    x0, y0, x1, y1 = box_of(hole)
-    margin = max(8, (max(x1 - x0, y1 - y0)) // 8)
-    rows = slice(max(0, y0 - margin), y1 + margin)
-    columns = slice(max(0, x0 - margin), x1 + margin)
-    part, inside = np.ascontiguousarray(picture[rows, columns]), hole[rows, columns]
-    scale = min(1.0, FILL_SIDE / max(part.shape[:2]))
-    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    marks = cv2.resize(inside.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 0
-    done = cv2.inpaint(small, marks.astype(np.uint8), RADIUS, cv2.INPAINT_TELEA)
-    large = cv2.resize(done, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_CUBIC)
-    canvas = picture.copy()
-    canvas[rows, columns][inside] = large[inside]
-    return canvas
 
 
 def placed(

@@ -20,8 +20,9 @@ T = TypeVar("T")
 def read_settings(schema: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
     """Defaults of a dataclass, under the file, under ``key=value``; checked.
 
-    Fields may be dataclasses in turn; a field of type dict[str, Any] takes any keys. A mapping that names another plugin
-    (``name``) replaces one before it. ``${oc.env:NAME}`` is an environment variable.
+    Fields may be dataclasses in turn, or dict[str, <dataclass>] for sections by label; a field of type dict[str, Any] takes
+    any keys. A mapping that names another plugin (``name``) replaces one before it. ``${oc.env:NAME}`` is an environment
+    variable.
 
     Raises:
         UserError: an unknown key with near misses, a value of another type, a field without a value; names file and key.
@@ -77,11 +78,19 @@ def _build(schema: Any, values: Mapping[str, Any], where: str, prefix: str) -> A
         value = values[field.name]
         if dataclasses.is_dataclass(kind):
             given[field.name] = _build(kind, {**_own_defaults(field), **value}, where, f"{key}.")
+        elif (section := _section_of(kind)) is not None:
+            given[field.name] = {label: _build(section, one, where, f"{key}.{label}.") for label, one in value.items()}
         elif not fits(value, kind):
             raise UserError(f"{where}: {key}={value!r} should be {describe_type(kind)}")
         else:
             given[field.name] = _as(kind, value)
     return schema(**given)
+
+
+def _section_of(kind: Any) -> Any:
+    """The dataclass of a field that holds sections by label (``dict[str, Section]``); None for other fields."""
+    arguments = typing.get_args(kind)
+    return arguments[1] if len(arguments) == 2 and dataclasses.is_dataclass(arguments[1]) else None
 
 
 def _own_defaults(field: dataclasses.Field[Any]) -> dict[str, Any]:
@@ -108,6 +117,11 @@ def _check_keys(schema: Any, values: Any, where: str, prefix: str) -> None:
             raise UserError(f"{where}: unknown key '{prefix}{key}'{did_you_mean(str(key), types)} (there are: {known})")
         if dataclasses.is_dataclass(types[key]):
             _check_keys(types[key], value, where, f"{prefix}{key}.")
+        elif (section := _section_of(types[key])) is not None:
+            if not isinstance(value, Mapping):
+                raise UserError(f"{where}: {prefix}{key} must hold a mapping of labels; it is {value!r}")
+            for label, one in value.items():
+                _check_keys(section, one, where, f"{prefix}{key}.{label}.")
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

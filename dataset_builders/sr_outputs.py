@@ -26,6 +26,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from dataset_builders.encoding import encode_png
 from dataset_builders.errors import UnitError
 from dataset_builders.estimating import Estimator
 from dataset_builders.journal import Entry, latest_entries
@@ -46,7 +47,6 @@ from images import read_image
 from registry import load_plugins
 
 Bytes = NDArray[np.uint8]
-PNG_LEVEL = 3
 ALL = "all"  # the one variant of the stage degrade
 
 
@@ -274,12 +274,6 @@ def input_name(photo: str, strength: float) -> str:
 
 def output_name(photo: str, strength: float, label: str) -> str:
     return f"{inputs_folder(strength)}_{label}_out/{photo}.png"
-
-
-def encode_png(image: Bytes) -> bytes:
-    """(H, W, 3) RGB to PNG; the level is quick, and the same everywhere."""
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
-    return encoded.tobytes()
 
 
 @functools.cache

@@ -100,7 +100,7 @@ class SrSettings:
 
     def build_degradation(self) -> Degradation:
         """Raises a UserError or RegistryError for a degradation that cannot be."""
-        name, keywords = _plugin("degradation", {"name": "bsrgan", **self.degradation})
+        name, keywords = named_plugin("degradation", {"name": "bsrgan", **self.degradation})
         if "strength" in keywords:
             raise UserError("degradation.strength has no meaning here; set strengths")
         degradation = build_degradation(name, keywords)
@@ -114,14 +114,15 @@ class SrSettings:
         """By label; raises a UserError or RegistryError for a model that cannot be."""
         found = {}
         for label, given in self.upscalers.items():
-            name, keywords = _plugin(f"upscalers.{label}", given)
+            name, keywords = named_plugin(f"upscalers.{label}", given)
             if "device" in UPSCALERS.get(name).keywords:
                 keywords.setdefault("device", device_of("build", self.device))
             found[label] = build_upscaler(name, keywords)
         return found
 
 
-def _plugin(key: str, given: Any) -> tuple[str, dict[str, Any]]:
+def named_plugin(key: str, given: Any) -> tuple[str, dict[str, Any]]:
+    """Name and keywords of a plugin's setting; raises a UserError for one without a name."""
     keywords = {"name": given} if isinstance(given, str) else given
     if not isinstance(keywords, dict) or not isinstance(keywords.get("name"), str):
         raise UserError(f"{key}={given!r} must be a name, or a mapping with a name")

@@ -12,6 +12,7 @@ from degradations.contract import Degradation as Degradation
 from degradations.contract import crop_to_multiple as crop_to_multiple
 from degradations.contract import degraded_like as degraded_like
 from degradations.contract import generator_of as generator_of
+from degradations.contract import pad_to_multiple as pad_to_multiple
 from degradations.steps import Record as Record
 from degradations.steps import carry_out as carry_out
 from registry import DEGRADATIONS, RegistryError

@@ -86,6 +86,12 @@ def crop_to_multiple(image: NDArray[Any], factor: int) -> NDArray[Any]:
     return image[: height - height % factor, : width - width % factor]
 
 
+def pad_to_multiple(image: NDArray[Any], factor: int) -> NDArray[Any]:
+    """The image mirrored at its bottom and right up to sides that are multiples of `factor`; as it is where they are."""
+    more = (-image.shape[0] % factor, -image.shape[1] % factor)
+    return np.pad(image, ((0, more[0]), (0, more[1]), (0, 0)), mode="symmetric") if any(more) else image
+
+
 def generator_of(seed: int, image_id: str) -> np.random.Generator:
     """Generator of one image: the same whatever the order, the batch or the shard."""
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(image_id.encode())]))
@@ -107,9 +113,7 @@ def degraded_like(
         UserError: an image below `LEAST_PIXELS` times the factor.
     """
     height, width = image.shape[:2]
-    factor = degradation.factor
-    more = (-height % factor, -width % factor)
-    padded = np.pad(image, ((0, more[0]), (0, more[1]), (0, 0)), mode="symmetric") if any(more) else image
+    padded = pad_to_multiple(image, degradation.factor)
     record = degradation.records(rng, [degradation.strength if strength is None else strength])[0]
     small = degradation.apply(operations.from_bytes(padded), record)
     large = operations.enlarge_bicubic(small, padded.shape[1], padded.shape[0])

@@ -13,7 +13,11 @@ from dataset_builders.verifying import Findings
 from semfid.stages import stage
 from sharding import parse_shard, shard_of_process
 
-BUILDERS = {"inpainting": "dataset_builders.inpainting", "sr-outputs": "dataset_builders.sr_outputs"}
+BUILDERS = {
+    "edits": "dataset_builders.edits",
+    "inpainting": "dataset_builders.inpainting",
+    "sr-outputs": "dataset_builders.sr_outputs",
+}
 """Name to the module whose ``build(config, overrides, call)`` returns the number of units that failed."""
 SHOWN = 5
 

@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     build = commands.add_parser("build", help="build a data set from photos, or check one that was built")
-    build.add_argument("what", choices=["inpainting", "sr-outputs", "import", "verify"])
+    build.add_argument("what", choices=["edits", "inpainting", "sr-outputs", "import", "verify"])
     build.add_argument("config", metavar="CONFIG.yaml | FOLDER", help="the settings; for import and verify: a folder")
     build.add_argument("overrides", nargs="*", metavar="key=value", help="such as out=built inpainter.steps=20")
     build.add_argument("--shard", metavar="I/N", help="part I (from 0) of N; default: this process's rank, else all")
