@@ -7,9 +7,11 @@ from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
+from semfid.runtime.statistics import Compress, Normalize
+
+__all__ = ["Compress", "Consumes", "Head", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
+
 Consumes = Literal["pooled_squared_differences", "pooled_features", "embeddings", "squared_difference_maps"]
-Normalize = Literal["none", "unit"]
-Compress = Literal["none", "sqrt", "log"]
 Scale = Literal["none", "train"]
 Taps = Literal["stages", "blocks"]
 

@@ -1,0 +1,106 @@
+"""Pure functions from feature maps to what heads consume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Normalize = Literal["none", "unit"]
+Compress = Literal["none", "sqrt", "log"]
+
+# eps stands under the root: x / (|x| + eps) has no finite gradient at 0
+EPS = 1e-10
+# of ``compress: log``: a squared difference far below it counts in proportion, far above it by its logarithm
+LOG_UNIT = 1e-4
+STEPS = 10_000  # to which a share is exact
+
+
+def unit_channels(features: Tensor) -> Tensor:
+    """Scale each position's channel vector of (B, C, H, W) to length 1 (LPIPS, arXiv 1801.03924, eq. 1)."""
+    return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + EPS)
+
+
+def squared_differences(x: Sequence[Tensor], y: Sequence[Tensor], normalize: Normalize) -> list[Tensor]:
+    """d_l = (f_l(x) - f_l(y))^2, one (B, C_l, H_l, W_l) per tap."""
+    if normalize == "unit":
+        x, y = [unit_channels(tap) for tap in x], [unit_channels(tap) for tap in y]
+    return [_squared_difference(a, b) for a, b in zip(x, y, strict=True)]
+
+
+def _squared_difference(a: Tensor, b: Tensor) -> Tensor:
+    if a.shape != b.shape:  # one reference against many
+        return (a - b).square()
+    return F.mse_loss(a, b, reduction="none")  # the same, in one pass forward and one backward
+
+
+def pool(maps: Iterable[Tensor], poolings: Sequence[str] = ("mean",)) -> Tensor:
+    """Every tap by every pooling, in float32: (B, P * sum of C_l), poolings side by side, each of all taps side by side.
+
+    Args:
+        maps: (B, C_l, H_l, W_l) per tap, shallow to deep; taken one after the other, so that they may be made on demand.
+        poolings: ``mean``, ``max``, or ``top:<share>``: mean over that share of the positions, at least one, largest values
+            first.
+    """
+    taps = [torch.stack([_pooled(tap, pooling) for pooling in poolings], dim=1) for tap in maps]  # (B, P, C_l)
+    return torch.cat(taps, dim=2).flatten(1)
+
+
+def _pooled(tap: Tensor, pooling: str) -> Tensor:
+    """(B, C) of (B, C, H, W), float32."""
+    if pooling == "mean":
+        return tap.mean(dim=(2, 3), dtype=torch.float32)
+    if pooling == "max":
+        return tap.amax(dim=(2, 3)).float()
+    share = float(pooling.removeprefix("top:"))
+    return top_means(tap.float().flatten(2), (share,))[..., 0]
+
+
+def top_means(values: Tensor, shares: tuple[float, ...]) -> Tensor:
+    """Means over the largest values along the last dimension, one column per share of them: (..., shares) of (..., N).
+
+    Args:
+        shares: above 0 and at most 1, largest values first; ceil(share * N) values count.
+    """
+    if torch.compiler.is_exporting():
+        return _top_means_of_any_size(values, shares)
+    counts = [(values.shape[-1] * round(share * STEPS) + STEPS - 1) // STEPS for share in shares]
+    partial = max((share for share in shares if share < 1), default=0.0)
+    top = values.topk(counts[shares.index(partial)], dim=-1).values if partial else values  # (..., largest), descending
+    means = [
+        (top[..., :count] if share < 1 else values).mean(dim=-1) for share, count in zip(shares, counts, strict=True)
+    ]
+    return torch.stack(means, dim=-1)
+
+
+def _top_means_of_any_size(values: Tensor, shares: tuple[float, ...]) -> Tensor:
+    """`top_means` as an exported program has it, slower: a count that is a number would tie it to the size of an input that the
+    program's part `compare` does not see."""
+    ordered = values.sort(dim=-1, descending=True).values
+    rank = torch.ones_like(ordered, dtype=torch.int64).cumsum(dim=-1)  # (..., N), from 1
+    means = []
+    for share in shares:
+        count = (rank[..., -1:] * round(share * STEPS) + STEPS - 1) // STEPS  # (..., 1)
+        means.append(torch.where(rank <= count, ordered, 0.0).sum(dim=-1) / count[..., 0])
+    return torch.stack(means, dim=-1)
+
+
+def compressed(values: Tensor, compress: Compress) -> Tensor:
+    """Squared differences with their heavy tail shortened, element by element; exactly 0 at 0, gradient finite there.
+
+    * ``none``: as they are.
+    * ``sqrt``: sqrt(v + EPS) - sqrt(EPS).
+    * ``log``: log(1 + v / LOG_UNIT) / log(1 + 1 / LOG_UNIT), so that 1 stays 1.
+
+    Args:
+        values: at least 0.
+    """
+    if compress == "sqrt":  # the difference of two roots, written so that rounding leaves nothing at 0
+        return values / ((values + EPS).sqrt() + EPS**0.5)
+    if compress == "log":
+        return torch.log1p(values / LOG_UNIT) / math.log1p(1 / LOG_UNIT)
+    return values
