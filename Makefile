@@ -33,7 +33,7 @@ format: $(STAMP)  ## sort imports, mend what ruff can mend
 $(STAMP): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -e '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -e '.[dev,text]'
 	touch $(STAMP)
 
 clean:  ## remove runs, caches and rendered data (not the environment)

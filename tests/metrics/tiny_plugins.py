@@ -46,6 +46,7 @@ CASES: dict[str, Callable[[Tiny], dict[str, Any]]] = {
     "c2c": lambda tiny: {"captioner": tiny.captions, "embedder": "hashed_words", "cache": False},
     "c2i": lambda tiny: {"captioner": tiny.captions, "tower": tiny.tower, "cache": False},
     "splice": lambda tiny: {"tower": tiny.tower, "image_mean": "none", "size": 60, "l1": 0.1, "cache": False},
+    "text_difference": lambda tiny: {"side": 64},
     "pyiqa": lambda tiny: {"metric": "lopsided", "device": "cpu"},
 }  # fmt: skip
 
