@@ -62,7 +62,8 @@ class VectorCache:
             entries: 16-byte digests, one per row wanted.
 
         Returns:
-            ``found`` (n,) bool, and (n, ...) float32 values with unset rows where not found (None: nothing found).
+            ``found`` (n,) bool, and (n, ...) values with unset rows where not found (None: nothing found); float32, or
+            float16 where that was added.
         """
         wanted: dict[bytes, list[int]] = {}
         for row, entry in enumerate(entries):
@@ -80,7 +81,7 @@ class VectorCache:
             if keys is None or stored is None or len(keys) != len(stored):  # evicted meanwhile, or damaged: compute anew
                 continue
             if values is None:
-                values = torch.empty((len(entries), *stored.shape[1:]), dtype=torch.float32)
+                values = torch.empty((len(entries), *stored.shape[1:]), dtype=stored.dtype)
             taken, into = (torch.tensor(column) for column in zip(*hits[path], strict=True))
             values[into] = stored[taken]
             found[into.numpy()] = True
@@ -105,13 +106,17 @@ class VectorCache:
     def add(self, folder: str, entries: Sequence[bytes], values: Tensor) -> None:
         """Store entries as one chunk, then keep to the size limit.
 
+        Args:
+            values: one row per entry; float16 stays so, the rest becomes float32.
+
         Raises:
             UserError: the disk is full.
         """
         if not entries:
             return
         keys = torch.from_numpy(np.frombuffer(b"".join(entries), dtype=np.uint8).reshape(-1, KEY_BYTES).copy())
-        content = save({"keys": keys, "values": values.float().contiguous()})
+        kept = values if values.dtype == torch.float16 else values.float()
+        content = save({"keys": keys, "values": kept.contiguous()})
         try:
             write_whole(self.root / folder / f"{uuid.uuid4().hex}.safetensors", content)
         except ScoringError as error:

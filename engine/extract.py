@@ -27,11 +27,14 @@ from engine.cache import CacheKey, StatisticsCache
 from engine.progress import Advance
 from heads import Head
 from heads.contract import Consumes, Normalize, Taps
+from heads.grid_head import flat, stride_of
 from heads.statistics import pool, squared_differences
 from registry import UserError
+from semfid.runtime.local_evidence import difference_grids
 
 FLUSH_BYTES = 64 << 20
 IMAGES_PER_PASS = 32  # fixed, so that figures do not depend on data.batch_size, nor memory
+PER_PAIR = ("pooled_squared_differences", "difference_grids")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Statistic:
     """One kind of fixed-size statistic that heads consume.
 
     Attributes:
-        pooling: of squared differences over positions, one of `heads.statistics.parse_poolings`.
+        pooling: of squared differences over positions, one of `heads.statistics.parse_poolings`, or a grid head's.
     """
 
     consumes: Consumes
@@ -52,13 +55,13 @@ class Statistic:
         """What `head` is fed, one statistic per pooling, to be laid side by side; equal for heads that can share."""
         if head.consumes == "embeddings":
             return (cls("embeddings", "stages", "none"),)
-        if head.consumes == "pooled_squared_differences":
+        if head.consumes in PER_PAIR:
             return tuple(cls(head.consumes, head.taps, head.normalize, pooling) for pooling in head.poolings)
         return (cls(head.consumes, head.taps, "none"),)
 
     @property
     def per_image(self) -> bool:
-        return self.consumes != "pooled_squared_differences"
+        return self.consumes not in PER_PAIR
 
     def __str__(self) -> str:
         pooling = "" if self.pooling == "mean" else f"-{self.pooling}"  # means were kept before there were others
@@ -248,7 +251,6 @@ class StatisticsExtractor(L.LightningModule):
     def _emit_group(self, statistics: Sequence[Statistic], pairs: Sequence[tuple[int, str, str]]) -> None:
         """Statistics of one kind of differences that differ in their pooling, of pairs of one reference."""
         taps, normalize = statistics[0].taps, statistics[0].normalize
-        poolings = [statistic.pooling for statistic in statistics]
         x = self._held[pairs[0][1]][taps]
         sizes: dict[torch.Size, list[tuple[int, str, str]]] = {}
         for pair in pairs:
@@ -259,10 +261,16 @@ class StatisticsExtractor(L.LightningModule):
                     "a pair's images have different sizes; set data.resize to squash, letterbox or center_crop"
                 )
             y = [torch.cat(tap) for tap in zip(*(self._held[p[2]][taps] for p in group), strict=True)]
-            pooled = pool(squared_differences(x, y, normalize), poolings).unflatten(1, (len(poolings), -1))  # (b, P, D)
-            for pair, values in zip(group, pooled, strict=True):
-                for statistic, value in zip(statistics, values, strict=True):
+            differences = squared_differences(x, y, normalize)
+            for statistic in statistics:
+                for pair, value in zip(group, self._of_pairs(statistic, differences), strict=True):
                     self.sink.put(statistic, pair_entry(pair[1], pair[2]), value)
+
+    def _of_pairs(self, statistic: Statistic, differences: Sequence[Tensor]) -> Tensor:
+        """(b, D) of squared differences (b, C_l, H_l, W_l) per tap."""
+        if statistic.consumes == "difference_grids":
+            return flat(difference_grids(differences, self.trunk.strides, stride_of(statistic.pooling)))
+        return pool(differences, [statistic.pooling])
 
 
 def _copied(described: dict[str, Any]) -> dict[str, Any]:
@@ -281,9 +289,10 @@ class _Sink:
         self._bytes = 0
 
     def put(self, statistic: Statistic, entry: bytes, value: Tensor) -> None:
-        value = value.detach().float().cpu().clone()
+        dtype = torch.float16 if statistic.consumes == "difference_grids" else torch.float32
+        value = value.detach().to(dtype).cpu().clone()
         self.kept[statistic, entry] = value
-        self._bytes += value.numel() * 4
+        self._bytes += value.nbytes
         if self.cache is not None and self._bytes > FLUSH_BYTES:
             self.flush()
 
@@ -313,7 +322,7 @@ def extract(
     """Statistics of all pairs of a datamodule, in the order of its table.
 
     Returns:
-        per statistic (N, D), or (N, 2, D) for per-image statistics; on every process.
+        per statistic (N, D), or (N, 2, D) for per-image statistics; on every process. Float32; grids in float16.
 
     Raises:
         UserError: a bad image, images of different sizes under ``resize: none``, several processes without a cache.
@@ -399,7 +408,7 @@ def _fill(
         if value is None:
             raise UserError("cache.max_gb is too small for the statistics of this experiment; raise it")
         if values is None:
-            values = torch.empty((len(entries), *value.shape))
+            values = torch.empty((len(entries), *value.shape), dtype=value.dtype)
         values[row] = value
         hit[row] = True
     assert values is not None

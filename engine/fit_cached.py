@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,13 +21,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from datamodules import Part
 from heads import Head
-from lightning_modules.global_regressor import CALIBRATION_PAIRS
 from lightning_modules.losses import PairLoss
 from lightning_modules.optimizers import build_optimizer, build_schedule
 from lightning_modules.pair_module import score_figures
 from registry import UserError
 
 SMALL_HEAD = 1_000_000  # parameters
+PASS_NUMBERS = 1 << 24  # numbers of a statistic that a pass without gradients takes
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def fit_heads(
             if initialise is not None:
                 initialise(heads[-1], part)
             if heads[-1].needs_calibration:  # on the pairs that a training through images calibrates on
-                heads[-1].calibrate(statistic[torch.from_numpy(part.train[:CALIBRATION_PAIRS])])
+                heads[-1].calibrate(statistic[torch.from_numpy(part.train[: heads[-1].calibration_pairs])])
         if not list(heads[0].parameters()):
             trained = [FoldResult(part, head.eval(), 0, []) for part, head in zip(group, heads, strict=True)]
         else:
@@ -117,7 +117,8 @@ def _threads_for(head: Head) -> Iterator[None]:
     """One thread for small heads: their steps are too short to share, and threads that wait for each other cost more than
     they bring (3 ms for a square root on a busy machine)."""
     before = torch.get_num_threads()
-    if sum(parameter.numel() for parameter in head.parameters()) < SMALL_HEAD:
+    small = sum(parameter.numel() for parameter in head.parameters()) < SMALL_HEAD
+    if small and head.consumes != "difference_grids":  # whose weights are few but used at every position
         torch.set_num_threads(1)
     try:
         yield
@@ -145,12 +146,11 @@ def _fit_group(
     losses = vmap(loss, in_dims=(0, None, 0))  # (F, U) -> (F,)
     # parts of nearly equal size: the validation rows of all, padded to the longest
     val_rows, val_counts = _padded([part.val for part in parts])
-    val_statistic = statistic[val_rows] if val_counts.max() > 0 else None  # (F, V, ...)
 
     steps = -(-len(parts[0].train) // settings.batch_size)
     optimizer = build_optimizer(settings.optimizer, list(parameters.values()))
     schedule = build_schedule(settings.optimizer, optimizer, steps * settings.epochs)
-    tracker = _Tracker(parts, settings, selects=val_statistic is not None)
+    tracker = _Tracker(parts, settings, selects=val_counts.max() > 0)
     for epoch in range(settings.epochs):
         template.train()
         order = np.random.default_rng([settings.seed, epoch]).permutation(len(statistic))
@@ -177,10 +177,11 @@ def _fit_group(
                 f"the loss is not finite in epoch {epoch}; lower model.optimizer.lr or set model.head.normalize: unit"
             )
         scores = None
-        if val_statistic is not None:
+        if val_counts.max() > 0:
             template.eval()
             with torch.no_grad():
-                scores = run_own(parameters, buffers, val_statistic)  # (F, V)
+                pieces = val_rows.split(rows_at_once(statistic, len(parts)), dim=1)
+                scores = torch.cat([run_own(parameters, buffers, statistic[rows]) for rows in pieces], dim=1)  # (F, V)
         labels = difference[val_rows]
         for fold in range(len(parts)):
             figures = {"train_loss": float(epoch_loss[fold]) / steps}
@@ -263,9 +264,25 @@ def _windows(batch_of: NDArray[np.int64], steps: int) -> tuple[list[int], list[i
     return starts.tolist(), ends.tolist()
 
 
-def predict_heads(results: Sequence[FoldResult], statistic: Tensor, batch_size: int = 4096) -> list[Tensor]:
-    """Each part's predictions of its test rows, float64."""
+def rows_at_once(statistic: Tensor, heads: int = 1) -> int:
+    """How many rows of (N, ...) may pass `heads` heads together: grids are large."""
+    return max(1, PASS_NUMBERS // (heads * max(1, statistic[0].numel())))
+
+
+class Fitted(Protocol):
+    """A part and its head."""
+
+    @property
+    def part(self) -> Part: ...
+
+    @property
+    def head(self) -> Head: ...
+
+
+def predict_heads(results: Sequence[Fitted], statistic: Tensor, batch_size: int | None = None) -> list[Tensor]:
+    """Each part's predictions of its test rows, float64; `batch_size` rows at a time, or as many as memory allows."""
     predictions = []
+    batch_size = rows_at_once(statistic) if batch_size is None else batch_size
     with torch.no_grad():
         for result in results:
             rows = torch.from_numpy(result.part.test)

@@ -19,7 +19,7 @@ def task_class(config: Mapping[str, Any]) -> type[ImageTask] | None:
 def needs_maps(config: Mapping[str, Any]) -> bool:
     """Whether a variant's module trains on difference maps."""
     found = module_class(config)
-    return found is not None and issubclass(found, PairModule) and found.needs_maps
+    return found is not None and issubclass(found, PairModule) and found.wants_maps(named(config["model"], "model")[1])
 
 
 def module_class(config: Mapping[str, Any]) -> type[Any] | None:

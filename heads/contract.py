@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
+from heads.output import Output
 from semfid.runtime.statistics import Compress, Normalize
 
 __all__ = ["Compress", "Consumes", "Head", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
 
-Consumes = Literal["pooled_squared_differences", "pooled_features", "embeddings", "squared_difference_maps"]
+Consumes = Literal[
+    "pooled_squared_differences", "pooled_features", "embeddings", "difference_grids", "squared_difference_maps"
+]
 Scale = Literal["none", "train"]
 Taps = Literal["stages", "blocks"]
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """How a head is linear: its score is output(inputs . weights + bias), over inputs that no parameter of it changes.
+
+    Attributes:
+        output: see `heads.output`.
+        nonnegative: whether weights below 0 are excluded.
+        bias: whether there is a constant.
+    """
+
+    output: Output
+    nonnegative: bool
+    bias: bool
 
 
 class TrunkShape(Protocol):
@@ -35,11 +54,13 @@ class Head(nn.Module):
               poolings side by side in the order of `poolings`, within each the taps from shallow to deep.
             * ``pooled_features``: (B, 2, sum of C_l), spatial means of reference's and candidate's features.
             * ``embeddings``: (B, 2, D).
+            * ``difference_grids``: a list of (B, K_l, h_l, w_l), or the same side by side, (B, D): squared differences on
+              grids that are no finer than the head's stride. Such a head is a `heads.grid_head.GridHead`.
             * ``squared_difference_maps``: a list: the images' own squared difference, mean over the colour channels,
               (B, 1, H, W), then (B, C_l, H_l, W_l) per stage. H and W are multiples of every stride. Such a head is a
               `heads.decoder.DecoderHead`: it gives a map at the size of the images, and the score is one of the map.
 
-            The first three have a fixed size: with a frozen trunk they are computed once and cached.
+            All but the last have a fixed size: with a frozen trunk they are computed once and cached.
         taps: stages or residual blocks.
         normalize: ``unit`` scales each position's channel vector to length 1 before differences are taken.
         poolings: how squared differences are pooled over positions, see `heads.statistics.parse_poolings`; each is a
@@ -47,8 +68,9 @@ class Head(nn.Module):
         symmetric: whether exchanging reference and candidate leaves the score as it is.
         zero_at_identity: whether identical images score exactly 0.
         nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
-        gives_maps: whether it also says where, as a `MapHead` or a `heads.decoder.DecoderHead`.
+        gives_maps: whether it also says where, as a `MapHead`, a `heads.grid_head.GridHead` or a `heads.decoder.DecoderHead`.
         needs_calibration: whether `calibrate` must see the training pairs' statistics before the first step.
+        calibration_pairs: how many of them at most, the first ones.
     """
 
     consumes: ClassVar[Consumes]
@@ -60,6 +82,7 @@ class Head(nn.Module):
     zero_at_identity: bool = True
     nonnegative: tuple[str, ...] = ()
     needs_calibration: bool = False
+    calibration_pairs: ClassVar[int] = 1024
 
     def forward(self, statistic: Tensor) -> Tensor:
         """Predicted difference, (B,)."""
@@ -67,6 +90,22 @@ class Head(nn.Module):
 
     def calibrate(self, statistic: Tensor) -> None:
         """Set what depends on the data and does not train, in place, from training pairs: (n, ...) as `forward` takes it."""
+
+    @classmethod
+    def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
+        """How a head with these keywords, all of them given, is linear; None where it is not.
+
+        A linear head has `linear_inputs` and `set_linear` too; it is then fitted exactly where the loss allows it.
+        """
+        return None
+
+    def linear_inputs(self, statistic: Tensor) -> Tensor:
+        """(n, D) what a linear head's weights are multiplied with, from a statistic as `forward` takes it."""
+        raise NotImplementedError(f"{type(self).__name__} is not linear: it has no linear_inputs")
+
+    def set_linear(self, weights: Tensor, bias: float) -> None:
+        """Set the (D,) weights and the constant (0 for a head without one) of a linear head."""
+        raise NotImplementedError(f"{type(self).__name__} is not linear: it has no set_linear")
 
     def project(self) -> None:
         """Put the parameters of `nonnegative` back where they belong."""

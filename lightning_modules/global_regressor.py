@@ -12,11 +12,10 @@ from backbones import Backbone
 from batch import PairBatch
 from heads import Head
 from heads.contract import Consumes
+from heads.grid_head import GridHead
 from heads.statistics import pool, squared_differences
 from lightning_modules.pair_module import PairModule, named, score_figures
 from registry import HEADS, LIGHTNING_MODULES, UserError
-
-CALIBRATION_PAIRS = 1024
 
 
 @LIGHTNING_MODULES.register(
@@ -58,8 +57,8 @@ class GlobalRegressor(PairModule):
             candidate: (B, 3, H, W) RGB in [0, 1].
         """
         statistic = pair_statistic(self.trunk, self.head, torch.cat([reference, candidate]), len(reference))
-        with torch.autocast(statistic.device.type, enabled=False):  # bf16 scores would tie by the dozen
-            return self.head(statistic.float())
+        with torch.autocast(reference.device.type, enabled=False):  # bf16 scores would tie by the dozen
+            return self.head(statistic.float() if isinstance(statistic, Tensor) else statistic)
 
     def training_loss(self, batch: PairBatch) -> Tensor:
         return self.loss(self(batch.reference, batch.candidate), batch.difference, batch.weight)
@@ -72,13 +71,16 @@ class GlobalRegressor(PairModule):
 
     def calibrate_head(self, batches: Callable[[int], Iterable[PairBatch]]) -> None:
         statistics = []
-        for batch in batches(CALIBRATION_PAIRS):
+        for batch in batches(self.head.calibration_pairs):
             images = torch.cat([batch.reference, batch.candidate])
-            statistics.append(pair_statistic(self.trunk, self.head, images, len(batch.row)).float())
-        self.head.calibrate(torch.cat(statistics))
+            statistics.append(pair_statistic(self.trunk, self.head, images, len(batch.row)))
+        if isinstance(self.head, GridHead):
+            self.head.calibrate([torch.cat(grids) for grids in zip(*statistics, strict=True)])
+        else:
+            self.head.calibrate(torch.cat(statistics).float())  # type: ignore[arg-type]
 
 
-def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> Tensor:
+def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> Tensor | list[Tensor]:
     """What a head consumes, from one pass over both images of all pairs.
 
     Args:
@@ -92,14 +94,22 @@ def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> T
     if head.consumes == "pooled_features":
         pooled = pool(features)  # (2B, sum C_l)
         return torch.stack([pooled[:pairs], pooled[pairs:]], dim=1)  # (B, 2, sum C_l)
-    if head.consumes != "pooled_squared_differences":
+    if head.consumes not in GLOBAL_STATISTICS:
         _refuse(head.consumes)
     x, y = [tap[:pairs] for tap in features], [tap[pairs:] for tap in features]
-    return pool(squared_differences(x, y, head.normalize), head.poolings)  # (B, P * sum C_l)
+    differences = squared_differences(x, y, head.normalize)
+    if isinstance(head, GridHead):
+        return head.grids(differences)  # one (B, K_l, h_l, w_l) per tap
+    return pool(differences, head.poolings)  # (B, P * sum C_l)
 
 
 def _refuse(consumes: str) -> None:
     raise UserError(f"model: global_regressor cannot feed a head that consumes {consumes}; use model.name: local_map")
 
 
-GLOBAL_STATISTICS: tuple[Consumes, ...] = ("pooled_squared_differences", "pooled_features", "embeddings")
+GLOBAL_STATISTICS: tuple[Consumes, ...] = (
+    "pooled_squared_differences",
+    "pooled_features",
+    "embeddings",
+    "difference_grids",
+)

@@ -40,7 +40,7 @@ class PairModule(L.LightningModule):
         predicted: after a validation or test pass, (rows (N,) int64, predictions (N,) float64), sorted by row.
     """
 
-    needs_maps: ClassVar[bool] = False
+    needs_maps: bool = False
     target: ClassVar[Target] = "scores"
 
     def __init__(
@@ -70,6 +70,11 @@ class PairModule(L.LightningModule):
         """
         if "loss" in keywords:
             check_loss(named(keywords["loss"], "model.loss")[0], "model.loss", cls.target)
+
+    @classmethod
+    def wants_maps(cls, keywords: Mapping[str, Any]) -> bool:
+        """`needs_maps` of a module with these keywords, known before it is built."""
+        return cls.needs_maps
 
     def training_loss(self, batch: PairBatch) -> Tensor:
         """Weighted SUM over the batch's pairs."""

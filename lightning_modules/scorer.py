@@ -17,6 +17,7 @@ from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
 from heads import Head, build_head
 from heads.decoder import DecoderHead
+from heads.grid_head import GridHead
 from heads.statistics import pool, squared_differences, unit_channels
 from lightning_modules.features import map_statistic, padded
 from lightning_modules.global_regressor import GLOBAL_STATISTICS
@@ -58,6 +59,9 @@ class RunScorer(Scorer):
         return maps(self.heads, reference, candidate)
 
     def compare_with_maps(self, reference: Description, candidate: Description) -> tuple[Tensor, Tensor]:
+        if isinstance(self.heads[0], GridHead):
+            found = _evidence(self.heads, reference, candidate)
+            return _grid_scores(self.heads, found), _grid_maps(self.heads, found)
         if not isinstance(self.heads[0], DecoderHead):
             return super().compare_with_maps(reference, candidate)
         each = _decoded(self.heads, reference, candidate)  # a decoder's score is of its map: one pass gives both
@@ -84,6 +88,8 @@ def compare(heads: nn.ModuleList, reference: Description, candidate: Description
     """Mean over the heads of the difference of each pair, (B,)."""
     if isinstance(heads[0], DecoderHead):
         return _scores(heads, _decoded(heads, reference, candidate))
+    if isinstance(heads[0], GridHead):
+        return _grid_scores(heads, _evidence(heads, reference, candidate))
     if heads[0].consumes == "pooled_squared_differences":
         # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
         taps = (squared_differences([x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
@@ -95,9 +101,11 @@ def compare(heads: nn.ModuleList, reference: Description, candidate: Description
 
 def maps(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
     """Mean over the heads of the difference at every position: (B, 1, h, w) on the grid of the finest tap that a linear head
-    uses, (B, 1, H, W) from a decoder."""
+    uses, or of a grid head's finest grid; (B, 1, H, W) from a decoder."""
     if isinstance(heads[0], DecoderHead):
         return torch.stack(_decoded(heads, reference, candidate)).mean(dim=0)
+    if isinstance(heads[0], GridHead):
+        return _grid_maps(heads, _evidence(heads, reference, candidate))
     differences = squared_differences(reference, candidate, "none")
     return torch.stack([linear_map(head, differences) for head in heads]).mean(dim=0)  # type: ignore[arg-type]
 
@@ -113,6 +121,22 @@ def _decoded(heads: nn.ModuleList, reference: Description, candidate: Descriptio
 def _scores(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
     scores = [head.score(own) for head, own in zip(heads, each, strict=True)]  # type: ignore[operator, union-attr]
     return torch.stack(scores).mean(dim=0)  # (B,)
+
+
+def _evidence(heads: nn.ModuleList, reference: Description, candidate: Description) -> list[Tensor]:
+    """Of each grid head, (B, 1, h, w); features are of unit length already where the heads want that."""
+    # tap by tap, as the pooled statistics: the squared differences of the finest taps are large, their grids are not
+    first: GridHead = heads[0]  # type: ignore[assignment]
+    grids = first.grids(squared_differences([x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
+    return [head.evidence(grids) for head in heads]  # type: ignore[operator, union-attr]
+
+
+def _grid_scores(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
+    return torch.stack([head.score_of(own) for head, own in zip(heads, each, strict=True)]).mean(dim=0)  # type: ignore[operator, union-attr]
+
+
+def _grid_maps(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
+    return torch.stack([head.finish(own) for head, own in zip(heads, each, strict=True)]).mean(dim=0)  # type: ignore[operator, union-attr]
 
 
 def load_run(folder: str | Path, part: int | None = None) -> RunScorer:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from heads import Head, MapHead, build_head
 from heads.decoder import DecoderHead
+from heads.grid_head import GridHead
 from heads.map_score import MapScore
 from heads.pyramid import levels_of
 from heads.statistics import compressed, parse_poolings, pool
@@ -126,12 +127,13 @@ def pooled(differences: list[Tensor], poolings: tuple[str, ...]) -> Tensor:
 
 
 def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
-    if isinstance(head, DecoderHead):
+    if isinstance(head, DecoderHead | GridHead):
         x = pyramid(trunk, count, 2 * seed)
         y = [tap.clone() for tap in x] if same else pyramid(trunk, count, 2 * seed + 1)
         if head.normalize == "unit":
             x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
-        return [(a - b).square() for a, b in zip(x, y, strict=True)]
+        differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
+        return head.grids(differences[1:]) if isinstance(head, GridHead) else differences
     widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
     x = feature_maps(widths, count, 2 * seed)
     y = [tap.clone() for tap in x] if same else feature_maps(widths, count, 2 * seed + 1)

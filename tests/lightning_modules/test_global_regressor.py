@@ -84,6 +84,15 @@ class Batches(L.LightningDataModule):
         return self.train
 
 
+def cells(tap: torch.Tensor, factor: int) -> torch.Tensor:
+    """Means, then maxima, over squares of `factor` positions; (C, H, W) as it is where the factor is 1."""
+    if factor == 1:
+        return tap
+    channels, height, width = tap.shape
+    squares = tap.reshape(channels, height // factor, factor, width // factor, factor)
+    return torch.cat([squares.mean((2, 4)), squares.amax(4).amax(2)])
+
+
 class TestPairStatistic:
     @pytest.mark.parametrize(
         "name",
@@ -106,11 +115,19 @@ class TestPairStatistic:
                 rows.append(torch.stack([backbone.embed(x[None])[0], backbone.embed(y[None])[0]]))
                 continue
             a, b = backbone.features(x[None], head.taps), backbone.features(y[None], head.taps)
-            if head.consumes == "pooled_features":
+            if head.consumes == "difference_grids":
+                differences = [(p - q).square()[0] for p, q in zip(a, b, strict=True)]
+                rows.append([cells(d, max(1, 8 // s)) for d, s in zip(differences, backbone.strides, strict=True)])
+            elif head.consumes == "pooled_features":
                 rows.append(torch.stack([torch.cat([tap[0].mean((1, 2)) for tap in side]) for side in (a, b)]))
             else:
                 rows.append(torch.cat([(p - q).square()[0].mean((1, 2)) for p, q in zip(a, b, strict=True)]))
-        torch.testing.assert_close(statistic, torch.stack(rows), rtol=1e-4, atol=1e-6)
+        if head.consumes == "difference_grids":
+            assert isinstance(statistic, list)
+            rows = [torch.stack(tap) for tap in zip(*rows, strict=True)]
+            torch.testing.assert_close(statistic, rows, rtol=1e-4, atol=1e-6)
+        else:
+            torch.testing.assert_close(statistic, torch.stack(rows), rtol=1e-4, atol=1e-6)
 
     def test_a_map_head_is_refused(self) -> None:
         class Maps(Head):
@@ -124,7 +141,7 @@ class TestPairStatistic:
 
 class TestForward:
     @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])
-    @pytest.mark.parametrize("head", ["lpips_linear", "pooled_mlp", "cosine"])
+    @pytest.mark.parametrize("head", ["lpips_linear", "local_evidence", "pooled_mlp", "cosine"])
     def test_identical_images_score_zero_with_finite_gradients(self, tuning: str, head: str) -> None:
         module = regressor(trunk=trunk(tuning=tuning), head=head).train()
         image = batch_of(2).reference.requires_grad_()

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 FACTS = Facts("t/t", "", 64, "squash", False, True, {})
-MAP_HEADS = ["unet", "unet_pixel", "fpn", "lpips_linear", "lpips_linear_blocks"]
+MAP_HEADS = ["unet", "unet_pixel", "fpn", "local_evidence", "lpips_linear", "lpips_linear_blocks"]
 
 
 def trunk(**keywords: Any) -> Backbone:
@@ -253,6 +253,54 @@ class TestWhatItTrains:
         assert maps.dtype == scores.dtype == torch.float32
 
 
+class TestWhatItLearns:
+    @pytest.mark.parametrize("name", ["unet", "local_evidence", "lpips_linear"])
+    def test_scores_alone_need_no_map(self, name: str, tmp_path: Path) -> None:
+        made = module(name, learn="scores", score_loss="l1").eval()
+        assert not made.needs_maps and not LocalMapRegressor.wants_maps({"learn": "scores"})
+        batch = batch_of(3)._replace(map=None, difference=torch.tensor([0.2, float("nan"), 0.9]))
+        loss = made.training_loss(batch)
+        with torch.no_grad():
+            _, scores = made(batch.reference, batch.candidate)
+        torch.testing.assert_close(loss, (scores[0] - 0.2).abs() + (scores[2] - 0.9).abs(), rtol=1e-4, atol=1e-6)
+        loss.backward()
+        gradients = [p.grad for p in made.head.parameters() if p.grad is not None]
+        assert gradients and all(g.isfinite().all() for g in gradients) and any(g.abs().max() > 0 for g in gradients)
+        (figures,) = quiet_trainer(tmp_path).validate(made, datamodule=Batches([batch]), verbose=False)
+        assert figures["val_mse"] == pytest.approx(
+            float(((scores[0] - 0.2) ** 2 + (scores[2] - 0.9) ** 2) / 2), rel=1e-4
+        )
+
+    @pytest.mark.parametrize("name", ["unet", "local_evidence"])
+    def test_both_is_the_sum_of_the_two(self, name: str) -> None:
+        batch = batch_of(3)
+        losses = [module(name, learn=learn).eval().training_loss(batch) for learn in ("maps", "scores", "both")]
+        torch.testing.assert_close(losses[0] + losses[1], losses[2])
+
+    def test_a_learned_score_bends_the_map_only_where_scores_are_learned(self) -> None:
+        for learn, bends in (("maps", False), ("both", True)):
+            gradients = []
+            for label in (0.0, 1.0):
+                made = module(head={"score": "learned"}, learn=learn).eval()
+                made.training_loss(batch_of(3)._replace(difference=torch.full((3,), label))).backward()
+                gradients.append(made.head.last.weight.grad)
+            assert torch.equal(*gradients) != bends
+
+    def test_grids_and_images_give_the_same_map(self) -> None:
+        """The map is the evidence of the grids, enlarged; the score is of the same numbers."""
+        made = module("local_evidence").eval()
+        batch = batch_of(2, (64, 96))
+        with torch.no_grad():
+            maps, scores = made(batch.reference, batch.candidate)
+            x, y = made.trunk.features(batch.reference), made.trunk.features(batch.candidate)
+            raw = made.head.evidence(made.head.grids([(a - b).square() for a, b in zip(x, y, strict=True)]))
+        assert raw.shape == (2, 1, 8, 12)
+        expected = torch.tanh(0.5 * torch.log(torch.exp(raw.double() / 0.5).mean((1, 2, 3))) / 2)
+        torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-6)
+        grown = F.interpolate(torch.tanh(raw / 2), size=(64, 96), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(maps, grown, rtol=1e-4, atol=1e-6)
+
+
 class TestScorer:
     @pytest.mark.parametrize("name", MAP_HEADS)
     def test_it_scores_and_maps_as_the_module_does(self, name: str) -> None:
@@ -291,6 +339,10 @@ class TestMistakes:
     def test_data_without_maps(self) -> None:
         with pytest.raises(UserError, match="column map"):
             module().training_loss(batch_of(2)._replace(map=None))
+
+    def test_a_loss_that_is_not_used(self) -> None:
+        with pytest.raises(UserError, match=r"model\.loss is of maps.* give model\.score_loss"):
+            LocalMapRegressor.check({"head": "unet", "learn": "scores", "loss": "mse"})
 
     def test_a_loss_of_scores(self) -> None:
         with pytest.raises(UserError, match="takes scores, not maps"):
