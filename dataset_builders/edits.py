@@ -26,6 +26,7 @@ from dataset_builders.edits_making import Maker
 from dataset_builders.edits_photos import CocoFolders
 from dataset_builders.edits_plan import EditsPlan
 from dataset_builders.edits_preview import pick, rows_of_sheet
+from dataset_builders.edits_reading import reader_of
 from dataset_builders.edits_scene import Scenes
 from dataset_builders.edits_tables import Merged, merge
 from dataset_builders.estimating import Estimator, estimate_line
@@ -54,8 +55,12 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
         raise UserError(f"{config_file}: {error}") from error
     load_plugins(config.plugins, Path(config_file).parent)
     photos = CocoFolders(config.photos)
-    plan = EditsPlan(photos, config, build_steps(config.after, config.device), "")
-    maker = Maker(plan, Scenes(photos, config.fit), _tools(photos, config))
+    find_text, why = reader_of(config.ocr) if config.kinds.get("text", 0) > 0 else (None, "")
+    if why:
+        call.say(f"the kind text is left out: {why}")
+    reader = find_text.identity if find_text is not None else ""
+    plan = EditsPlan(photos, config, build_steps(config.after, config.device), reader)
+    maker = Maker(plan, Scenes(photos, config.fit), _tools(photos, config), find_text)
     with open_build(Path(config.out), BUILDER, plan.stamp, call) as worker:
         run = _Run(plan, worker, call, maker)
         run.preview() if call.preview else run.whole()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders.edits_config import After
+from dataset_builders.edits_contract import Edit
 from dataset_builders.errors import UnitError
 from dataset_builders.sr_settings import named_plugin
 from dataset_builders.upscaling import FACTOR, Upscaler, build_upscaler, of_right_size
@@ -18,6 +20,7 @@ from hub import device_of
 from registry import UPSCALERS, UserError
 
 Bytes = NDArray[np.uint8]
+SEEN = 24  # pixels at a quarter of the size: a change of fewer is a speck
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,31 @@ class Step:
         record = self.degradation.records(rng, [strength])[0]
         return to_bytes(self.degradation.apply(from_bytes(padded), record)), record
 
-    def enlarge(self, small: Sequence[Bytes], sizes: Sequence[tuple[int, int]]) -> list[Bytes | UnitError]:
-        """What the model makes of small images, cut to (H, W) of the pictures that they were."""
+    def left_of(self, edit: Edit, source: Bytes, small: Bytes, record: Record) -> float:
+        """Mean absolute difference (0 .. 1) that a change still makes after `shrink`, where its map is; 0 where the map is below
+        `SEEN` pixels.
+
+        Args:
+            source: (H, W, 3) before the edit.
+            small, record: what `shrink` made of the edit.
+        """
+        height, width = small.shape[:2]
+        changed = pad_to_multiple(edit.changed[..., None], FACTOR)[..., 0]
+        where = cv2.resize(changed.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) >= 0.5
+        if where.sum() < SEEN:
+            return 0.0
+        without = to_bytes(self.degradation.apply(from_bytes(pad_to_multiple(source, FACTOR)), record))
+        return float(np.abs(small[where].astype(np.int16) - without[where]).mean()) / 255
+
+    def enlarge(self, small: Sequence[Bytes], shapes: Sequence[tuple[int, ...]]) -> list[Bytes | UnitError]:
+        """What the model makes of small images, cut to the shapes (H, W, 3) of the pictures that they were."""
         results: list[Bytes | UnitError] = []
-        for output, image, (height, width) in zip(self.upscaler.upscale(small), small, sizes, strict=True):
+        for output, image, shape in zip(self.upscaler.upscale(small), small, shapes, strict=True):
             if isinstance(output, UnitError):
                 results.append(output)
                 continue
             try:
-                results.append(of_right_size(output, image)[:height, :width])
+                results.append(of_right_size(output, image)[: shape[0], : shape[1]])
             except UnitError as error:
                 results.append(error)
         return results
@@ -66,7 +85,7 @@ def build_steps(settings: Mapping[str, After], device: str) -> dict[str, Step]:
 
 
 def _step(label: str, settings: After, device: str) -> Step:
-    name, keywords = named_plugin(f"after.{label}.degradation", settings.degradation)
+    name, keywords = named_plugin(f"after.{label}.degradation", {"name": "bsrgan", **settings.degradation})
     if "strength" in keywords:
         raise UserError(f"after.{label}.degradation.strength has no meaning here; set after.{label}.strength")
     degradation = build_degradation(name, keywords)

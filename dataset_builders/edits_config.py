@@ -47,10 +47,12 @@ class EditsConfig:
         hard_area: least and most share of the photo of objects in hard edits, which are small and matched in colour.
         donors: what objects must be to be put into other photos.
         strength: least and most strength of the local and global degradations, 0 .. 1.
-        least_change: mean absolute difference (0 .. 1) that a change of meaning must make where the map is; less is rejected.
+        least_change: mean absolute difference (0 .. 1) that a change of meaning must make where the map is; less is rejected:
+            nobody would see it.
+        least_left: the same of a change that is degraded afterwards, measured on the degraded picture.
         after: label -> what a share of the pairs passes through afterwards.
-        ocr: ``module:function`` that finds text, for the kind ``text``: (H, W, 3) uint8 RGB to a list of boxes, each four corners
-            (x, y). null: the kind is left out.
+        ocr: what finds text for the kind ``text``: ``auto``, the OCR of the extra ``text``; ``module:object``, a
+            `edits_reading.FindText` of your own; null, none. Without one the kind is left out.
         format: of references and candidates. ``png`` keeps what an edit left alone to the bit.
         quality: of JPEG.
         split: shares of the photos; both 0: the table has no column split.
@@ -76,9 +78,10 @@ class EditsConfig:
         )
     )
     strength: tuple[float, float] = (0.15, 1.0)
-    least_change: float = 0.02
+    least_change: float = 0.04
+    least_left: float = 0.06
     after: dict[str, After] = field(default_factory=lambda: {"sr": After()})
-    ocr: str | None = None
+    ocr: str | None = "auto"
     format: Literal["png", "jpg"] = "png"
     quality: int = 95
     split: Split = field(default_factory=lambda: Split(val=0.0, test=0.0))

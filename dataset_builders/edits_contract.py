@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from dataset_builders.coco import Instance
 from dataset_builders.donors import Donors
+from dataset_builders.edits_reading import Line
 from dataset_builders.edits_scene import Scene
 from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter
 
 NO_LEVEL = "none"
-Pool = Literal["nothing", "plain", "hard", "any"]
-Box = NDArray[np.float64]  # (4, 2) corners x, y of a line of text
-FindText = Callable[[NDArray[np.uint8]], list[Box]]
-"""Where an image (H, W, 3) uint8 RGB has text."""
+Pool = Literal["nothing", "plain", "hard", "any", "text"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,6 @@ class Tools:
         plain, hard: the inpainters that put a donor in an object's place.
         supercategory: by category.
         hard_area: shares of the photo that a hard edit may cover.
-        find_text: None: no reader of text.
     """
 
     donors: Donors
@@ -38,7 +35,6 @@ class Tools:
     hard: Inpainter
     supercategory: Mapping[str, str]
     hard_area: tuple[float, float]
-    find_text: FindText | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,7 @@ class Task:
         hard: small and matched in colour.
         strength: 0 .. 1, of degradations.
         rng: all draws come from it.
+        line: the text it is about; None for edits of no text.
     """
 
     scene: Scene
@@ -57,6 +54,7 @@ class Task:
     hard: bool
     strength: float
     rng: np.random.Generator
+    line: Line | None = None
 
     @property
     def object(self) -> Instance:
@@ -64,6 +62,13 @@ class Task:
         if self.instance is None:
             raise UnitError("an edit of an object was asked without one")
         return self.instance
+
+    @property
+    def text_line(self) -> Line:
+        """The line of text; for edits that have one."""
+        if self.line is None:
+            raise UnitError("an edit of text was asked without one")
+        return self.line
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -103,7 +108,7 @@ class Kind:
 
     Attributes:
         changes: whether the meaning differs afterwards.
-        pool: which objects it takes: those of the filters, the small ones of hard edits, both, or nothing: it needs no object.
+        pool: what it takes: objects of the filters (plain), the small ones of hard edits, both (any), a line of text, or nothing.
         hard: small and matched in colour.
         summary: for `docs` and messages.
     """

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataset_builders.edits_contract import Edit, NotPossible, Task, Tools
 from dataset_builders.edits_plan import EditsPlan, EditWork
+from dataset_builders.edits_reading import FindText
 from dataset_builders.edits_scene import Scenes
 from dataset_builders.encoding import encode_jpeg, encode_png
 from dataset_builders.errors import UNIT_FAULTS, UnitError, reason_of
@@ -25,6 +26,28 @@ SR = "+sr"
 """Ends the origin of what passed through a degradation and an upscaler."""
 
 
+@dataclass(frozen=True)
+class Edited:
+    """An edit before it is enlarged.
+
+    Attributes:
+        index: of its unit in the batch.
+        source: (H, W, 3) before the edit.
+        picture: after it; where something comes after, degraded to a quarter of the size.
+        record: of the degradation and the upscaler, for the table.
+        left: what the degradation leaves of a change; None for all else.
+    """
+
+    index: int
+    unit: Unit
+    edit: Edit
+    strength: float
+    source: Bytes
+    picture: Bytes
+    record: Mapping[str, str]
+    left: float | None
+
+
 @dataclass
 class Maker:
     """Makes the units of both stages."""
@@ -32,6 +55,7 @@ class Maker:
     plan: EditsPlan
     scenes: Scenes
     tools: Tools
+    find_text: FindText | None = None
 
     def photos(self, batch: Sequence[Unit]) -> list[Made | UnitError]:
         """The reference of each photo, and its objects as they stand in it."""
@@ -39,27 +63,38 @@ class Maker:
 
     def edits(self, batch: Sequence[Unit]) -> list[Made | UnitError]:
         """Candidate and map of each unit. All units of a batch pass through the same afterwards."""
-        edits = [self._attempt(unit) for unit in batch]
-        fine = [(unit, one) for unit, one in zip(batch, edits, strict=True) if not isinstance(one, UnitError)]
-        finished = iter(self._finished([unit for unit, _ in fine], [one[0].picture for _, one in fine]))
-        results: list[Made | UnitError] = []
-        for unit, one in zip(batch, edits, strict=True):
-            if isinstance(one, UnitError):
-                results.append(self._unmade(unit, one))
-                continue
-            last = next(finished)
-            results.append(last if isinstance(last, UnitError) else self._made(unit, *one, *last))
+        results: list[Made | UnitError] = [UnitError("not made") for _ in batch]
+        edited: list[Edited] = []
+        for index, unit in enumerate(batch):
+            try:
+                edited.append(self._edited(index, unit))
+            except NotPossible as error:
+                facts = {"pair_id": _stem(unit), "source_id": unit.sample, "kind": unit.work.kind.name}
+                results[index] = Made({}, facts, str(error))
+            except UNIT_FAULTS as error:
+                results[index] = UnitError(reason_of(error))
+        step = self.plan.steps.get(batch[0].work.after)
+        last = step.enlarge([one.picture for one in edited], [one.source.shape for one in edited]) if step is not None else None
+        for place, one in enumerate(edited):
+            picture = one.picture if last is None else last[place]
+            results[one.index] = picture if isinstance(picture, UnitError) else self._made(one, picture)
         return results
 
-    def _finished(self, units: Sequence[Unit], pictures: Sequence[Bytes]) -> list[tuple[Bytes, dict[str, str]] | UnitError]:
-        """What edited pictures have become after their step, and what the table says of it."""
-        step = self.plan.steps.get(units[0].work.after) if units else None
-        if step is None:
-            return [(picture, {}) for picture in pictures]
-        shrunk = [step.shrink(picture, self.plan.after_rng(unit)) for unit, picture in zip(units, pictures, strict=True)]
-        large = step.enlarge([small for small, _ in shrunk], [(one.shape[0], one.shape[1]) for one in pictures])
-        facts = [{"degradation": json.dumps(record, sort_keys=True), "upscaler": step.upscaler.identity} for _, record in shrunk]
-        return [one if isinstance(one, UnitError) else (one, fact) for one, fact in zip(large, facts, strict=True)]
+    def _edited(self, index: int, unit: Unit) -> Edited:
+        work: EditWork = unit.work
+        rng, scene = self.plan.rng(unit), self.scenes.of(work.photo)
+        strength = round(float(rng.uniform(*self.plan.config.strength)), 4)
+        edit = work.kind.make(Task(scene, work.instance, work.kind.hard, strength, rng, work.line), self.tools)
+        step, picture, record, left = self.plan.steps.get(work.after), edit.picture, dict[str, str](), None
+        if work.kind.changes:
+            _hold("the change", _change(edit, scene.picture), "least_change", self.plan.config.least_change)
+        if step is not None:
+            picture, drawn = step.shrink(edit.picture, self.plan.after_rng(unit))
+            record = {"degradation": json.dumps(drawn, sort_keys=True), "upscaler": step.upscaler.identity}
+            if work.kind.changes:
+                left = step.left_of(edit, scene.picture, picture, drawn)
+                _hold(f"what {work.after} leaves of the change", left, "least_left", self.plan.config.least_left)
+        return Edited(index, unit, edit, strength, scene.picture, picture, record, left)
 
     def _photo(self, unit: Unit) -> Made:
         number: int = unit.work
@@ -74,33 +109,15 @@ class Maker:
             "height": scene.photo.height,
             "objects": scene.facts(),
         }
+        if self.find_text is not None and self.plan.reads:
+            facts["lines"] = [[line.corners, line.text] for line in self.find_text(scene.picture)]
         return Made({name: self._encoded(scene.picture)}, facts)
 
-    def _attempt(self, unit: Unit) -> tuple[Edit, float] | UnitError:
+    def _made(self, one: Edited, picture: Bytes) -> Made:
+        unit, edit = one.unit, one.edit
         work: EditWork = unit.work
-        try:
-            rng = self.plan.rng(unit)
-            strength = round(float(rng.uniform(*self.plan.config.strength)), 4)
-            scene = self.scenes.of(work.photo)
-            return work.kind.make(Task(scene, work.instance, work.kind.hard, strength, rng), self.tools), strength
-        except NotPossible as error:
-            return error
-        except UNIT_FAULTS as error:
-            return UnitError(reason_of(error))
-
-    def _unmade(self, unit: Unit, error: UnitError) -> Made | UnitError:
-        if not isinstance(error, NotPossible):
-            return error
-        facts = {"pair_id": f"{unit.sample}_{unit.variant}", "source_id": unit.sample, "kind": unit.work.kind.name}
-        return Made({}, facts, str(error))
-
-    def _made(
-        self, unit: Unit, edit: Edit, strength: float, picture: Bytes, record: Mapping[str, str]
-    ) -> Made:
-        work: EditWork = unit.work
-        config, photos = self.plan.config, self.plan.photos
-        photo, scene = photos.photos[work.photo], self.scenes.of(work.photo)
-        stem = f"{unit.sample}_{unit.variant}"
+        config, photos, stem = self.plan.config, self.plan.photos, _stem(unit)
+        photo = photos.photos[work.photo]
         names = {"candidate": f"candidates/{work.kind.name}/{stem}.{config.format}", "map": f"maps/{work.kind.name}/{stem}.png"}
         facts = {name: value for name, value in edit.facts.items() if name not in ("donor_image_id", "donor_annotation_id")}
         operation = facts.get("operation")
@@ -117,14 +134,16 @@ class Maker:
             "area": round(float(edit.changed.mean()), 6),
             "touched": round(float(edit.touched.mean()), 6),
             "box": " ".join(map(str, box_of(edit.touched))) if edit.touched.any() else "",
-            "strength": strength if operation and not work.kind.changes and operation != "shift" else None,
+            "strength": one.strength if operation and not work.kind.changes and operation != "shift" else None,
+            "change": round(_change(edit, one.source), 4) if work.kind.changes else None,
             "after": work.after,
-            **record,
+            "left": None if one.left is None else round(one.left, 4),
+            **one.record,
             **facts,
             "annotation_id": None if work.instance is None else photos.own_ids[work.instance.id],
             **self._donor(edit),
-            "width": scene.photo.width,
-            "height": scene.photo.height,
+            "width": one.source.shape[1],
+            "height": one.source.shape[0],
             "source": photos.sources[work.photo],
             "source_sha256": work.source_sha256,
             "licence": photo.licence,
@@ -134,7 +153,7 @@ class Maker:
             "unit": unit.id,
         }
         files = {names["candidate"]: self._encoded(picture), names["map"]: encode_png(edit.changed.astype(np.uint8) * 255)}
-        return Made(files, facts, self._fault(work, edit, scene.picture))
+        return Made(files, facts)
 
     def _donor(self, edit: Edit) -> dict[str, Any]:
         if "donor_image_id" not in edit.facts:
@@ -145,16 +164,22 @@ class Maker:
             "donor_annotation_id": photos.own_ids[edit.facts["donor_annotation_id"]],
         }
 
-    def _fault(self, work: EditWork, edit: Edit, source: Bytes) -> str:
-        """Why a change of meaning is none to be seen; empty: it is."""
-        if not work.kind.changes:
-            return ""
-        if not edit.changed.any():
-            return "nothing is left of the change"
-        apart = np.abs(edit.picture[edit.changed].astype(np.int16) - source[edit.changed]).mean() / 255
-        least = self.plan.config.least_change
-        return f"the change of {apart:.4f} is below least_change={least:g}" if apart < least else ""
-
     def _encoded(self, picture: Bytes) -> bytes:
         config = self.plan.config
         return encode_png(picture) if config.format == "png" else encode_jpeg(picture, config.quality)
+
+
+def _hold(what: str, change: float, key: str, least: float) -> None:
+    """Refuse a change of meaning that nobody sees."""
+    if change < least:
+        raise NotPossible(f"{what} is {change:.4f}, below {key}={least:g}")
+
+
+def _stem(unit: Unit) -> str:
+    return f"{unit.sample}_{unit.variant}"
+
+
+def _change(edit: Edit, source: Bytes) -> float:
+    """Mean absolute difference (0 .. 1) that a change makes where its map is."""
+    changed = edit.changed
+    return float(np.abs(edit.picture[changed].astype(np.int16) - source[changed]).mean()) / 255 if changed.any() else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,10 +12,10 @@ from dataset_builders.coco import Instance
 from dataset_builders.donors import DONOR_FAULTS
 from dataset_builders.edits_contract import Edit, NotPossible, Task, Tools
 from dataset_builders.errors import UnitError
-from dataset_builders.filling import patch_filled
+from dataset_builders.filling import filled, patch_filled
 from dataset_builders.inpainter import Request
 from dataset_builders.inpainting_config import OTHER_SUPER, SAME_CLASS, SAME_SUPER
-from dataset_builders.masks import dilate, feathered, pasted
+from dataset_builders.masks import box_of, dilate, feathered, pasted
 from dataset_builders.patch_donor import moved_colours, placed
 
 FEATHER = 3  # pixels over which what was painted fades into the photo
@@ -22,6 +23,8 @@ PLACES = 24  # that are drawn for an object that is put in
 PLAIN_AREA = (0.015, 0.15)  # share of the photo that it covers
 TRIES = 6  # donors that are looked at
 HARD_SPREAD = 1.5  # times the largest hard object that a hard edit may cover
+ALIKE = 95  # per cent of the pixels of one piece of background that must be like those of the piece that stands for it
+REFILLED = 0.12  # absolute difference, 0 .. 1, up to which they are
 LEFT_OPEN = 0.5  # most share of the old object's place that another one of its class may not fill
 CROWDED = 0.15  # most share of it that may lie on objects of the photo
 
@@ -105,6 +108,53 @@ def insert(task: Task, tools: Tools) -> Edit:
     alpha = placed(patch, mask, box, canvas, 1 if task.hard else 2, 1.0)
     facts = {"category_after": category, "donor_image_id": donor.photo, "donor_annotation_id": donor.id}
     return Edit(canvas, alpha > 0, alpha >= 0.5, facts=facts)
+
+
+def moved(task: Task, tools: Tools) -> Edit:
+    """The object itself, a little larger or smaller and a few pixels aside, over a background that is filled in: nothing but
+    the traces of an exchange."""
+    scene, mask, rng = task.scene, task.mask, task.rng
+    x0, y0, x1, y1 = box_of(mask)
+    height, width = mask.shape
+    scale, wide, high = rng.uniform(0.96, 1.04), x1 - x0, y1 - y0
+    new_wide, new_high = min(width, max(2, round(wide * scale))), min(height, max(2, round(high * scale)))
+    dx, dy = (round(side * rng.uniform(-0.03, 0.03)) for side in (wide, high))
+    left = int(np.clip((x0 + x1 - new_wide) // 2 + dx, 0, width - new_wide))
+    top = int(np.clip((y0 + y1 - new_high) // 2 + dy, 0, height - new_high))
+    hole = dilate(mask, 0.01)
+    canvas = filled(scene.picture, hole)  # of which only a rim will be seen
+    box = left, top, left + new_wide, top + new_high
+    alpha = placed(scene.picture[y0:y1, x0:x1], mask[y0:y1, x0:x1], box, canvas, 1, 1.1)
+    facts = {"category_before": task.object.category, "category_after": task.object.category}
+    return Edit(canvas, hole | (alpha > 0), np.zeros_like(mask), facts=facts)
+
+
+def refilled(task: Task, tools: Tools) -> Edit:
+    """A piece of the background, in the shape of some object, filled with a like piece: nothing but the traces of a removal."""
+    scene = task.scene
+    best, least = None, REFILLED
+    for _ in range(TRIES):
+        names = [name for name in sorted(tools.supercategory) if tools.donors.has(name, scene.photo.id)]
+        if not names:
+            break
+        donor, (_, mask, whole) = _donor(task, tools, names[int(task.rng.integers(len(names)))])
+        box = _place(task, donor, mask.sum() / mask.size, [task.rng.uniform(*tools.hard_area)], whole.shape[0])
+        if box is None:
+            continue
+        hole = np.zeros(scene.picture.shape[:2], bool)
+        size = box[2] - box[0], box[3] - box[1]
+        hole[box[1] : box[3], box[0] : box[2]] = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        alpha = feathered(hole, FEATHER)
+        if not hole.any() or scene.occupied[alpha > 0].any():
+            continue
+        other = patch_filled(scene.picture, alpha > 0, scene.occupied)
+        apart = float(np.percentile(np.abs(other[hole].astype(np.int16) - scene.picture[hole]).mean(-1), ALIKE)) / 255
+        if apart < least:
+            best, least = (alpha, other), apart
+    if best is None:
+        raise NotPossible("no piece of the background is like another one")
+    alpha, other = best
+    return Edit(pasted(scene.picture, other, alpha), alpha > 0, np.zeros(alpha.shape, bool))
 
 
 def _donor(

@@ -17,6 +17,8 @@ HEAD = 0.24  # share of the height
 FEATHER = 2
 TRIES = 8
 LEAST_SIDE = 14  # pixels of a part
+BESIDE = 1.4  # a circle is so many times larger than what of it lies on the object
+LEAST_AREA = 0.003  # of the photo
 LEAST_CHANGE = 0.05  # mean absolute difference, 0 .. 1: less leaves the part what it was
 
 
@@ -24,10 +26,12 @@ def part(task: Task, tools: Tools) -> Edit:
     """The head of an upright person, or the part of another object with most detail: exchanged (heads), shuffled or melted."""
     _, _, width, height = task.object.box
     upright = task.object.category == "person" and height >= UPRIGHT * width
-    region = _top(task.mask) if upright else _detailed_part(task)
+    region = _top(task.mask) if upright else _detailed_part(task, tools)
     x0, y0, x1, y1 = box_of(region)
     if min(x1 - x0, y1 - y0) < LEAST_SIDE:
         raise NotPossible(f"a part of {x1 - x0}x{y1 - y0} pixels is too small")
+    if region.mean() < LEAST_AREA:
+        raise NotPossible(f"a part of {region.mean():.2%} of the photo is too small")
     ways = ("exchanged", "melted", "shuffled") if upright else ("melted", "shuffled")
     how = ways[int(task.rng.integers(len(ways)))]
     facts: dict[str, object] = {"operation": how, "category_before": task.object.category}
@@ -50,10 +54,14 @@ def _top(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return top
 
 
-def _detailed_part(task: Task) -> NDArray[np.bool_]:
+def _detailed_part(task: Task, tools: Tools) -> NDArray[np.bool_]:
     """The object's mask within a circle of a quarter to a half of its area, where it has most edges."""
     mask = task.mask
-    radius = float(np.sqrt(mask.sum() * task.rng.uniform(0.25, 0.5) / np.pi))
+    share = task.rng.uniform(0.25, 0.5)
+    if task.hard:
+        least = BESIDE * tools.hard_area[0] * mask.size / mask.sum()
+        share = min(0.7, max(share, least))
+    radius = float(np.sqrt(mask.sum() * share / np.pi))
     grey = cv2.GaussianBlur(cv2.cvtColor(task.scene.picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
     edges = np.abs(cv2.Laplacian(grey, cv2.CV_32F)) * mask
     side = 2 * max(1, round(radius)) + 1

@@ -6,7 +6,7 @@ import math
 import os
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from dataset_builders.edits_config import EditsConfig
 from dataset_builders.edits_contract import Kind
 from dataset_builders.edits_kinds import KINDS
 from dataset_builders.edits_photos import CocoFolders
+from dataset_builders.edits_reading import Line
 from dataset_builders.instance_filters import Filters, fault_of_annotation
 from dataset_builders.units import Unit, generator, make_unit, recipe_of
 
@@ -32,6 +33,7 @@ class EditWork:
     Attributes:
         photo: its number.
         instance: the object; None for kinds that need none.
+        line: the text; None for kinds that need none.
         after: label of what it passes through afterwards; empty: nothing.
         reference: name of the reference in the set.
     """
@@ -39,6 +41,7 @@ class EditWork:
     photo: int
     kind: Kind
     instance: Instance | None
+    line: Line | None
     after: str
     reference: str
     source_sha256: str
@@ -50,6 +53,7 @@ class EditsPlan:
 
     Attributes:
         stamp: what the content depends on.
+        reader: identity of what finds text; empty: nothing does, and the kind ``text`` is left out.
         kinds: those that are made, with their numbers per photo.
         skipped: edits that cannot be, by why; filled by `edits`.
     """
@@ -63,16 +67,22 @@ class EditsPlan:
 
     def __post_init__(self) -> None:
         config = self.config
-        self.kinds = {name: config.kinds[name] for name in KINDS if config.kinds.get(name, 0) > 0}
+        wanted = {name: config.kinds[name] for name in KINDS if config.kinds.get(name, 0) > 0}
+        self.kinds = {name: number for name, number in wanted.items() if self.reader or KINDS[name].pool != "text"}
         identities = {label: step.identity for label, step in self.steps.items()}
         self.stamp = config.stamp(self.photos.digest, identities, self.reader)
         frame = {name: self.stamp[name] for name in ("fit", "format", "quality")}
         self._recipes = {
-            PHOTO: recipe_of({**frame, "version": VERSION}),
+            PHOTO: recipe_of({**frame, "reader": self.reader if self.reads else "", "version": VERSION}),
             EDIT: recipe_of({**self.stamp, "version": VERSION}),
         }
         self._categories = {one.id: one.category for found in self.photos.instances.values() for one in found}
         self._crowds = {one.id for found in self.photos.instances.values() for one in found if one.crowd}
+
+    @property
+    def reads(self) -> bool:
+        """Whether text is looked for in photos."""
+        return any(KINDS[name].pool == "text" for name in self.kinds)
 
     def photo(self, number: int) -> Unit:
         """The unit that opens a photo and writes its reference; its id changes with the file's size and time."""
@@ -95,12 +105,13 @@ class EditsPlan:
             wanted += self._generator("count", sample, name).random() < count - wanted
             pool = pools[kind.pool]
             if kind.pool != "nothing" and not pool and wanted:
-                self.skipped[f"{name}: the photo has no object for it"] += wanted
+                what = "text that can be read" if kind.pool == "text" else "object for it"
+                self.skipped[f"{name}: the photo has no {what}"] += wanted
                 continue
             first = zlib.crc32(name.encode())  # kinds begin at objects of their own
             for index in range(wanted):
-                instance = pool[(first + index) % len(pool)] if pool else None
-                units.append(self._edit(number, kind, index, instance, facts))
+                taken = pool[(first + index) % len(pool)] if pool else None
+                units.append(self._edit(number, kind, index, taken, facts))
         return units
 
     def rng(self, unit: Unit) -> np.random.Generator:
@@ -111,14 +122,15 @@ class EditsPlan:
         """All draws of what comes after it."""
         return self._generator("after", unit.sample, unit.variant)
 
-    def _edit(self, number: int, kind: Kind, index: int, instance: Instance | None, facts: Mapping[str, Any]) -> Unit:
+    def _edit(self, number: int, kind: Kind, index: int, taken: Instance | Line | None, facts: Mapping[str, Any]) -> Unit:
         sample, variant = self.photos.source_ids[number], f"{kind.name}-{index}"
         after = step_of(self.steps, self._generator("share", sample, variant).random())
-        work = EditWork(number, kind, instance, after, facts["reference"], facts["source_sha256"])
+        instance, line = (None, taken) if isinstance(taken, Line) else (taken, None)
+        work = EditWork(number, kind, instance, line, after, facts["reference"], facts["source_sha256"])
         return make_unit(EDIT, sample, variant, self._recipes[EDIT], [facts["source_sha256"]], work)
 
-    def _pools(self, number: int, facts: Mapping[str, Any]) -> dict[str, list[Instance]]:
-        """The objects for each `Pool`, in an order that the photo's name draws."""
+    def _pools(self, number: int, facts: Mapping[str, Any]) -> dict[str, Sequence[Instance | Line]]:
+        """The objects or lines of text for each `Pool`, in an order that the photo's name draws."""
         filters, photo = self.config.filters, self.photos.photos[number]
         photo = replace(photo, width=facts["width"], height=facts["height"])
         plain = self._passing(photo, facts, filters)
@@ -127,7 +139,10 @@ class EditsPlan:
         order = self._generator("objects", self.photos.source_ids[number], "").permutation(len(everything))
         ids = [list(everything)[index] for index in order]
         pools = {"plain": {one.id for one in plain}, "hard": {one.id for one in hard}, "any": set(ids), "nothing": set[int]()}
-        return {name: [everything[id_] for id_ in ids if id_ in chosen] for name, chosen in pools.items()}
+        objects = {name: [everything[id_] for id_ in ids if id_ in chosen] for name, chosen in pools.items()}
+        lines = [Line(tuple((x, y) for x, y in corners), text) for corners, text in facts.get("lines", [])]
+        drawn = self._generator("lines", self.photos.source_ids[number], "").permutation(len(lines))
+        return {**objects, "text": [lines[index] for index in drawn]}
 
     def _passing(self, photo: Photo, facts: Mapping[str, Any], filters: Filters) -> list[Instance]:
         found = []

@@ -20,7 +20,7 @@ COLUMNS: dict[str, Kind] = {
     **dict.fromkeys(("pair_id", "source_id", "reference", "candidate", "origin"), "text"),
     "difference": "number",
     **dict.fromkeys(("map", "split", "kind", "level", "operation"), "text"),
-    **dict.fromkeys(("area", "touched", "strength"), "number"),
+    **dict.fromkeys(("area", "touched", "strength", "change", "left"), "number"),
     **dict.fromkeys(("box", "category_before", "category_after", "after", "degradation", "upscaler"), "text"),
     "annotation_id": "text",
     **dict.fromkeys(("donor_source_id", "donor_annotation_id", "words_before", "words_after"), "text"),
