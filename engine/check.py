@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
+import math
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import ImageDataModule, PairDataModule
+from engine.fit_exact import fit_of
 from engine.init_from import InitialWeights
 from engine.kinds import module_class, task_class
 from engine.pretraining_section import check_section, pretraining_config
@@ -95,6 +97,7 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
     if config.get("init_from") is not None and task is not None:
         raise UserError(f"init_from is of models of pairs; remove it: model: '{model_name}' learns from single images")
     InitialWeights.of(config)
+    _check_fit(config)
     if model.get("optimizer") is not None:
         check_optimizer(model["optimizer"])
     selection = config["selection"]
@@ -106,6 +109,14 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
             f"(there are: {', '.join(monitors)})"
         )
     _check_pretraining(config, make_trainer(config).world_size, set() if known is None else known)
+
+
+def _check_fit(config: dict[str, Any]) -> None:
+    fit, penalty = fit_of(config), config["penalty"]
+    if penalty is not None and not (penalty > 0 and math.isfinite(penalty)):
+        raise UserError(f"penalty is {penalty:g}; it must be a positive number such as 0.01, or null to choose it")
+    if penalty is not None and fit == "gradient":
+        raise UserError("penalty is of exact fits, and this variant trains by gradient; remove it")
 
 
 def _check_baselines(metrics: list[Any]) -> None:

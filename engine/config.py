@@ -80,6 +80,9 @@ class Experiment:
         seed: of initial weights, order and dropout.
         data: ``{name: <datamodule>, keywords}``.
         model: ``{name: <lightning module>, backbone: {...}, keywords}``; left out where only baselines are compared.
+        fit: ``exact`` solves for the weights of a linear head on a frozen backbone; ``gradient`` trains. Left out: exact where
+            head, loss and trainer allow it.
+        penalty: of an exact fit on squared weights, see `engine.exact`; null: chosen by leaving training photos out.
         init_from: a finished run, or a pattern that fits one, whose weights a training starts from.
         pretraining: name -> ``{data, model, trainer, selection, seed}``: a trunk that `model.backbone.pretrained` may
             name; it is trained first, on single images.
@@ -96,6 +99,8 @@ class Experiment:
     seed: int = 0
     data: dict[str, Any] = MISSING
     model: dict[str, Any] = field(default_factory=dict)
+    fit: str | None = None
+    penalty: float | None = None
     init_from: str | None = None
     pretraining: dict[str, Any] = field(default_factory=dict)
     compile: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
@@ -19,7 +21,8 @@ from engine.cache import StatisticsCache
 from engine.check import make_trainer
 from engine.config import Variant
 from engine.extract import Statistic, extract
-from engine.fit_cached import FitSettings, FoldResult, fit_heads, predict_heads
+from engine.fit_cached import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
+from engine.fit_exact import CACHED_TRAINER_KEYS, ExactFit, border_notes, exact_settings, fit_exactly, fit_of
 from engine.fit_lightning import fit_part
 from engine.fit_task import run_task
 from engine.init_from import InitialWeights
@@ -30,17 +33,11 @@ from engine.provenance import provenance
 from engine.results import run_figures
 from engine.run_folder import RunFolder
 from engine.workbench import Workbench as Workbench
-from heads import build_head
+from heads import Head, build_head
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor
 from lightning_modules.pair_module import PairModule, named
 from pairs import write_atomically
 from registry import LIGHTNING_MODULES, UserError
-
-# what the fit on cached statistics honours; anything else in `trainer` sends a variant through images
-CACHED_TRAINER_KEYS = {
-    "accelerator", "devices", "strategy", "num_nodes", "precision", "max_epochs", "enable_progress_bar",
-    "enable_model_summary", "log_every_n_steps", "deterministic", "benchmark",
-}  # fmt: skip
 
 
 def run_variant(variant: Variant, bench: Workbench, title: str = "") -> RunFolder:
@@ -103,24 +100,27 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
         start.check_data(data)
     trunk = bench.trunk(config)
     module = _make_module(config, trunk)
-    cached = (
+    epochs = config["trainer"].get("max_epochs")
+    cacheable = (
         isinstance(module, GlobalRegressor)
         and trunk.tuning == "frozen"
         and data.fixed_images  # statistics are of images as they are
         and module.head.consumes in GLOBAL_STATISTICS
         and set(config["trainer"]) <= CACHED_TRAINER_KEYS
-        and isinstance(config["trainer"].get("max_epochs"), int)
-        and config["trainer"]["max_epochs"] > 0
     )
+    exact = cacheable and fit_of(config) == "exact"
+    if config.get("fit") == "exact" and not exact:
+        raise UserError("fit: exact needs images that are the same in every epoch; set data.resize: squash, or fit: gradient")
+    cached = exact or (cacheable and isinstance(epochs, int) and epochs > 0)
     columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
     facts: dict[str, Any] = {
         "trunk_identity": trunk.identity,
-        "fit": "cached statistics" if cached else "images",
+        "fit": "exact, cached statistics" if exact else "cached statistics" if cached else "images",
         "trainable_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
         **({} if start is None else {"init_from": str(start.folder)}),
     }
     if cached:
-        facts["selected_epochs"] = _train_cached(variant, bench, folder, module, columns, title, start)
+        facts |= _train_cached(variant, bench, folder, module, columns, title, start, exact)
     else:
         facts["selected_epochs"] = _train_images(variant, bench, folder, columns, title, start)
     return prediction_table(data, columns), facts
@@ -134,19 +134,55 @@ def _train_cached(
     columns: dict[str, Any],
     title: str,
     start: InitialWeights | None,
-) -> list[int]:
+    exact: bool,
+) -> dict[str, Any]:
+    """Fit heads on cached statistics; predictions go into `columns`, heads and scalars into the folder.
+
+    Returns:
+        facts for the provenance.
+    """
     config, data, trunk = variant.config, bench.data(variant.config), module.trunk
-    trainer = make_trainer(config)
-    cache = None
-    if config["cache"]["enabled"]:
-        cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
-    own = Statistic.of(module.head)
-    statistics = list(own) if cache is None else _shared_statistics(config, bench, trunk, own)
-    with progress(f"{title} features") as advance:
-        found = extract(trunk, data, statistics, trainer, cache, advance)
+    values = _statistics(config, bench, module, title)
     if not is_rank_zero():
-        return []
-    values = found[own[0]] if len(own) == 1 else torch.cat([found[statistic] for statistic in own], dim=1)
+        return {}
+    make = functools.partial(_make_head, config, trunk)
+    if exact:
+        fits = fit_exactly(
+            make,
+            exact_settings(config),
+            values,
+            data.difference,
+            data.weight,
+            data.table.frame["source_id"].astype(str).tolist(),
+            data.parts,
+        )
+        for note in border_notes(fits):
+            say(f"{title or variant.label}: {note}")
+        _keep(folder, fits, values, columns, trunk)
+        _write_history(folder, {fit.part.index: _penalty_path(fit) for fit in fits})
+        return {
+            "penalties": [fit.choice.penalty for fit in fits],
+            "penalty_notes": border_notes(fits),
+        }
+    results = _fit_by_gradient(variant, data, module, make, values, start)
+    _keep(folder, results, values, columns, trunk)
+    _write_history(folder, {result.part.index: result.history for result in results})
+    return {"selected_epochs": [result.epoch for result in results]}
+
+
+def _make_head(config: dict[str, Any], trunk: Backbone) -> Head:
+    return _make_module(config, trunk).head
+
+
+def _fit_by_gradient(
+    variant: Variant,
+    data: PairDataModule,
+    module: PairModule,
+    make: Callable[[], Head],
+    values: Tensor,
+    start: InitialWeights | None,
+) -> list[FoldResult]:
+    config = variant.config
     settings = FitSettings(
         optimizer=module.optimizer_config,
         epochs=config["trainer"]["max_epochs"],
@@ -155,23 +191,44 @@ def _train_cached(
         monitor=config["selection"]["monitor"],
         patience=config["selection"]["patience"],
     )
-    results = fit_heads(
-        lambda: _make_module(config, trunk).head,
-        module.loss,
-        values,
-        data.difference,
-        data.weight,
-        data.parts,
-        settings,
-        None if start is None else lambda head, part: start.load_head(head, trunk, part.index),
-    )
+    load = None if start is None else lambda head, part: start.load_head(head, module.trunk, part.index)
+    return fit_heads(make, module.loss, values, data.difference, data.weight, data.parts, settings, load)
+
+
+def _statistics(config: dict[str, Any], bench: Workbench, module: PairModule, title: str) -> Tensor:
+    """(N, ...) what the head consumes, for all pairs of the table, out of the cache or computed."""
+    trainer = make_trainer(config)
+    cache = None
+    if config["cache"]["enabled"]:
+        cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
+    own = Statistic.of(module.head)
+    statistics = list(own) if cache is None else _shared_statistics(config, bench, module.trunk, own)
+    with progress(f"{title} features") as advance:
+        found = extract(module.trunk, bench.data(config), statistics, trainer, cache, advance)
+    return found[own[0]] if len(own) == 1 else torch.cat([found[statistic] for statistic in own], dim=1)
+
+
+def _keep(
+    folder: RunFolder,
+    results: Sequence[Fitted],
+    values: Tensor,
+    columns: dict[str, Any],
+    trunk: Backbone,
+) -> None:
+    """Each part's predictions of its test rows, and its head in the run's folder."""
     for result, predicted in zip(results, predict_heads(results, values), strict=True):
         columns["fold"][result.part.test] = result.part.index
         columns["predicted"][result.part.test] = predicted.numpy()
         state = {f"head.{name}": tensor for name, tensor in result.head.state_dict().items()}
         _save_state(folder, result.part.index, {"state_dict": state, "trunk_identity": trunk.identity})
-    _write_history(folder, results)
-    return [result.epoch for result in results]
+
+
+def _penalty_path(fit: ExactFit) -> list[dict[str, float]]:
+    """Scalars per penalty tried, largest first."""
+    return [
+        {"log10_penalty": float(np.log10(penalty)), "left_out_loss": float(loss)}
+        for penalty, loss in zip(fit.choice.penalties, fit.choice.left_out_loss, strict=False)
+    ]
 
 
 def _shared_statistics(
@@ -256,14 +313,15 @@ def _save_state(folder: RunFolder, part: int, state: dict[str, Any]) -> None:
     write_atomically(folder.path / f"part-{part}.ckpt", buffer.getvalue())
 
 
-def _write_history(folder: RunFolder, results: list[FoldResult]) -> None:
+def _write_history(folder: RunFolder, histories: dict[int, list[dict[str, float]]]) -> None:
+    """Scalars of each part, step by step (epochs, or penalties)."""
     from torch.utils.tensorboard import SummaryWriter
 
-    for result in results:
-        with SummaryWriter(str(folder.path / "events" / f"part-{result.part.index}")) as writer:
-            for epoch, figures in enumerate(result.history):
+    for part, history in histories.items():
+        with SummaryWriter(str(folder.path / "events" / f"part-{part}")) as writer:
+            for step, figures in enumerate(history):
                 for name, value in figures.items():
-                    writer.add_scalar(name.replace("train_", "train/"), value, epoch)
+                    writer.add_scalar(name.replace("train_", "train/"), value, step)
 
 
 def finish_run(

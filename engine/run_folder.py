@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from engine.config import Variant
+from engine.fit_exact import fit_of
 from pairs import write_atomically
 from registry import UserError
 
@@ -38,6 +39,8 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
         for key in keys:
             content[section].pop(key, None)
     content["table"] = data_hash
+    if fit_of(config) == "exact":
+        content["fit"] = {"exact": config.get("penalty")}
     weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}
     weights = weights.get("pretrained") if isinstance(weights, dict) else None
     if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk

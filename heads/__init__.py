@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heads.contract import Head as Head
+from heads.contract import LinearForm as LinearForm
 from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape
 from registry import HEADS, RegistryError

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Compress, Head, Scale, TrunkShape
+from heads.contract import Compress, Head, LinearForm, Scale, TrunkShape
 from heads.output import Output, apply_output
 from heads.statistics import channel_sizes, compressed
 from registry import HEADS
@@ -57,6 +58,16 @@ class ConceptLinear(Head):
         sizes = channel_sizes(squared)
         if sizes.any():
             self.scale.copy_(sizes * (squared / sizes).sum(dim=1).mean())
+
+    @classmethod
+    def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
+        return LinearForm(keywords["output"], keywords["weights"] == "nonnegative", False)
+
+    def linear_inputs(self, statistic: Tensor) -> Tensor:
+        return self._inputs(statistic) / self.scale  # (n, K)
+
+    def set_linear(self, weights: Tensor, bias: float) -> None:
+        self.weight.data.copy_(weights)
 
     def contributions(self, statistic: Tensor) -> Tensor:
         """(B, K); their sum is the score before the output function."""

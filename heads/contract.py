@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heads.output import Output
 from semfid.runtime.statistics import Compress, Normalize
 
-__all__ = ["Compress", "Consumes", "Head", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
+__all__ = ["Compress", "Consumes", "Head", "LinearForm", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
 
 Consumes = Literal[
     "pooled_squared_differences", "pooled_features", "embeddings", "difference_grids", "squared_difference_maps"

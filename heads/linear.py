@@ -20,13 +20,13 @@ The family of functions is the same, but taps whose activations differ by orders
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Compress, MapHead, Normalize, Scale, TrunkShape
+from heads.contract import Compress, LinearForm, MapHead, Normalize, Scale, TrunkShape
 from heads.output import Output, apply_output
 from heads.statistics import channel_sizes, compressed, parse_poolings
 from registry import HEADS, UserError
@@ -88,6 +88,21 @@ class _LinearHead(MapHead):
             sizes = channel_sizes(tap)
             scales.append(sizes * len(sizes) if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))
+
+    @classmethod
+    def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
+        return LinearForm(keywords["output"], keywords["weights"] == "nonnegative", keywords["bias"])
+
+    def linear_inputs(self, statistic: Tensor) -> Tensor:
+        inputs = self._inputs(statistic) / (self.scale * len(self.used))  # (n, P * sum of used C_l)
+        if not self.shared:
+            return inputs
+        return inputs.unflatten(1, (len(self.poolings), len(self.used), -1)).sum(dim=2).flatten(1)  # (n, P * C)
+
+    def set_linear(self, weights: Tensor, bias: float) -> None:
+        self.weight.data.copy_(weights)
+        if self.bias is not None:
+            self.bias.data.fill_(bias)
 
     def forward(self, statistic: Tensor) -> Tensor:
         # the scale joins the weight, not the statistic: many heads then read one statistic by one matrix product

@@ -37,6 +37,7 @@ SMALL: dict[str, Any] = {
         "head": {"name": "lpips_linear", "depth": 3, "scale": "train"},
         "optimizer": {"name": "adam", "lr": 0.02},
     },
+    "fit": "gradient",  # most tests of runs are about training; exact fits have their own
     "evaluation": {"bootstraps": 20},
     "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 3},
 }

@@ -1,0 +1,266 @@
+"""Exact fits of heads, from the YAML to the run folder and back to scores."""
+
+from __future__ import annotations
+
+import copy
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from run_support import SMALL, Write, merged, only_run, predictions, run_folders
+from sklearn.linear_model import Ridge
+from torch import Tensor
+
+from datamodules import Part
+from engine.exact import Squared
+from engine.fit_exact import ExactSettings, border_notes, exact_settings, fit_exactly, fit_of
+from engine.run_folder import run_hash
+from heads import Head, LinearForm, build_head
+from lightning_modules.scorer import load_run
+from registry import HEADS, UserError
+from semfid.cli import main
+
+TRUNK = SimpleNamespace(channels=(4, 4, 4), strides=(2, 4, 8), block_channels=(4, 4, 4), embed_dim=6)
+COUNT = 60
+SELECTION = {"monitor": "val_mse", "patience": None}
+EXACT = {**SMALL, "fit": None, "penalty": None, "init_from": None, "seed": 0, "selection": SELECTION}
+
+
+def problem(width: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    rng = np.random.default_rng(seed)
+    statistic = np.exp(rng.standard_normal((COUNT, 1))) * np.exp(1.5 * rng.standard_normal((COUNT, width)))
+    difference = np.clip(statistic[:, ::3].mean(axis=1) / 10 + 0.05 * rng.standard_normal(COUNT), 0, 1)
+    weight = rng.integers(1, 20, COUNT) / 10
+    sources = [f"s{row // 4}" for row in range(COUNT)]
+    return *(torch.from_numpy(values).float() for values in (statistic, difference, weight)), sources  # type: ignore[return-value]
+
+
+def folds(count: int = 3) -> list[Part]:
+    fold = np.arange(COUNT) // 4 % count
+    parts = []
+    for index in range(count):
+        rest = np.flatnonzero(fold != index)
+        parts.append(Part(index, rest[8:], rest[:8], np.flatnonzero(fold == index)))
+    return parts
+
+
+LINEAR = {
+    "lpips_linear": {"depth": 1, "pooling": ["mean", "max"], "compress": "sqrt", "scale": "train"},
+    "lpips_linear with a constant": {"bias": True, "depth": 2},
+    "lpips_linear_blocks": {"depth": 0},
+    "lpips_linear_shared": {"depth": 2, "pooling": ["max", "mean"], "scale": "train"},
+    "concept_linear": {"weights": "free", "output": "identity", "compress": "sqrt"},
+}
+
+
+def statistic_for(head: Head) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    if head.consumes == "embeddings":
+        flat, *rest = problem(12)
+        return flat.reshape(COUNT, 2, 6), *rest  # type: ignore[return-value]
+    return problem(12 * len(head.poolings))
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_head_is_linear_as_it_says(name: str) -> None:
+    head = build_head(name.split()[0], TRUNK, LINEAR[name])
+    statistic = statistic_for(head)[0]
+    head.calibrate(statistic)
+    inputs = head.linear_inputs(statistic)
+    weights = torch.randn(inputs.shape[1])
+    head.set_linear(weights, 0.25)
+    bias = 0.25 if LINEAR[name].get("bias") else 0.0
+    torch.testing.assert_close(head(statistic), inputs @ weights + bias, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_every_fold_is_scikit_learns_ridge(name: str) -> None:
+    keywords = LINEAR[name]
+
+    def make() -> Head:
+        return build_head(name.split()[0], TRUNK, keywords)
+
+    statistic, difference, weight, sources = statistic_for(make())
+    form = LinearForm("identity", False, bool(keywords.get("bias")))
+    fits = fit_exactly(make, ExactSettings(Squared(), form, None), statistic, difference, weight, sources, folds())
+    assert [fit.part.index for fit in fits] == [0, 1, 2]
+    for fit in fits:
+        rows = np.sort([*fit.part.train, *fit.part.val])  # nothing else is to be selected: both train
+        with torch.no_grad():
+            inputs = fit.head.linear_inputs(statistic).double().numpy()
+        own = weight.double().numpy()[rows] / weight.double().numpy()[rows].sum()
+        sizes = np.sqrt(own @ inputs[rows] ** 2)
+        alpha = fit.choice.penalty * float(own @ ((inputs[rows] / sizes) ** 2).sum(axis=1))
+        reference = Ridge(alpha=alpha, fit_intercept=form.bias, solver="svd")
+        reference.fit(inputs[rows] / sizes, difference.double().numpy()[rows], sample_weight=own)
+        expected = reference.predict(inputs[fit.part.test] / sizes)
+        with torch.no_grad():
+            found = fit.head(statistic[torch.from_numpy(fit.part.test)]).double().numpy()
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+        assert not fit.head.training
+
+
+def test_nonnegative_weights_and_votes() -> None:
+    settings = exact_settings(
+        merged(EXACT, {"model.head": {"name": "concept_linear"}, "model.loss": "binomial"})
+    )  # nonnegative, sigmoid
+    statistic, difference, weight, sources = statistic_for(build_head("concept_linear", TRUNK, {}))
+    fits = fit_exactly(
+        lambda: build_head("concept_linear", TRUNK, {}), settings, statistic, difference, weight, sources, folds()
+    )
+    for fit in fits:
+        predicted = fit.head(statistic)
+        assert (fit.head.weight >= 0).all() and (fit.head.weight > 0).any()  # type: ignore[operator]
+        assert (predicted >= 0).all() and (predicted <= 1).all() and predicted.unique().numel() > 50
+
+
+class TestWhichFit:
+    def test_exact_where_it_can_be(self) -> None:
+        for change in (
+            {},
+            {"model.head.weights": "nonnegative"},
+            {"model.head.output": "clamp"},
+            {"model.loss": {"name": "huber", "delta": 0.2}},
+            {"model.loss": "binomial", "model.head.output": "sigmoid"},
+            {"model.head": "concept_linear", "model.loss": "binomial"},
+            {"trainer": {"accelerator": "cpu"}},
+        ):
+            assert fit_of(merged(EXACT, change)) == "exact", change
+        assert fit_of(merged(EXACT, {"fit": "gradient"})) == "gradient"
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"model.backbone.tuning": "lora"}, "model.backbone.tuning: frozen"),
+            ({"model.head": {"name": "embedding_mlp"}}, "embedding_mlp is not linear; take lpips_linear"),
+            ({"model.head.output": "sigmoid"}, "mse with the head's output: sigmoid; take"),
+            ({"model.loss": "binomial"}, "binomial with the head's output: identity; take"),
+            ({"model.loss": "ranking"}, "none for model.loss: ranking"),
+            ({"data.augment": ["flip"]}, "remove it"),
+            ({"trainer.gradient_clip_val": 1.0}, "trainer.gradient_clip_val"),
+            ({"init_from": "runs/x"}, "remove init_from"),
+            ({"model.name": "local_map"}, "global_regressor"),
+        ],
+    )
+    def test_gradient_else_and_why(self, change: dict[str, Any], said: str) -> None:
+        assert fit_of(merged(EXACT, change)) == "gradient"
+        with pytest.raises(UserError, match=r"fit: exact is not possible: .*or use fit: gradient") as caught:
+            fit_of(merged(EXACT, {**change, "fit": "exact"}))
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+
+    def test_a_third_partys_head_says_so_itself(self) -> None:
+        class Sum(Head):
+            consumes = "pooled_squared_differences"
+
+            def __init__(self, trunk: Any) -> None:
+                super().__init__()
+
+        assert Sum.linear_form({}) is None
+        with pytest.raises(NotImplementedError, match="not linear"):
+            Sum(TRUNK).linear_inputs(torch.zeros(1, 1))
+        with pytest.raises(NotImplementedError, match="not linear"):
+            Sum(TRUNK).set_linear(torch.zeros(1), 0.0)
+        for name in HEADS.names():
+            keywords = {key: known.default for key, known in HEADS.get(name).keywords.items()}
+            form = HEADS.get(name).factory.linear_form(keywords)  # type: ignore[attr-defined]
+            assert (form is not None) == (name.startswith("lpips_linear") or name == "concept_linear")
+
+    def test_the_hash_of_a_run_knows(self) -> None:
+        exact, gradient = run_hash(EXACT, "d"), run_hash(merged(EXACT, {"fit": "gradient"}), "d")
+        assert exact != gradient
+        assert run_hash(merged(EXACT, {"penalty": 0.1}), "d") not in (exact, gradient)
+        before = copy.deepcopy(EXACT)  # as configurations were before there was a choice
+        before.pop("fit")
+        trained = merged(before, {"model.head.output": "softplus"})
+        assert run_hash(trained, "d") == run_hash(merged(trained, {"fit": "gradient"}), "d")
+
+
+class TestBadInput:
+    def fitted(self, difference: Tensor | None = None, statistic: Tensor | None = None, **more: Any) -> None:
+        own, labels, weight, sources = problem(12)
+        fit_exactly(
+            lambda: build_head("lpips_linear", TRUNK, {"depth": 2}),
+            ExactSettings(Squared(), LinearForm("identity", False, False), more.get("penalty")),
+            own if statistic is None else statistic,
+            labels if difference is None else difference,
+            weight,
+            more.get("sources", sources),
+            more.get("parts", folds()),
+        )
+
+    def says(self, text: str, **given: Any) -> None:
+        with pytest.raises(UserError, match=text) as caught:
+            self.fitted(**given)
+        assert "\n" not in str(caught.value)
+
+    def test_one_line_each(self) -> None:
+        constant = torch.zeros(COUNT)
+        constant[:4] = 1.0  # the photo that part 1 tests
+        self.says(r"part 1: every training pair has the difference 0; use fewer folds", difference=constant)
+        self.says(r"part 1: its training pairs are of one photo.*penalty: 0\.01", sources=["a"] * COUNT)
+        self.fitted(sources=["a"] * COUNT, penalty=0.01)
+        self.says(r"part 1: all training pairs look identical", statistic=torch.zeros(COUNT, 12))
+        self.says(r"not finite; set trainer\.precision", statistic=torch.full((COUNT, 12), float("inf")))
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"fit": "best"}, "fit is 'best'; choose exact or gradient"),
+            ({"penalty": 0.0}, "penalty is 0; it must be a positive number"),
+            ({"fit": "gradient", "penalty": 0.1}, "penalty is of exact fits"),
+            ({"fit": "exact", "model.loss": "ranking"}, "fit: exact is not possible"),
+        ],
+    )
+    def test_of_the_yaml(
+        self, write_experiment: Write, capsys: pytest.CaptureFixture[str], change: dict[str, Any], said: str
+    ) -> None:
+        assert main(["run", str(write_experiment({"fit": None, **change})), "--check"]) == 2
+        error = capsys.readouterr().err.strip()
+        assert said in error and "\n" not in error
+
+
+POOLED = {"name": "lpips_linear", "depth": 3, "pooling": ["mean", "max"], "compress": "sqrt"}
+
+
+def test_a_run_from_the_yaml_to_its_scores(write_experiment: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    change = {"fit": None, "model.head": POOLED, "data.split": {"folds": 3}, "trainer": {"accelerator": "cpu"}}
+    path = write_experiment(change)
+    assert main(["run", str(path)]) == 0
+    folder = only_run(path.parent / "runs")
+    facts = json.loads((folder / "provenance.json").read_text())
+    assert facts["fit"] == "exact, cached statistics" and len(facts["penalties"]) == 3
+    assert "selected_epochs" not in facts
+    assert all(note in capsys.readouterr().err for note in facts["penalty_notes"])
+    assert any((folder / "events" / "part-0").iterdir())
+    scorer, table = load_run(folder, 1), predictions(folder)
+    assert table["predicted"].notna().all() and table["fold"].nunique() == 3
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert (scorer(images, images.clone()) == 0).all() and scorer(images, images.flip(3)).abs().min() > 0
+        assert scorer.maps(scorer.describe(images), scorer.describe(images.flip(3))).shape == (2, 1, 16, 16)
+    assert main(["run", str(path)]) == 0 and len(run_folders(path.parent / "runs")) == 1
+
+
+def test_no_seed_has_a_say(write_experiment: Write) -> None:
+    path = write_experiment({"fit": "exact", "sweep": {"seed": [0, 1]}, "evaluation.bootstraps": 20})
+    assert main(["ablate", str(path)]) == 0
+    one, other = (predictions(folder)["predicted"] for folder in run_folders(path.parent / "runs"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_border_is_told_in_one_line() -> None:
+    own, _, weight, sources = problem(12)
+    labels = own[:, 0] / own[:, 0].max()  # an input itself, up to the last digit
+    fits = fit_exactly(
+        lambda: build_head("lpips_linear", TRUNK, {"depth": 2}),
+        ExactSettings(Squared(), LinearForm("identity", False, False), None),
+        own,
+        labels,
+        weight,
+        sources,
+        folds(),
+    )
+    notes = border_notes(fits)
+    assert len(notes) == 1 and notes[0].startswith("the smallest penalty tried, 1e-06, was best in part 1, 2, 3 of 3")
