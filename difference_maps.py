@@ -25,7 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.sparse import csr_array
 
 from registry import UserError
-from semfid.runtime.images import Resize
+from semfid.runtime.images import Resize, bounded_size
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 _ROUNDING = 1e-5  # how far float values may leave [0, 1]: 1 - cosine of equal vectors does
@@ -78,6 +78,8 @@ def frame_of(size: tuple[int, int], side: int, how: Resize, window: Box | None =
     offset = (0, 0)
     if how == "none":
         inner = canvas = (round(width), round(height))
+    elif how == "bounded":
+        inner = canvas = bounded_size((width, height), side)
     elif how == "letterbox" and width > height:
         inner = (side, max(1, round(height / width * side)))
         offset = (0, round((side - inner[1]) * 0.5))

@@ -34,7 +34,7 @@ class LoaderConfig:
 
     Attributes:
         split: see `datamodules.splits.SplitConfig`.
-        image_size: S; images enter the trunk as S x S.
+        image_size: S; images enter the trunk as S x S, or under ``resize: bounded`` with a longer side of at most S.
         resize: see `images.Resize`.
         batch_size: pairs per optimiser step, over all processes together.
         workers: decoding processes per training process; figures do not depend on it.
@@ -72,8 +72,8 @@ class LoaderConfig:
             ("augment: crop", "crop" in (self.augment or ())),
             ("object_crop", self.object_crop is not None),
         ):
-            if cuts and self.resize == "none":
-                raise UserError(f"data.{key} makes S x S images; it cannot go with data.resize: none")
+            if cuts and self.resize in ("none", "bounded"):
+                raise UserError(f"data.{key} makes S x S images; it cannot go with data.resize: {self.resize}")
         SplitConfig.parse(self.split)
 
 
@@ -208,13 +208,14 @@ class PairDataModule(L.LightningDataModule):
 
     def check_sizes(self, sizes: dict[str, tuple[int, int]]) -> None:
         """Raise a UserError where the two images of a pair must have one size and do not."""
-        if self.loader.resize == "none" and not self.one_size:
+        if self.loader.resize in ("none", "bounded") and not self.one_size:
             for name, x, y in zip(
                 self.table.frame["pair_id"], self.dataset.reference, self.dataset.candidate, strict=True
             ):
                 if sizes[x] != sizes[y]:
                     raise UserError(
-                        f"pair {name!r}: {sizes[x]} against {sizes[y]} pixels; data.resize: none needs equal sizes"
+                        f"pair {name!r}: {sizes[x]} against {sizes[y]} pixels; data.resize: {self.loader.resize} needs equal "
+                        "sizes; scale one to the other's size, or set data.resize: squash"
                     )
 
     def describe(self) -> str:

@@ -85,8 +85,8 @@ class ImageLoader:
                 raise UserError(f"data.{key} is {getattr(self, key)}; it must be at least {least}")
         if not 0 < self.least_crop <= 1:
             raise UserError(f"data.least_crop is {self.least_crop:g}; it must be above 0 and at most 1")
-        if "crop" in (self.augment or ()) and self.resize == "none":
-            raise UserError("data.augment: crop makes S x S images; it cannot go with data.resize: none")
+        if "crop" in (self.augment or ()) and self.resize in ("none", "bounded"):
+            raise UserError(f"data.augment: crop makes S x S images; it cannot go with data.resize: {self.resize}")
         parse_split(self.split)
 
 

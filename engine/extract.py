@@ -34,6 +34,7 @@ from semfid.runtime.local_evidence import difference_grids
 
 FLUSH_BYTES = 64 << 20
 IMAGES_PER_PASS = 32  # fixed, so that figures do not depend on data.batch_size, nor memory
+LARGE_IMAGES_PER_PASS = 8  # of images that are not S x S: their features are held at their own size
 PER_PAIR = ("pooled_squared_differences", "difference_grids")
 
 
@@ -258,7 +259,7 @@ class StatisticsExtractor(L.LightningModule):
         for shape, group in sizes.items():
             if shape != x[0].shape:
                 raise UserError(
-                    "a pair's images have different sizes; set data.resize to squash, letterbox or center_crop"
+                    "a pair's images have different sizes; scale one to the other's size, or set data.resize: squash"
                 )
             y = [torch.cat(tap) for tap in zip(*(self._held[p[2]][taps] for p in group), strict=True)]
             differences = squared_differences(x, y, normalize)
@@ -378,7 +379,8 @@ def _compute(
         distinct.setdefault(pairs[row], row)
     if not distinct and trainer.world_size == 1:
         return {}
-    chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], IMAGES_PER_PASS)
+    many = LARGE_IMAGES_PER_PASS if data.loader.resize in ("none", "bounded") else IMAGES_PER_PASS
+    chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], many)
     sink = _Sink(cache, keys)
     images = _Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
     extractor = StatisticsExtractor(trunk, chunks, images, wanted, sink, data.loader.workers, advance)

@@ -175,7 +175,7 @@ class TestResizing:
             area_average(np.array([[0, 1]], np.float32), (0, 0, 2, 1), (4, 2)), [[0, 0, 1, 1]] * 2
         )
 
-    @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop", "none"])
+    @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop", "bounded", "none"])
     @pytest.mark.parametrize("size", [(40, 24), (24, 40), (32, 32), (33, 31), (16, 16), (7, 90)])
     def test_lies_on_the_image(self, how: Resize, size: tuple[int, int]) -> None:
         """A horizontal and a vertical ramp, as an image and as maps, end up at the same places."""

@@ -210,7 +210,17 @@ class TestResize:
     def test_none_keeps_the_size(self, striped: Image.Image) -> None:
         assert resize_image(striped, 48, "none") is striped
 
-    @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop", "none"])
+    @pytest.mark.parametrize(
+        ("size", "expected"), [((48, 20), (48, 20)), ((96, 40), (48, 20)), ((31, 100), (15, 48)), ((500, 1), (48, 1))]
+    )
+    def test_bounded_keeps_small_images_and_the_aspect_of_large_ones(
+        self, size: tuple[int, int], expected: tuple[int, int]
+    ) -> None:
+        image = Image.new("RGB", size)
+        found = resize_image(image, 48, "bounded")
+        assert found.size == expected and (found is image) == (size == expected)
+
+    @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop", "bounded", "none"])
     def test_an_image_of_that_size_is_not_resampled(self, how: str) -> None:
         noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
         np.testing.assert_array_equal(np.asarray(resize_image(noise, 32, how)), np.asarray(noise))  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ class _Drawer:
         x = image_tensor(load_pixels(reference, size, how))
         difference = self.maker(fold, [str(reference)], x, image_tensor(planes))[0, 0].numpy()  # (S, S)
         # the whole picture, or what of it the trunk saw
-        base = thumbnail(candidate) if how in ("squash", "none") else planes.transpose(1, 2, 0)
+        base = thumbnail(candidate) if how in ("squash", "bounded", "none") else planes.transpose(1, 2, 0)
         return overlay(base, resized(difference, base.shape[0], base.shape[1]))
 
 

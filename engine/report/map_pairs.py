@@ -48,7 +48,7 @@ class MapPairs:
         row, loader = self._row[pair_id], self.data.loader
         x, y, target = target_pair(self.data, row)
         seen = [_pixels(image) for image in (x, y)]
-        if loader.resize in ("squash", "none") and loader.object_crop is None and not self.data.one_size:
+        if loader.resize in ("squash", "bounded", "none") and loader.object_crop is None and not self.data.one_size:
             paths = self.data.dataset.reference[row], self.data.dataset.candidate[row]
             seen = [thumbnail(Path(path)) for path in paths]
         return MapPair(reference_name(self.data, row), (seen[0], seen[1]), (x, y), target)

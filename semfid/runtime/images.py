@@ -16,10 +16,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from semfid.runtime.errors import ImageFileError
 
-Resize = Literal["squash", "letterbox", "center_crop", "none"]
+Resize = Literal["squash", "letterbox", "center_crop", "bounded", "none"]
 """How an image becomes S x S. ``squash``: the whole image, aspect ratio given up (default: nothing at the borders is
 lost). ``letterbox``: the whole image, aspect kept, grey bars. ``center_crop``: short side to S, then a crop, which hides
-changes at the borders. ``none``: native size."""
+changes at the borders. Two ways leave it another shape. ``bounded``: native size up to S, the longer side of larger images
+reduced to S, aspect kept. ``none``: native size."""
 
 DECODER = "rgb8-exif-white-1"
 """Name of the decoding rules below; part of every cache key, to be raised when they change."""
@@ -75,14 +76,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize_image(image: Image.Image, size: int, how: Resize) -> Image.Image:
-    """Bring an RGB image to ``size`` x ``size`` (bicubic with antialiasing); ``none`` returns it as it is."""
+    """Bring an RGB image to ``size`` x ``size`` (bicubic with antialiasing), or to the size that `how` leaves it."""
     if how == "none" or (image.size == (size, size)):
         return image
+    if how == "bounded":
+        inner = bounded_size(image.size, size)
+        return image if inner == image.size else image.resize(inner, Image.Resampling.BICUBIC)
     if how == "squash":
         return image.resize((size, size), Image.Resampling.BICUBIC)
     if how == "letterbox":
         return ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=(128, 128, 128))
     return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+
+def bounded_size(size: tuple[float, float], bound: int) -> tuple[int, int]:
+    """Width and height with the longer one reduced to `bound`; of an image that is small enough, its own."""
+    longer = max(size)
+    factor = min(1.0, bound / longer)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def to_planes(image: Image.Image) -> NDArray[np.uint8]:

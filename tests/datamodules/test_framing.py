@@ -179,7 +179,7 @@ class TestAugmentation:
 
 
 class TestFrames:
-    @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop", "none"])
+    @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop", "bounded", "none"])
     @pytest.mark.parametrize("size", [(40, 24), (24, 41), (32, 32), (16, 16), (7, 90), (101, 17)])
     def test_of_a_whole_image(self, how: Resize, size: tuple[int, int]) -> None:
         """Bit for bit what `resize_image` makes of it."""

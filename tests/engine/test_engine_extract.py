@@ -206,6 +206,41 @@ def test_a_pooling_is_added_to_what_is_cached(table: Path, tmp_path: Path) -> No
     assert torch.equal(_run(data, both, cache)[both[0]], mean)
 
 
+def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Callable[[int], None]) -> None:
+    """Native size up to 48 pixels: each pair as it would be alone, images above the bound reduced with their aspect kept."""
+    rng, rows = np.random.default_rng(0), []
+    for number, (width, height) in enumerate([(40, 36), (96, 48), (33, 60), (40, 36), (48, 48)]):
+        for name in ("r", "c"):
+            pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"{name}{number}.png")
+        row = {"pair_id": f"p{number}", "source_id": f"s{number}", "reference": f"r{number}.png"}
+        rows.append({**row, "candidate": f"c{number}.png", "difference": number / 4})
+    pd.DataFrame(rows).to_csv(tmp_path / "pairs.csv", index=False)
+    data = _data(tmp_path / "pairs.csv", image_size=48, resize="bounded", split={"folds": 2})
+    statistics, cache = [STATISTICS[0], STATISTICS[6]], StatisticsCache(tmp_path / "cache", 10**9)
+    found = _run(data, statistics, cache)
+    trunk = _trunk().eval()
+    for number, (width, height) in enumerate([(40, 36), (48, 24), (26, 48), (40, 36), (48, 48)]):
+        features = []
+        for name in ("r", "c"):
+            image = Image.open(tmp_path / f"{name}{number}.png")
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.BICUBIC)
+            with torch.no_grad():
+                features.append(trunk.features(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255))
+        differences = [(a - b).square()[0].flatten(1) for a, b in zip(*features, strict=True)]
+        _close(found[STATISTICS[0]][number], torch.cat([d.mean(1) for d in differences]))
+        _close(found[STATISTICS[6]][number], torch.cat([d.amax(1) for d in differences]))
+    assert _images_run(data, statistics, cache) == 0
+    assert _images_run(_data(tmp_path / "pairs.csv", image_size=32, resize="bounded"), statistics, cache) == 10
+
+
+def test_a_pair_of_two_sizes_under_a_bound_is_named(table: Path) -> None:
+    Image.fromarray(np.zeros((30, 31, 3), dtype=np.uint8)).save(table.parent / "c1_0.png")
+    with pytest.raises(UserError, match="different sizes; scale one to the other's size, or set data.resize: squash"):
+        _run(_data(table, resize="bounded"), [STATISTICS[0]])
+
+
 def test_what_determines_a_statistic_is_in_its_key(table: Path, tmp_path: Path) -> None:
     cache, statistic = StatisticsCache(tmp_path / "cache", 10**9), [STATISTICS[0]]
     contents = len({Path(name).read_bytes() for name in _data(table).dataset_paths()})
