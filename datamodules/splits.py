@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pairs import SPLITS, Grouping, PairTable, assign_folds, assign_splits, read_pairs
 from registry import UserError, did_you_mean
 
-KEYS = ("by", "folds", "val", "test", "seed", "file")
+KEYS = ("by", "folds", "repeats", "val", "test", "seed", "file")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class SplitConfig:
     Attributes:
         by: ``source`` keeps all pairs of a photo on one side. ``row`` does not, and marks the run LEAKY.
         folds: None for one split; k for k folds, each tested once and predictions pooled; -1 leaves one source out.
+        repeats: how often folds are drawn. Each repeat is a run of its own (`engine.expansion.expand` counts `seed` up), and
+            tables give their mean and spread: what varies where a fit has no seed.
         val: share of the sources to select epochs on (with folds: of those left for training). 0: none.
         test: share of the sources to test on (without folds). 1: every pair, whatever columns the table brings; nothing is left
             to train on, which suits metrics that need no training.
@@ -42,6 +44,7 @@ class SplitConfig:
 
     by: Grouping = "source"
     folds: int | None = None
+    repeats: int = 1
     val: float = 0.1
     test: float = 0.2
     seed: int = 0
@@ -64,6 +67,7 @@ class SplitConfig:
             fits = {
                 "by": item in ("source", "row"),
                 "folds": item is None or (isinstance(item, int) and not isinstance(item, bool)),
+                "repeats": isinstance(item, int) and not isinstance(item, bool) and item >= 1,
                 "val": number and 0 <= item < 1,
                 "test": number and 0 < item <= 1,
                 "seed": isinstance(item, int) and not isinstance(item, bool) and item >= 0,
@@ -73,13 +77,20 @@ class SplitConfig:
                 wanted = {
                     "by": "source or row",
                     "folds": "a whole number >= 2, or -1",
+                    "repeats": "a whole number >= 1",
                     "val": "a share in [0, 1)",
                     "test": "a share in (0, 1], 1 being all",
                     "seed": "a whole number >= 0",
                     "file": "a path",
                 }[key]
                 raise UserError(f"data.split.{key} is {item!r}; it must be {wanted}")
-        return cls(**value)
+        config = cls(**value)
+        if config.repeats > 1 and (config.folds in (None, -1) or config.file is not None):
+            raise UserError(
+                f"data.split.repeats is {config.repeats}: it draws folds several times; give data.split.folds >= 2 and no file, "
+                "or remove it"
+            )
+        return config
 
 
 def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[Part]]:
@@ -88,6 +99,7 @@ def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[
     A table that brings a column `fold` keeps it; one that brings `split` keeps that, unless the YAML asks for folds.
     """
     columns = table.frame.columns
+    brought = "fold" in columns
     if config.test == 1 and config.folds is None and config.file is None:
         everything = table.frame.drop(columns=["fold"], errors="ignore").assign(split="test")
         none = np.arange(0)
@@ -100,7 +112,7 @@ def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[
     elif config.folds is None and "split" not in columns and "fold" not in columns:
         table = assign_splits(table, config.val, config.test, config.seed, config.by)
     if "fold" in table.frame.columns and (config.folds is not None or "split" not in table.frame.columns):
-        return table, _fold_parts(table, config)
+        return table, _fold_parts(table, config, brought)
     side = table.frame["split"].to_numpy()
     absent = [name for name in ("train", "test") if name not in side]
     if absent:
@@ -109,12 +121,17 @@ def split_table(table: PairTable, config: SplitConfig) -> tuple[PairTable, list[
     return table, [Part(0, train, val, test)]
 
 
-def _fold_parts(table: PairTable, config: SplitConfig) -> list[Part]:
+def _fold_parts(table: PairTable, config: SplitConfig, brought: bool) -> list[Part]:
     fold = table.frame["fold"].to_numpy()
     own = len(set(fold.tolist()))
     if config.folds not in (None, -1, own):
         raise UserError(
             f"data.split.folds is {config.folds}, but {table.name} has a column fold with {own} folds; remove one of the two"
+        )
+    if config.repeats > 1 and brought:
+        raise UserError(
+            f"data.split.repeats is {config.repeats}, but {table.name} has a column fold, which every repeat would take; remove "
+            "one of the two"
         )
     groups = table.frame["source_id" if config.by == "source" else "pair_id"].to_numpy()
     parts = []

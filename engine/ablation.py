@@ -19,7 +19,8 @@ import torch
 
 from engine.baselines import baseline_variants, run_baseline
 from engine.check import check_config, make_trainer
-from engine.config import Variant, expand, load_experiment
+from engine.config import Variant, load_experiment
+from engine.expansion import expand
 from engine.kinds import needs_maps, task_class
 from engine.map_figures import add_map_figures, any_local, check_maps, maps_wanted
 from engine.pretraining import pretrained, pretraining_run
@@ -158,7 +159,8 @@ def _run_baselines(sweep: Sweep, bench: Workbench, local: bool) -> tuple[list[Fi
         local: whether a variant of the sweep learns from maps.
     """
     baselines: dict[str, Variant] = {}
-    for variant in sweep.variants:  # a sweep over data asks for the baselines on each data set
+    # a sweep over data asks for the baselines on each data set; folds drawn again do not change what trains on nothing
+    for variant in (variant for variant in sweep.variants if variant.repeat == 0):
         data_choices = {key: value for key, value in variant.choices.items() if key.split(".")[0] == "data"}
         for baseline in baseline_variants(variant.config, sweep.config["baselines"], data_choices):
             baselines.setdefault(str(RunFolder.of(baseline, bench.data_hash(variant.config)).path), baseline)

@@ -14,7 +14,8 @@ import torch
 
 from datamodules import to_float
 from datamodules.dataset import EvaluationBatches
-from engine.config import Variant, short_word
+from engine.config import Variant
+from engine.expansion import short_word
 from engine.progress import progress
 from engine.run import Workbench, carry_out, prediction_table
 from engine.run_folder import RunFolder
@@ -34,7 +35,8 @@ def baseline_variants(
     split = [named(metric, "baselines") for metric in metrics]
     variants, labels = [], set()
     for name, keywords in split:
-        own = {**config, "seed": 0, "model": {"name": name, **keywords}, "trainer": {}, "selection": {}, "init_from": None}
+        trained: dict[str, Any] = {"trainer": {}, "selection": {}, "init_from": None, "fit": None, "penalty": None}
+        own = {**config, "seed": 0, "model": {"name": name, **keywords}, **trained}
         own["identities"] = _identities(name, json.dumps(keywords, sort_keys=True))
         values: dict[str, list[Any]] = {}
         for other, their in split:

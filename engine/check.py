@@ -112,7 +112,7 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
 
 
 def _check_fit(config: dict[str, Any]) -> None:
-    fit, penalty = fit_of(config), config["penalty"]
+    fit, penalty = fit_of(config), config.get("penalty")
     if penalty is not None and not (penalty > 0 and math.isfinite(penalty)):
         raise UserError(f"penalty is {penalty:g}; it must be a positive number such as 0.01, or null to choose it")
     if penalty is not None and fit == "gradient":

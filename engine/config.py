@@ -7,10 +7,8 @@ checked against the signatures of what they configure (`engine.check`).
 from __future__ import annotations
 
 import copy
-import itertools
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +121,13 @@ class Variant:
         config: the resolved experiment, without `sweep`.
         choices: what the sweep set, in its order.
         words: what the label says of each choice.
+        repeat: which of the repeats that ``data.split.repeats`` asks for, from 0.
     """
 
     config: dict[str, Any]
     choices: dict[str, Any]
     words: tuple[str, ...] = ()
+    repeat: int = 0
 
     @property
     def label(self) -> str:
@@ -169,82 +169,6 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> dict[str
     if not isinstance(resolved, dict):
         raise UserError(f"{path}: the file must hold a mapping")
     return {str(name): value for name, value in resolved.items()}
-
-
-def expand(config: dict[str, Any], where: str) -> list[Variant]:
-    """All variants of an experiment, in the order of its sweep; one where it has none.
-
-    Raises:
-        UserError: a sweep key that leads nowhere, an empty list, repeated values.
-    """
-    sweep: dict[str, Any] = config["sweep"]
-    for key, values in sweep.items():
-        if not isinstance(values, list) or not values:
-            raise UserError(f"{where}: sweep.{key} must be a list of values, such as [1, 2]; it is {values!r}")
-        if len({json.dumps(value, sort_keys=True) for value in values}) != len(values):
-            raise UserError(f"{where}: sweep.{key} names a value twice")
-    base = {key: value for key, value in config.items() if key not in ("sweep", "sweep_mode")}
-    if config["sweep_mode"] not in ("grid", "one_factor"):
-        raise UserError(f"{where}: sweep_mode is {config['sweep_mode']!r}; choose grid or one_factor")
-    combinations: list[dict[str, Any]]
-    if config["sweep_mode"] == "grid":
-        combinations = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
-    else:
-        combinations = _one_factor(base, sweep, where)
-    variants = []
-    for choices in combinations:
-        resolved = copy.deepcopy(base)
-        for key, value in choices.items():
-            set_key(resolved, key, value, where)
-        variants.append(Variant(_typed(resolved, where), choices))
-    return _told_apart(variants)
-
-
-def _typed(resolved: dict[str, Any], where: str) -> dict[str, Any]:
-    """A variant held against the schema: a sweep sets values that the file's own check has not seen."""
-    free = {"pretraining": resolved["pretraining"]} if isinstance(resolved.get("pretraining"), dict) else {}
-    rest = {key: value for key, value in resolved.items() if key not in free}  # OmegaConf is slow with deep sections
-    try:
-        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Experiment), rest), resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{where}: sweep.{error.full_key}: {str(error.msg).splitlines()[0]}") from error
-    assert isinstance(checked, dict)
-    return {str(key): value for key, value in {**checked, **free}.items() if key not in ("sweep", "sweep_mode")}
-
-
-def _told_apart(variants: list[Variant]) -> list[Variant]:
-    """Give the variants labels, as short as they can be: equal labels would be averaged as seeds of one variant."""
-    values: dict[str, list[Any]] = {}
-    for variant in variants:
-        for key, value in variant.choices.items():
-            values.setdefault(key, []).append(value)
-
-    def words(variant: Variant, full: bool) -> tuple[str, ...]:
-        choices = [(key, value) for key, value in variant.choices.items() if key != "seed"]
-        return tuple(
-            f"{_short(key)}={json.dumps(value) if full else short_word(value, values[key])}" for key, value in choices
-        )
-
-    meanings: dict[tuple[str, ...], set[str]] = {}
-    for variant in variants:
-        others = {key: value for key, value in variant.choices.items() if key != "seed"}
-        meanings.setdefault(words(variant, full=False), set()).add(json.dumps(others, sort_keys=True))
-    return [
-        replace(variant, words=words(variant, full=len(meanings[words(variant, full=False)]) > 1))
-        for variant in variants
-    ]
-
-
-def _one_factor(base: dict[str, Any], sweep: dict[str, Any], where: str) -> list[dict[str, Any]]:
-    seeds = sweep.get("seed", [base["seed"]])
-    factors = {key: values for key, values in sweep.items() if key != "seed"}
-    start = {key: get_key(base, key) for key in factors}
-    rows = [start]
-    for key, values in factors.items():
-        if start[key] is None:
-            raise UserError(f"{where}: sweep_mode one_factor needs a value for {key} outside the sweep to start from")
-        rows += [{**start, key: value} for value in values if value != start[key]]
-    return [{**row, "seed": seed} for row in rows for seed in seeds]
 
 
 def get_key(config: Mapping[str, Any], key: str) -> Any:
@@ -347,18 +271,3 @@ def _sweep_key(key: str) -> str:
 
 def _inside_free_section(key: str) -> bool:
     return key.split(".")[0] in ("data", "model", "trainer", "pretraining") or key.startswith("sweep")
-
-
-def _short(key: str) -> str:
-    parts = key.split(".")
-    return parts[-2] if parts[-1] == "name" and len(parts) > 1 else parts[-1]
-
-
-def short_word(value: Any, others: Sequence[Any] = ()) -> str:
-    """A short word for a value; of a mapping, its name and the keywords that tell it from others of that name."""
-    if isinstance(value, dict):
-        namesakes = [other for other in others if isinstance(other, dict) and other.get("name") == value.get("name")]
-        telling = [key for key in value if key != "name" and any(other.get(key) != value[key] for other in namesakes)]
-        words = [f"{key}:{short_word(value[key])}" for key in telling]
-        return "/".join(([str(value["name"])] if "name" in value else []) + words) or json.dumps(value)
-    return Path(value).stem if isinstance(value, str) and "/" in value else str(value)

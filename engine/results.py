@@ -41,9 +41,9 @@ COLUMNS = (
     Column("variant", "variant"),
     Column("n", "pairs"),
     Column("sources", "sources"),
-    Column("seeds", "seeds"),
+    Column("seeds", "runs"),
     Column("srcc", "SRCC", better="higher"),
-    Column("srcc_seed_std", "± seeds"),
+    Column("srcc_seed_std", "± runs"),
     Column("srcc_fold_std", "± folds"),
     Column("p_holm", "p (Holm)"),
     Column("krcc", "KRCC", better="higher"),
@@ -227,6 +227,8 @@ def _notes(
         f"[low, high]: {evaluation['level']:.0%} interval over {rows[0]['sources']} sources ({evaluation['bootstraps']} "
         f"resamples). *: not distinguishable from the best SRCC (paired by source, Holm, alpha {evaluation['alpha']:g})."
     ]
+    if any(int(str(row["seeds"])) > 1 for row in rows):
+        lines.append("± runs: standard deviation over a variant's runs, which differ in their seed or in how folds were drawn.")
     if ceiling is not None:
         low, high = ceiling.srcc_interval
         lines.append(

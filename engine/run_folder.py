@@ -38,6 +38,8 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     for section, keys in (("trainer", TRAINER_PLACE), ("data", DATA_PLACE)):
         for key in keys:
             content[section].pop(key, None)
+    if isinstance(content["data"].get("split"), dict):  # how many others there are is no matter of one repeat
+        content["data"]["split"].pop("repeats", None)
     content["table"] = data_hash
     if fit_of(config) == "exact":
         content["fit"] = {"exact": config.get("penalty")}

@@ -56,7 +56,8 @@ def test_yaml_of_the_documentation_is_yaml(name: str) -> None:
 def test_documented_experiment_passes_the_check(tmp_path: Path) -> None:
     """The long example names only keys that exist."""
     from engine.check import check_config
-    from engine.config import expand, load_experiment
+    from engine.config import load_experiment
+    from engine.expansion import expand
 
     block = re.search(r"```yaml\n(extends.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
     assert block is not None

@@ -52,7 +52,7 @@ class TestParsing:
         [
             (
                 {"fold": 5},
-                r"data\.split has no key 'fold'; did you mean 'folds'\? \(it takes: by, folds, val, test, seed, file\)",
+                r"data\.split has no key 'fold'; did you mean 'folds'\? \(it takes: by, folds, repeats, val, test, seed, file\)",
             ),
             ({"by": "photo"}, r"data\.split\.by is 'photo'; it must be source or row"),
             ({"folds": "5"}, "it must be a whole number >= 2, or -1"),
@@ -169,6 +169,34 @@ class TestFolds:
         for a, b in zip(split(table, folds=3)[1], split(shuffled, folds=3)[1], strict=True):
             for side in ("train", "val", "test"):
                 assert names(table, getattr(a, side), "pair_id") == names(shuffled, getattr(b, side), "pair_id")
+
+
+class TestRepeats:
+    """Each repeat is a split of its own seed; what a repeat is made of says `engine.expansion`."""
+
+    @pytest.mark.parametrize(
+        "keys", [{"repeats": 3}, {"repeats": 2, "folds": -1}, {"repeats": 2, "folds": 3, "file": "x.csv"}]
+    )
+    def test_only_of_folds_that_are_drawn(self, keys: dict[str, Any]) -> None:
+        with pytest.raises(UserError, match=r"data\.split\.repeats is \d: it draws folds several times; give"):
+            SplitConfig.parse(keys)
+        assert SplitConfig.parse({"repeats": 1}).repeats == 1
+
+    @pytest.mark.parametrize("wrong", [0, -1, 2.5, True, "3", None])
+    def test_a_whole_number(self, wrong: Any) -> None:
+        with pytest.raises(UserError, match=r"data\.split\.repeats is .*; it must be a whole number >= 1"):
+            SplitConfig.parse({"folds": 3, "repeats": wrong})
+
+    def test_a_tables_own_folds_cannot_be_drawn_again(self) -> None:
+        table = table_of(SOURCES)
+        own = table.with_frame(table.frame.assign(fold=[int(s[1:]) % 2 for s in table.frame["source_id"]]))
+        with pytest.raises(UserError, match=r"repeats is 2, but .* has a column fold.*remove one of the two"):
+            split(own, folds=2, repeats=2)
+
+    def test_other_seeds_are_other_folds(self) -> None:
+        drawn = [split(table_of(SOURCES), folds=3, repeats=3, seed=seed)[1] for seed in (0, 1, 0)]
+        tests = [[part.test.tolist() for part in parts] for parts in drawn]
+        assert tests[0] == tests[2] != tests[1]
 
 
 class TestFile:

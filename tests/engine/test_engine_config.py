@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.config import Experiment, expand, get_key, load_experiment
+from engine.config import Experiment, get_key, load_experiment
+from engine.expansion import expand
+from engine.run_folder import run_hash
 from registry import UserError
 
 MINIMAL = {"name": "x", "data": {"name": "scenes"}, "model": {"name": "global_regressor", "head": {"name": "cosine"}}}
@@ -200,3 +202,38 @@ def test_a_swept_value_is_checked_against_the_schema(write: Any) -> None:
     for key, value in (("seed", "a"), ("selection.patience", 1.5), ("evaluation.by_origin", "perhaps")):
         with pytest.raises(UserError, match=rf"a\.yaml: sweep\.{key}"):
             _expand({"sweep": {key: [value]}}, write)
+
+
+class TestRepeats:
+    def made(self, tmp_path: Path, text: str) -> list[Any]:
+        file = tmp_path / "r.yaml"
+        file.write_text(text)
+        return expand(load_experiment(file), str(file))
+
+    def test_each_repeat_is_a_run_of_the_same_variant(self, tmp_path: Path) -> None:
+        text = "name: r\nseed: 7\ndata: {name: pairs, split: {folds: 5, repeats: 3, seed: 2}}\n"
+        text += "model: {name: x, head: a}\nsweep: {model.head: [a, b]}\n"
+        runs = self.made(tmp_path, text)
+        assert [run.label for run in runs] == ["head=a"] * 3 + ["head=b"] * 3
+        assert [run.seed for run in runs] == [7, 8, 9] * 2 and [run.repeat for run in runs] == [0, 1, 2] * 2
+        assert [run.config["data"]["split"]["seed"] for run in runs] == [2, 3, 4] * 2
+        assert all(run.config["data"]["split"]["folds"] == 5 for run in runs)
+        digests = {run_hash(run.config, "d") for run in runs}
+        assert len(digests) == 6
+        more = self.made(tmp_path, text.replace("repeats: 3", "repeats: 4"))
+        assert digests < {run_hash(run.config, "d") for run in more}, "those that are done count among more repeats"
+
+    def test_one_repeat_and_none_are_one_run(self, tmp_path: Path) -> None:
+        for split in ("", ", split: {folds: 5}", ", split: {folds: 5, repeats: 1}", ", split: {repeats: x}", ", split: 3"):
+            (run,) = self.made(tmp_path, f"name: r\ndata: {{name: pairs{split}}}\n")
+            assert run.repeat == 0 and run.seed == 0
+
+    def test_seeds_and_repeats_do_not_go_together(self, tmp_path: Path) -> None:
+        text = "name: r\ndata: {name: pairs, split: {folds: 5, repeats: 3}}\nsweep: {seed: [0, 1]}\n"
+        with pytest.raises(UserError, match=r"sweep\.seed and data\.split\.repeats both make runs"):
+            self.made(tmp_path, text)
+
+    def test_repeats_may_be_swept_away(self, tmp_path: Path) -> None:
+        text = "name: r\ndata: {name: pairs, split: {folds: 5}}\nsweep: {data.split.folds: [2, 5]}\n"
+        runs = self.made(tmp_path, text)
+        assert [run.label for run in runs] == ["folds=2", "folds=5"]

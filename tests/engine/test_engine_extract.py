@@ -237,7 +237,7 @@ def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Calla
 
 def test_a_pair_of_two_sizes_under_a_bound_is_named(table: Path) -> None:
     Image.fromarray(np.zeros((30, 31, 3), dtype=np.uint8)).save(table.parent / "c1_0.png")
-    with pytest.raises(UserError, match="different sizes; scale one to the other's size, or set data.resize: squash"):
+    with pytest.raises(UserError, match=r"different sizes; scale one to the other's size, or set data\.resize: squash"):
         _run(_data(table, resize="bounded"), [STATISTICS[0]])
 
 

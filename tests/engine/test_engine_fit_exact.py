@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from run_support import SMALL, Write, merged, only_run, predictions, run_folders
+from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
@@ -264,3 +266,18 @@ def test_a_border_is_told_in_one_line() -> None:
     )
     notes = border_notes(fits)
     assert len(notes) == 1 and notes[0].startswith("the smallest penalty tried, 1e-06, was best in part 1, 2, 3 of 3")
+
+
+def test_repeats_stand_in_one_row_with_their_spread(write_experiment: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three draws of the folds: three runs and one row; a training-free metric is run once."""
+    split = {"folds": 3, "repeats": 3}
+    path = write_experiment({"fit": "exact", "data.split": split, "baselines": ["psnr"], "evaluation.bootstraps": 20})
+    assert main(["ablate", str(path)]) == 0
+    table = pd.read_csv(path.parent / "runs" / "t" / "results.csv").set_index("variant")
+    assert table["seeds"].to_dict() == {"t": 3, "psnr": 1}
+    tables = [predictions(f) for f in run_folders(path.parent / "runs") if "psnr" not in f.name]
+    figures = [spearmanr(one["predicted"], one["difference"])[0] for one in tables]
+    assert len(set(figures)) == 3 and all(one["pair_id"].equals(tables[0]["pair_id"]) for one in tables)
+    assert table.loc["t", "srcc"] == pytest.approx(np.mean(figures))
+    assert table.loc["t", "srcc_seed_std"] == pytest.approx(np.std(figures, ddof=1))
+    assert "± runs: standard deviation over a variant's runs" in capsys.readouterr().out

@@ -120,7 +120,7 @@ def test_table_view(tmp_path: Path) -> None:
     ]
     (result,) = compare_variants(runs, SETTINGS)
     view = table_view(result)
-    assert "± seeds" not in [column["header"] for column in view["columns"]], "nothing to say with one seed"
+    assert "± runs" not in [column["header"] for column in view["columns"]], "nothing to say with one seed"
     rows = {row["variant"]: {cell["name"]: cell for cell in row["cells"]} for row in view["rows"]}
     assert rows["flat"]["srcc"]["text"] == "constant" and rows["flat"]["srcc"]["bar"] is None
     assert rows["flat"]["srcc"]["value"] == ""
