@@ -25,10 +25,10 @@ Status = Literal["kept", "changed", "lost", "gained"]
 PLAUSIBLE = 0.3  # mean confidence of a first reading, below which a line is not read again
 READABLE = 0.6  # mean weight of a word's characters, below which it does not count
 SURE = 0.8  # the same for a word that only the candidate has
-SIGNS, GAINED_SIGNS = 2, 3  # letters and digits of a line that counts
+EVIDENCE, GAINED_EVIDENCE = 1.5, 2.4  # summed weight of the letters and digits of a line that counts
 SHARPNESS = 2.0  # a word is lost when half of its characters are others
 SLIP = 0.1  # a word's difference up to here is a slip of the reader
-ILLEGIBLE = 0.6  # mean confidence below which an unlike word is lost, not changed
+LEGIBLE = 0.6  # mean confidence from which an unlike word is changed, not lost
 REMEMBERED = 256  # images
 
 
@@ -95,18 +95,18 @@ class Line:
     box: Box
     network: Network
 
-    def words(self) -> Iterator[tuple[str, range, float, Box]]:
-        """Each word with its columns, its weight, and its box."""
+    def words(self, least: float) -> Iterator[tuple[str, range, float, Box]]:
+        """Each word whose characters have at least that mean weight: its columns, its weight, and its box."""
         pivot, columns = self.network.pivot, self.network.columns
         places = [column.place for column in columns]
         for first, last in _words(pivot.text):
             held = [at for at, place in enumerate(places) if place is not None and first <= place < last]
-            if held:
+            weight = sum(self.network.weights[at] for at in held)
+            if held and weight >= least * len(held):
                 before = (pivot.at[first - 2] + pivot.at[first]) / 2 if first >= 2 else 0.0
                 after = (pivot.at[last - 1] + pivot.at[last + 1]) / 2 if last + 1 < len(pivot.text) else 1.0
-                span = range(held[0], held[-1] + 1)
-                weight = sum(self.network.weights[at] for at in span)
-                yield pivot.text[first:last], span, weight, self.box.part(before, max(after, before + 0.01))
+                box = self.box.part(before, max(after, before + 0.01))
+                yield pivot.text[first:last], range(held[0], held[-1] + 1), weight, box
 
 
 def _words(text: str) -> list[tuple[int, int]]:
@@ -141,7 +141,7 @@ class TextComparer:
                 f"text: the reference has {reference.width}x{reference.height} pixels, the candidate "
                 f"{candidate.width}x{candidate.height}; resize the candidate to the reference's size"
             )
-        lines = [line for line in self.lines(reference) if _readable(line, SIGNS, READABLE)]
+        lines = [line for line in self.lines(reference) if _readable(line, EVIDENCE, READABLE)]
         words = [word for line in lines for word in self._compared(line, candidate)]
         total = sum(word.weight for word in words)
         difference = sum(word.weight * word.difference for word in words) / total if total else 0.0
@@ -172,13 +172,12 @@ class TextComparer:
         """The words of a line of the reference, as they are in the candidate."""
         reading, match = self._best(line, candidate)
         found = []
-        for text, span, weight, box in line.words():
-            if weight < READABLE * len(span):
-                continue
+        for text, span, weight, box in line.words(READABLE):
             share = SHARPNESS * sum(match.lost[at] for at in span) / weight
             difference = 0.0 if share <= SLIP else min(1.0, share)
             piece, confidence = _piece(reading, match, span)
-            found.append(Word(_status(difference, piece, confidence), text, piece, difference, weight, box))
+            legible = confidence >= LEGIBLE and 2 * len(piece) >= len(text)
+            found.append(Word(_status(difference, piece, legible), text, piece, difference, weight, box))
         return found
 
     def _best(self, line: Line, candidate: Image.Image) -> tuple[Reading, Match]:
@@ -204,26 +203,26 @@ class TextComparer:
         """Words of the candidate where nothing like them can be read in the reference."""
         found = []
         for line in self.lines(candidate):
-            if not _readable(line, GAINED_SIGNS, SURE) or any(_overlap(line.box, other.box) > 0 for other in known):
+            if not _readable(line, GAINED_EVIDENCE, SURE) or any(_overlap(line.box, other.box) > 0 for other in known):
                 continue
             _, match = self._best(line, reference)
-            for text, span, weight, box in line.words():
-                if weight >= SURE * len(span) and sum(match.lost[at] for at in span) >= weight / SHARPNESS:
+            for text, span, weight, box in line.words(SURE):
+                if sum(match.lost[at] for at in span) >= weight / SHARPNESS:
                     found.append(Word("gained", "", text, 0.0, 0.0, box))
         return found
 
 
-def _readable(line: Line, least: int, weight: float) -> bool:
+def _readable(line: Line, evidence: float, weight: float) -> bool:
     weights = [
         w for w, column in zip(line.network.weights, line.network.columns, strict=True) if column.place is not None
     ]
-    return len(weights) >= least and sum(weights) >= weight * len(weights)
+    return sum(weights) >= max(evidence, weight * len(weights))
 
 
-def _status(difference: float, piece: str, confidence: float) -> Status:
+def _status(difference: float, piece: str, legible: bool) -> Status:
     if difference == 0.0:
         return "kept"
-    return "lost" if not piece or (difference >= 0.5 and confidence < ILLEGIBLE) else "changed"
+    return "lost" if not piece or (difference >= 0.5 and not legible) else "changed"
 
 
 def _piece(reading: Reading, match: Match, span: range) -> tuple[str, float]:
