@@ -164,14 +164,16 @@ def _score_arguments(score: argparse.ArgumentParser) -> None:
     score.add_argument(
         "candidate", nargs="?", metavar="CANDIDATE", help="the same; names as the reference's, or <model>_<name>"
     )
-    score.add_argument("--run", required=True, metavar="RUN", help="a run folder, or a file of `semfid export`")
+    score.add_argument(
+        "--run", metavar="RUN", help="a run folder, or a file of `semfid export` (default: semfid's metric)"
+    )
     score.add_argument("--pairs", metavar="TABLE.csv", help="pair_id, reference, candidate in place of two folders")
     score.add_argument("--out", metavar="FILE", help=".csv, .json or .parquet; resumable (default: CSV on the screen)")
-    score.add_argument("--map", metavar="DIR", help="write raw maps, heat maps and overlays (local maps, linear heads)")
+    score.add_argument("--map", metavar="DIR", help="write raw maps, heat maps and overlays")
     score.add_argument(
         "--map-scale", default="unit", metavar="S", help="top of the pictures' scale: unit (1), a number, or auto"
     )
-    score.add_argument("--size", default="train", help="train (as the run was trained), native, or pixels a side")
+    score.add_argument("--size", default="train", help="train (as the metric was trained), native, or pixels a side")
     score.add_argument("--strict", action="store_true", help="fail where a name finds no partner")
     score.add_argument("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
     score.add_argument("--precision", choices=["32", "bf16", "fp16"], default="32", help="of the trunk")

@@ -1,4 +1,4 @@
-"""`SemanticDifferenceLoss`: a trained metric as a loss."""
+"""`SemanticDifferenceLoss`: the default or a trained metric as a loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SemanticDifferenceLoss(nn.Module):
     takes part, its head does not.
 
     Args:
-        scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer.
+        scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer; None: the default metric.
         reduction: ``mean`` over the batch, ``sum``, or ``none``: (B,).
         check: look at shapes, ranges and finiteness at every call; off saves two passes over the pixels. Networks give
             values a little outside [0, 1]: clamp them first.
@@ -38,7 +38,7 @@ class SemanticDifferenceLoss(nn.Module):
 
     def __init__(
         self,
-        scorer: str | Path | Scorer,
+        scorer: str | Path | Scorer | None = None,
         reduction: Literal["mean", "sum", "none"] = "mean",
         check: bool = True,
     ) -> None:

@@ -1,4 +1,4 @@
-"""`SemanticDifference`: a trained metric as a torchmetrics `Metric`."""
+"""`SemanticDifference`: the default or a trained metric as a torchmetrics `Metric`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class SemanticDifference(Metric):
     """Mean semantic difference between references and candidates: 0 = same meaning, 1 = every rater would see a change.
 
     Args:
-        scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer.
+        scorer: an exported file (``scorer.pt2``), a run folder (in the clone), or a loaded scorer; None: the default metric.
         reduction: ``mean`` over all pairs, ``none``: one value per pair, in the order of the updates (and ranks).
 
     Raises:
         ScoringError: nothing there, or not a scorer.
 
     Example:
-        >>> metric = SemanticDifference("scorer.pt2")  # doctest: +SKIP
+        >>> metric = SemanticDifference()  # doctest: +SKIP
         >>> metric.update(reference, candidate)  # doctest: +SKIP
         >>> metric.compute()  # doctest: +SKIP
         tensor(0.2715)
@@ -43,7 +43,7 @@ class SemanticDifference(Metric):
     count: Tensor
     values: list[Tensor]
 
-    def __init__(self, scorer: str | Path | Scorer, reduction: Literal["mean", "none"] = "mean") -> None:
+    def __init__(self, scorer: str | Path | Scorer | None = None, reduction: Literal["mean", "none"] = "mean") -> None:
         super().__init__()
         if reduction not in ("mean", "none"):
             raise ValueError(f"reduction is {reduction!r}; give 'mean' or 'none'")

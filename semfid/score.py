@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.folder import ScoreSettings, score_files, settings_for
+from semfid.runtime.folder import Scored, ScoreSettings, score_files, settings_for
 from semfid.runtime.map_files import MapFolder, parse_scale
-from semfid.runtime.pairing import Pairing, pair_files, read_pair_table
+from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
 from semfid.runtime.progress import Progress
+from semfid.runtime.regions import from_text, regions
 from semfid.runtime.results import Journal, Method, Row, as_csv, row_of
+from semfid.runtime.scorer import Scorer
 from semfid.scorers import load_scorer
 
 NAMED = 10  # failures that are listed one by one
@@ -28,42 +30,76 @@ def score(arguments: argparse.Namespace) -> int:
     if names_fail:
         return 2
     scorer = load_scorer(arguments.run, arguments.part)
-    settings = settings_for(scorer, arguments.size, arguments.precision, arguments.device, arguments.map is not None)
+    single = len(pairing.pairs) == 1
+    explained = single and bool(scorer.word(0.0))
+    wants_maps = arguments.map is not None or (explained and scorer.facts.gives_maps)
+    settings = settings_for(scorer, arguments.size, arguments.precision, arguments.device, wants_maps)
     method = Method.of(scorer.facts, settings)
     journal = None if arguments.out is None else Journal(Path(arguments.out), method)
     maps = None if arguments.map is None else MapFolder(Path(arguments.map), top, method)
-    rows: dict[str, Row] = {}
-    todo = []
-    for pair in pairing.pairs:
-        known = None if journal is None else journal.known(pair)
-        if known is not None and (maps is None or maps.holds(pair)):
-            rows[pair.pair_id] = known
-        else:
-            todo.append(pair)
-    if rows:
-        print(f"{len(rows)} of {len(pairing.pairs)} pairs were scored before", file=sys.stderr)
-    single = len(pairing.pairs) == 1
-    progress = Progress("scoring", len(todo))
-    for scored in score_files(scorer, todo, settings):
-        if maps is not None and scored.map is not None:
-            maps.add(scored)
-        rows[scored.pair.pair_id] = row = row_of(scored, method)
-        if journal is not None:
-            journal.add(scored.pair, row)
-        progress.advance()
-    if todo and not single:
-        progress.close()
+    rows = _score_pairs(scorer, pairing.pairs, settings, method, journal, maps)
     if maps is not None:
         _finish_maps(maps, pairing, settings)
     ordered = [rows[pair.pair_id] for pair in pairing.pairs]
     if journal is not None:
         journal.finish(ordered, pairing.missing, pairing.extra)
     elif single and not ordered[0]["error"]:
-        print(f"{ordered[0]['difference']:.6f}")
+        print(f"{ordered[0]['difference']:.6f}", flush=True)
     elif not single:
         print(as_csv(ordered).encode(errors="backslashreplace").decode(), end="")  # file names may not be UTF-8
+    if explained and not ordered[0]["error"]:
+        _explain(pairing.pairs[0], ordered[0])
     _say_summary(ordered, method, arguments.out)
     return 2 if any(row["error"] for row in ordered) else 0
+
+
+def _score_pairs(
+    scorer: Scorer,
+    pairs: Sequence[FilePair],
+    settings: ScoreSettings,
+    method: Method,
+    journal: Journal | None,
+    maps: MapFolder | None,
+) -> dict[str, Row]:
+    """Rows by pair; those of the journal are taken over."""
+    rows: dict[str, Row] = {}
+    todo = []
+    for pair in pairs:
+        known = None if journal is None else journal.known(pair)
+        if known is not None and (maps is None or maps.holds(pair)):
+            rows[pair.pair_id] = {**known, "word": scorer.word(known["difference"])}
+        else:
+            todo.append(pair)
+    if rows:
+        print(f"{len(rows)} of {len(pairs)} pairs were scored before", file=sys.stderr)
+    progress = Progress("scoring", len(todo))
+    for scored in score_files(scorer, todo, settings):
+        if maps is not None and scored.map is not None:
+            maps.add(scored)
+        rows[scored.pair.pair_id] = row = _row(scorer, scored, method)
+        if journal is not None:
+            journal.add(scored.pair, row)
+        progress.advance()
+    if todo and len(pairs) > 1:
+        progress.close()
+    return rows
+
+
+def _row(scorer: Scorer, scored: Scored, method: Method) -> Row:
+    word = "" if scored.difference is None else scorer.word(scored.difference)
+    return row_of(scored, method, word, regions(scored.map) if word and scored.map is not None else ())
+
+
+def _explain(pair: FilePair, row: Row) -> None:
+    """What two images' difference means, on standard error: the number alone is the result."""
+    print(f"in words: {row['word']}", file=sys.stderr)
+    places = from_text(row["regions"])
+    if places:
+        print(f"where: {', '.join(place.words() for place in places)} of the map", file=sys.stderr)
+    from semfid.runtime.text import available, compare_text, describe
+
+    if available():
+        print(describe(compare_text(pair.reference, pair.candidate)), file=sys.stderr)
 
 
 def _finish_maps(maps: MapFolder, pairing: Pairing, settings: ScoreSettings) -> None:

@@ -1,4 +1,4 @@
-"""Scorers by path: an exported file anywhere, a run folder in the clone."""
+"""Scorers by path: the default metric without one, a file anywhere, a run folder in the clone."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from semfid.runtime.errors import ScoringError
 from semfid.runtime.scorer import Scorer
 
 
-def load_scorer(path: str | Path, part: int | None = None) -> Scorer:
-    """The scorer of an exported file or of a run folder.
+def load_scorer(path: str | Path | None = None, part: int | None = None) -> Scorer:
+    """The scorer of an exported file, of a metric's weights or of a run folder; the default metric where none is named.
 
     Args:
-        path: ``scorer.pt2``, or ``runs/<experiment>/<variant>-<hash>``; a pattern such as
+        path: ``scorer.pt2``, ``metric.pt``, or ``runs/<experiment>/<variant>-<hash>``; a pattern such as
             ``runs/quickstart/*head=cosine_seed=0*`` that fits one path.
         part: the fold of a run whose head is used; None: the mean of all.
 
     Raises:
-        ScoringError: nothing there, or not a scorer.
+        ScoringError: nothing there, not a scorer, or damaged.
     """
+    if path is None:
+        from semfid.runtime.default_metric import load_default_metric
+
+        if part is not None:
+            raise ScoringError("the default metric has one head; leave --part out, or name a run by --run")
+        return load_default_metric()
     from semfid.runtime.exported import load_exported, one_path
 
     found = one_path(path)
@@ -28,6 +34,10 @@ def load_scorer(path: str | Path, part: int | None = None) -> Scorer:
             raise ScoringError(f"{found} is for onnxruntime; give the run, or a file of `semfid export --format torch`")
         if part is not None:
             raise ScoringError(f"{found} holds one scorer; leave --part out")
+        if found.suffix == ".pt":
+            from semfid.runtime.default_metric import load_metric_file
+
+            return load_metric_file(found)
         return load_exported(found)
     if not in_clone():
         raise ScoringError(f"{found} is a run folder, which needs the clone of the repository; export it there first")

@@ -71,7 +71,7 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
     """Settings out of what a user writes.
 
     Args:
-        size: ``train`` (as the run was trained), ``native``, or a side in pixels (square, resized as in training).
+        size: ``train`` (as the metric was trained), ``native``, or a side in pixels (square, resized as in training).
         device: ``auto``, or a device of torch.
 
     Raises:
@@ -88,14 +88,13 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
         raise ScoringError(f"--size {size}: give train, native, or a number of pixels of at least {SMALLEST}")
     if facts.fixed_size and side != facts.image_size:
         raise ScoringError(f"--size {size}: the trunk of {facts.run} takes {facts.image_size}x{facts.image_size} only")
-    if side is not None and facts.resize == "none":
-        if size == "train":
-            side = None
-        else:
-            raise ScoringError(f"--size {size}: {facts.run} was trained on whole images; use --size native")
+    resize = facts.resize
+    if facts.resize == "none":  # trained on whole images: other sizes only where they are asked for
+        side, resize = (None, "none") if size == "train" else (side, "squash")
     if maps and not facts.gives_maps:
         raise ScoringError(
-            f"--map: {facts.run} gives no maps; use a run of a local map model, or one with an lpips_linear head"
+            f"--map: {facts.run} gives no maps; use a run of a local map model, or one with an lpips_linear head, or leave "
+            "--run out"
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -103,7 +102,7 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ScoringError(f"--device {device}: {str(error).splitlines()[0]}; use auto") from error
-    return ScoreSettings(side, "none" if side is None else facts.resize, precision, device, maps)
+    return ScoreSettings(side, "none" if side is None else resize, precision, device, maps)
 
 
 def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettings) -> Iterator[Scored]:
@@ -243,7 +242,7 @@ def _score_bucket(scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settin
 
 
 def _describe(scorer: Scorer, images: list[Tensor], settings: ScoreSettings) -> Description:
-    batch = torch.stack(images).to(settings.device).float() / 255.0  # (b, 3, H, W)
+    batch = torch.stack(images).to(settings.device).float().div_(255.0)  # (b, 3, H, W)
     try:
         with torch.inference_mode(), _autocast(settings):
             return scorer.describe(batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -12,6 +14,7 @@ STOPS = np.array(
 )
 """RGB at even distances from 0 to the top of the scale: dark violet to yellow in even steps of lightness, told apart by
 colour-blind readers."""
+BAND = 128  # rows that are drawn at once
 
 
 def colours(difference: NDArray[np.floating], top: float = 1.0) -> NDArray[np.uint8]:
@@ -20,6 +23,15 @@ def colours(difference: NDArray[np.floating], top: float = 1.0) -> NDArray[np.ui
     Args:
         top: the difference that is brightest; values beyond 0 and `top` are drawn as these.
     """
+    return np.concatenate([_colours(rows, top) for rows in _bands(difference)])
+
+
+def _bands(pixels: NDArray[Any]) -> list[NDArray[Any]]:
+    """(H, W, ...) in bands of rows: float64 copies of a whole large image would take gigabytes."""
+    return [pixels[start : start + BAND] for start in range(0, max(1, len(pixels)), BAND)]
+
+
+def _colours(difference: NDArray[np.floating], top: float) -> NDArray[np.uint8]:
     at = _share(difference, top) * (len(STOPS) - 1)
     channels = [np.interp(at, np.arange(len(STOPS)), STOPS[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
@@ -33,10 +45,15 @@ def overlay(candidate: NDArray[np.uint8], difference: NDArray[np.floating], top:
         difference: (H, W).
         top: as in `colours`; pictures of one `top` can be compared.
     """
+    bands = zip(_bands(candidate), _bands(difference), strict=True)
+    return np.concatenate([_overlay(pixels, rows, top) for pixels, rows in bands])
+
+
+def _overlay(candidate: NDArray[np.uint8], difference: NDArray[np.floating], top: float) -> NDArray[np.uint8]:
     luma = candidate.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     grey = np.repeat((0.25 * 255 + 0.6 * luma)[..., None], 3, axis=-1)  # pale, so that colours stand out
     weight = _share(difference, top)[..., None] ** 0.5 * 0.65
-    return (grey * (1 - weight) + colours(difference, top) * weight).round().clip(0, 255).astype(np.uint8)
+    return (grey * (1 - weight) + _colours(difference, top) * weight).round().clip(0, 255).astype(np.uint8)
 
 
 def _share(difference: NDArray[np.floating], top: float) -> NDArray[np.floating]:

@@ -21,9 +21,13 @@ from semfid.runtime.files import write_whole
 from semfid.runtime.folder import Scored, ScoreSettings
 from semfid.runtime.images import DECODER
 from semfid.runtime.pairing import FilePair
+from semfid.runtime.regions import Region, from_text, to_text
 from semfid.runtime.scorer import Facts
 
-COLUMNS = ("pair_id", "reference", "candidate", "origin", "difference", "error", "size", "run", "weights", "precision")
+OWN = ("pair_id", "reference", "candidate", "origin", "difference", "error", "size")
+SHARED = ("run", "weights", "precision")
+EXPLAINED = ("word", "regions")  # of the default metric; files of before have neither
+COLUMNS = (*OWN, *SHARED, *EXPLAINED)
 ENDINGS = (".csv", ".json", ".parquet")
 
 Row = dict[str, Any]
@@ -49,8 +53,15 @@ class Method:
         return json.dumps({**vars(self), "decoder": DECODER})
 
 
-def row_of(scored: Scored, method: Method) -> Row:
-    """A pair's row. ``size`` is that of the images that the trunk saw."""
+def row_of(scored: Scored, method: Method, word: str = "", found: Sequence[Region] = ()) -> Row:
+    """A pair's row.
+
+    ``size`` is that of the images that the backbone saw. ``regions`` is empty where no map was made.
+
+    Args:
+        word: for the difference.
+        found: places of its map.
+    """
     size = method.size if method.size != "native" else f"{scored.width}x{scored.height} native"
     return {
         "pair_id": scored.pair.pair_id,
@@ -63,6 +74,8 @@ def row_of(scored: Scored, method: Method) -> Row:
         "run": method.run,
         "weights": method.weights,
         "precision": method.precision,
+        "word": word,
+        "regions": to_text(found),
     }
 
 
@@ -148,6 +161,7 @@ class Journal:
             for line in lines[1:]:
                 try:
                     sign, row = json.loads(line)
+                    row = {**dict.fromkeys(EXPLAINED, ""), **row}
                 except ValueError:  # the line that the process died in
                     continue
                 self.rows[row["pair_id"]] = sign, row
@@ -166,12 +180,15 @@ class Journal:
                 content = json.loads(self.out.read_text(encoding="utf-8"))
                 rows = [{**content["method"], **row} for row in content["pairs"]]
                 columns = set.intersection(set(COLUMNS), *(set(row) for row in rows))
+                for row in rows:
+                    row["regions"] = to_text([Region(**one) for one in row.get("regions", [])])
             else:
                 table = _parquet().read_table(self.out)
                 rows, columns = table.to_pylist(), set(table.column_names)
-            if not set(COLUMNS) <= columns:
+            if not {*OWN, *SHARED} <= columns:
                 raise KeyError("columns")
             for row in rows:
+                row |= {key: row.get(key) or "" for key in EXPLAINED}
                 row["difference"] = None if row["difference"] in ("", None) else float(row["difference"])
         except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise ScoringError(f"--out {self.out} exists and holds no scores; choose another file") from error
@@ -186,9 +203,12 @@ def as_bytes(ending: str, rows: Sequence[Row], method: Method, missing: Sequence
             partner), ``.parquet`` (as CSV).
     """
     if ending == ".json":
-        own = [{key: row[key] for key in COLUMNS[:7]} for row in rows]
+        own = [
+            {**{key: row[key] for key in (*OWN, "word")}, "regions": [vars(one) for one in from_text(row["regions"])]}
+            for row in rows
+        ]
         content = {
-            "method": {"run": method.run, "weights": method.weights, "precision": method.precision},
+            "method": {key: getattr(method, key) for key in SHARED},
             "pairs": own,
             "missing": list(missing),
             "extra": list(extra),

@@ -68,6 +68,10 @@ class Scorer(nn.Module):
         """`compare` and `maps` of the same pairs; a scorer whose score comes of its map does it in one go."""
         return self.compare(reference, candidate), self.maps(reference, candidate)
 
+    def word(self, difference: float) -> str:
+        """A word for a difference; empty where the scorer has none."""
+        return ""
+
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """Difference of each pair, (B,)."""
         return self.compare(self.describe(reference), self.describe(candidate))

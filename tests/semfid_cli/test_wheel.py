@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scoring_support import Runs, naive_scores, regressor, write_folders
+from scoring_support import Runs, loaded_image, naive_scores, regressor, write_folders
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,15 +41,20 @@ codes = {
     "ablate": main(["ablate", "x.yaml"]),
     "list": main(["list"]),
     "run": main(["score", references, candidates, "--run", run]),
+    "default": main(["score", references, candidates, "--out", "default.json", "--map", "default_maps"]),
 }
 candidate = saved[1].clone().requires_grad_()
 SemanticDifferenceLoss(file)(saved[0], candidate).backward()
 metric = SemanticDifference(file)
 metric.update(*saved)
+default = SemanticDifference()
+default.update(*saved)
+SemanticDifferenceLoss()(saved[0], saved[1].clone().requires_grad_()).backward()
 torch.save(candidate.grad, "gradient.pt")
 clone = {"registry", "images", "pairs", "heads", "backbones", "lightning_modules", "engine", "scenes", "lightning", "timm"}
 print(json.dumps({
-    "codes": codes, "plain": plain, "metric": float(metric.compute()), "place": semfid.__file__,
+    "codes": codes, "plain": plain, "metric": float(metric.compute()), "default": float(default.compute()),
+    "place": semfid.__file__,
     "clone": sorted(clone & set(sys.modules)),
 }))
 """
@@ -75,13 +80,14 @@ def test_it_holds_the_package_alone(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"semfid"}
     packed = {name for name in names if name.startswith("semfid/")}
     own = {str(path.relative_to(ROOT)) for path in (ROOT / "semfid").rglob("*.py")}
-    assert packed == own and "semfid/runtime/scorer.py" in packed
+    assert packed == own | {"semfid/weights/default_metric.pt"} and "semfid/runtime/scorer.py" in packed
+    assert wheel.stat().st_size < 15e6
     required = {
         re.split(r"[^a-z]", line.split(": ")[1])[0]
         for line in metadata.splitlines()
         if line.startswith("Requires-Dist") and "extra ==" not in line
     }
-    assert required == {"torch", "numpy", "pillow", "torchmetrics"}
+    assert required == {"torch", "numpy", "pillow", "scipy", "torchmetrics"}
     assert "semfid = semfid.cli:main" in entries
 
 
@@ -117,7 +123,7 @@ def test_it_works_where_nothing_else_of_the_repository_is(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    assert found["codes"] == {"score": 0, "ablate": 2, "list": 2, "run": 2}, done.stderr
+    assert found["codes"] == {"score": 0, "ablate": 2, "list": 2, "run": 2, "default": 0}, done.stderr
     assert "semfid: 'ablate' needs the clone of the repository" in done.stderr
     assert "is a run folder, which needs the clone of the repository" in done.stderr
     assert Path(found["place"]).is_relative_to(installed) and found["clone"] == []
@@ -135,4 +141,14 @@ def test_it_works_where_nothing_else_of_the_repository_is(
     files = [(Path(a), Path(b)) for a, b in zip(table["reference"], table["candidate"], strict=True)]
     assert len(files) == 4
     np.testing.assert_allclose(table["difference"], naive_scores(module, files, 64), atol=1e-5)
-    assert len(list((stranger / "maps").iterdir())) == 16
+    assert len(list((stranger / "maps").iterdir())) == len(list((stranger / "default_maps").iterdir())) == 16
+
+    from semfid.runtime.default_metric import load_default_metric
+
+    default = load_default_metric()
+    with torch.no_grad():
+        assert found["default"] == pytest.approx(float(default(*pair).mean()), abs=1e-5)
+    rows = json.loads((stranger / "default.json").read_text())["pairs"]
+    expected = [default(*(loaded_image(row[key], None) for key in ("reference", "candidate"))) for row in rows]
+    np.testing.assert_allclose([row["difference"] for row in rows], torch.cat(expected).numpy(), atol=1e-5)
+    assert [row["word"] for row in rows] == [default.word(float(value)) for value in expected]

@@ -18,6 +18,7 @@ import semfid.runtime.results as module
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.folder import Scored, settings_for
 from semfid.runtime.pairing import FilePair, pair_files
+from semfid.runtime.regions import Region
 from semfid.runtime.results import COLUMNS, ENDINGS, Journal, Method, row_of, signature
 
 METHOD = Method("toys/toy", "abc", "64x64 squash", "32")
@@ -35,9 +36,16 @@ def pairs(tmp_path: Path) -> list[FilePair]:
     return found
 
 
+REGION = ("x", "y", "width", "height", "share")
+
+
 def scored(pairs: list[FilePair], method: Method = METHOD) -> list[dict[str, Any]]:
-    """Rows as the command makes them; the last one failed."""
-    rows = [row_of(Scored(pair, 0.1 * n + 1 / 3, width=60, height=50), method) for n, pair in enumerate(pairs[:-1])]
+    """Rows as the command makes them; the first has a map's regions, the last one failed."""
+    found = [[Region(3, 4, 20, 10, 0.25), Region(40, 4, 9, 8, 0.125)], [], []]
+    rows = [
+        row_of(Scored(pair, 0.1 * n + 1 / 3, width=60, height=50), method, f"word {n}", found[n])
+        for n, pair in enumerate(pairs[:-1])
+    ]
     return [*rows, row_of(Scored(pairs[-1], error='it has "no", pixels\nat all'), method)]
 
 
@@ -51,6 +59,8 @@ def read(path: Path) -> pd.DataFrame:
     elif path.suffix == ".json":
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = [{**pair, **content["method"]} for pair in content["pairs"]]
+        for row in rows:
+            row["regions"] = "; ".join(" ".join(str(one[key]) for key in REGION) for one in row["regions"])
     else:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,0 +1,101 @@
+"""Weights of a metric of the default kind as one file, and the file of the package (`semfid/weights`) with its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pairs import write_atomically
+from registry import UserError
+from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec
+from semfid.runtime.efficientnet_lite import TAPS, timm_names
+from semfid.runtime.predictors import MapHead, Part
+
+WORDS = ("same", "details differ", "a detail changed", "something became something else", "another scene")
+"""A word for each grade of the ratings, 0 to 4."""
+
+
+def save_default_metric(
+    path: Path, backbone_state: Mapping[str, Tensor], predictor: Part, map_head: MapHead | None, spec: Spec
+) -> str:
+    """Write a metric's file; equal arguments give equal bytes.
+
+    Args:
+        path: ``.pt``.
+        backbone_state: by timm's names of `tf_efficientnet_lite0`; what `spec` does not need is left out. Stored in float16.
+        predictor: takes the statistics of `spec` side by side, (B, D).
+        map_head: takes the squared differences of ``spec.map_input``.
+        spec: with calibration (``saturation``, ``bands``), figures and card.
+
+    Returns:
+        SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        UserError: the parts do not fit `spec`; bands that do not begin at 0 and rise; a tap that there is not.
+    """
+    loaded(spec, backbone_state, predictor, map_head)
+    held: dict[str, Any] = {"spec": spec.to_json()}
+    for weights, norm in timm_names(spec.taps()[-1]):
+        for name in (weights, *(f"{norm}.{key}" for key in ("weight", "bias", "running_mean", "running_var"))):
+            held[f"backbone/{name}"] = backbone_state[name].detach().cpu().half().contiguous()
+    held |= {f"predictor/{name}": tensor for name, tensor in predictor.stored().items()}
+    if map_head is not None:
+        held |= {f"map/{name}": tensor for name, tensor in map_head.stored().items()}
+    buffer = io.BytesIO()
+    torch.save(held, buffer)
+    write_atomically(path, buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def install_default_metric(file: Path) -> None:
+    """Make a file the default metric of the package: copy it there, and note its hash."""
+    content = file.read_bytes()
+    write_atomically(PACKAGED / "default_metric.pt", content)
+    text = (
+        '"""The default metric\'s weights. Written by `engine.default_metric_file.install_default_metric`."""\n\n'
+        f'FILE = "default_metric.pt"\nSHA256 = "{hashlib.sha256(content).hexdigest()}"\n'
+    )
+    write_atomically(PACKAGED / "__init__.py", text.encode())
+
+
+def _check_spec(spec: Spec) -> None:
+    unknown = [tap for one in (*spec.statistics, spec.map_input) if one for tap in one.taps if tap not in TAPS]
+    if unknown:
+        raise UserError(f"default metric: no tap '{unknown[0]}'; choose from {', '.join(TAPS)}")
+    starts = [least for least, _ in spec.bands]
+    if starts[:1] != [0.0] or any(b <= a for a, b in pairwise(starts)):
+        raise UserError(f"default metric: bands begin at {starts}; begin at 0 and rise")
+    if not 0.0 < spec.saturation < 1.0:
+        raise UserError(f"default metric: saturation={spec.saturation:g} must lie between 0 and 1")
+
+
+def loaded(
+    spec: Spec, backbone_state: Mapping[str, Tensor], predictor: Part, map_head: MapHead | None
+) -> DefaultMetric:
+    """The metric as its file would be, to be evaluated before it is written.
+
+    Raises:
+        UserError: see `save_default_metric`.
+    """
+    _check_spec(spec)
+    if (spec.predictor, spec.map_head) != (predictor.kind, map_head and map_head.kind):
+        raise UserError("default metric: spec.predictor and spec.map_head must name the kinds of the two parts")
+    if (spec.map_input is None) != (map_head is None):
+        raise UserError("default metric: give both spec.map_input and map_head, or neither")
+    state = {name: tensor.half() for name, tensor in backbone_state.items()}
+    metric = DefaultMetric(spec, state, predictor, map_head, "unsaved")
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    try:
+        score, maps = metric.score_and_map(images, images)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"default metric: its parts do not fit the spec's columns and taps: {error}") from error
+    if score.shape != (2,) or bool(score.any()) or (maps is not None and bool(maps.any())):
+        raise UserError("default metric: identical images must give exactly 0; use heads without an intercept")
+    return metric
