@@ -106,6 +106,8 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
         and trunk.tuning == "frozen"
         and data.fixed_images  # statistics are of images as they are
         and module.head.consumes in GLOBAL_STATISTICS
+        # grids are as many as the image has positions: of images of one size alone
+        and (module.head.consumes != "difference_grids" or data.loader.resize not in ("none", "bounded"))
         and set(config["trainer"]) <= CACHED_TRAINER_KEYS
     )
     exact = cacheable and fit_of(config) == "exact"

@@ -71,13 +71,13 @@ class GridHead(Head):
         return self.score_of(self.evidence(self._listed(statistic)))
 
     def _listed(self, statistic: Tensor | Sequence[Tensor]) -> list[Tensor]:
-        """Grids in float32, from either form."""
+        """Grids in at least float32, from either form."""
         if not isinstance(statistic, Tensor):
-            return [grid.float() for grid in statistic]
+            return [_full(grid) for grid in statistic]
         sides = self._sides(statistic.shape[1])
         pieces = statistic.split([width * side**2 for width, side in zip(self.widths, sides, strict=True)], dim=1)
         return [
-            piece.unflatten(1, (width, side, side)).float()
+            _full(piece.unflatten(1, (width, side, side)))
             for piece, width, side in zip(pieces, self.widths, sides, strict=True)
         ]
 
@@ -95,6 +95,10 @@ class GridHead(Head):
                 f"and data.image_size to a multiple of {max(self.tap_strides)}"
             )
         return sides
+
+
+def _full(grid: Tensor) -> Tensor:
+    return grid.float() if grid.dtype in (torch.float16, torch.bfloat16) else grid
 
 
 def flat(grids: Sequence[Tensor]) -> Tensor:

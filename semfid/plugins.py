@@ -15,6 +15,7 @@ from heads.contract import Head as Head
 from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape as TrunkShape
 from heads.decoder import DecoderHead as DecoderHead
+from heads.grid_head import GridHead as GridHead
 from lightning_modules.losses import PairLoss as PairLoss
 from lightning_modules.pair_module import PairModule as PairModule
 from lightning_modules.task import ImageTask as ImageTask

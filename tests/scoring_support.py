@@ -51,6 +51,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "model.head.compress": "sqrt",
         "data.split": {"folds": 2},
     },
+    "tiny_evidence": {**TINY, "model.head": {"name": "local_evidence", "width": 8}, "data.split": {"folds": 2}},
     "tiny_unet": {
         **TINY,
         "model.name": "local_map",

@@ -33,7 +33,9 @@ def test_torch_alone_can_call_the_file(runs: Runs, exported: Path) -> None:
             assert module(x, y).abs().min() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["tiny_folds", "tiny_poolings", "tiny_embedding", "tiny_unet", "fixed"])
+@pytest.mark.parametrize(
+    "name", ["tiny_folds", "tiny_poolings", "tiny_embedding", "tiny_evidence", "tiny_unet", "fixed"]
+)
 def test_other_heads_folds_and_trunks_of_one_size(runs: Runs, tmp_path: Path, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # torch's doubts are not the user's
@@ -41,7 +43,8 @@ def test_other_heads_folds_and_trunks_of_one_size(runs: Runs, tmp_path: Path, na
     scorer, run = load_exported(target), load_run(runs[name])
     assert scorer.facts == run.facts
     module = [
-        regressor(runs, name, part) for part in range(2 if name in ("tiny_folds", "tiny_poolings", "tiny_unet") else 1)
+        regressor(runs, name, part)
+        for part in range(2 if name in ("tiny_folds", "tiny_poolings", "tiny_evidence", "tiny_unet") else 1)
     ]
     sizes = [(1, 160, 160), (3, 160, 160)] if name == "fixed" else [(1, 65, 99), (3, 64, 64)]
     for count, height, width in sizes:

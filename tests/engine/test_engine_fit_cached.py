@@ -24,13 +24,20 @@ from semfid.cli import main
 
 TRUNK = SimpleNamespace(channels=(3, 4, 5), strides=(2, 4, 8), block_channels=(), embed_dim=6)
 COUNT = 41
-HEADS = {
+HEADS: dict[str, dict[str, Any]] = {
     "lpips_linear": {"depth": 1, "weights": "nonnegative", "bias": True, "scale": "train"},
     "lpips_linear free": {"depth": 2, "output": "softplus"},
+    "local_evidence": {"width": 12, "stride": 4},
     "pooled_mlp": {"hidden": [7, 5]},
     "embedding_mlp": {"hidden": [5], "anchored": False, "output": "sigmoid"},
 }
-SHAPES = {"lpips_linear": (12,), "pooled_mlp": (2, 12), "embedding_mlp": (2, 6)}
+SIDE = 3  # of the grid of stride 4: 2 * 3 and 4 channels there, 5 channels at 2 * 2 positions of the last stage
+SHAPES = {
+    "lpips_linear": (12,),
+    "local_evidence": ((6 + 4) * SIDE**2 + 5 * 2**2,),
+    "pooled_mlp": (2, 12),
+    "embedding_mlp": (2, 6),
+}
 
 
 def _parts() -> list[Part]:
@@ -68,9 +75,7 @@ def _plain(
     values: list[float] = []
     members = set(part.train.tolist())
     for epoch in range(settings.epochs):
-        order = [
-            r for r in np.random.default_rng([settings.seed, epoch]).permutation(len(s)).tolist() if r in members
-        ]
+        order = [r for r in np.random.default_rng([settings.seed, epoch]).permutation(len(s)).tolist() if r in members]
         head.train()
         for at in range(0, len(order), settings.batch_size):
             rows = order[at : at + settings.batch_size]

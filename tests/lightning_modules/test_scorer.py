@@ -27,7 +27,9 @@ def images(count: int, size: tuple[int, int] = (64, 64), seed: int = 0) -> torch
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["linear", "unit", "embedding", "pooled", "cosine", "full", "lora", "fixed", "tiny_unet"])
+@pytest.mark.parametrize(
+    "name", ["linear", "unit", "embedding", "pooled", "cosine", "full", "lora", "fixed", "tiny_evidence", "tiny_unet"]
+)
 def test_a_run_scores_its_test_pairs_as_it_predicted_them(runs: Runs, name: str) -> None:
     pairs = runs.pairs(name)
     parts = {fold: load_run(runs[name], fold) for fold in sorted(set(pairs["fold"]))}
@@ -87,7 +89,9 @@ class TestEveryGlobalHead:
         return (160, 160) if name.endswith("_shared") else (64, 96)
 
     def test_two_descriptions_compare_as_the_regressor_does(self, name: str) -> None:
-        for more in ({"normalize": "none"}, {"normalize": "unit"}) if "normalize" in HEADS.get(name).keywords else ({},):
+        for more in (
+            ({"normalize": "none"}, {"normalize": "unit"}) if "normalize" in HEADS.get(name).keywords else ({},)
+        ):
             scorer, module = self.made(name, **more)
             x, y = images(3, self.side(name)), images(3, self.side(name), 1)
             with torch.no_grad():
