@@ -48,7 +48,13 @@ def exchange(task: Task, tools: Tools) -> Edit:
 
 def same_class(task: Task, tools: Tools) -> Edit:
     """The object gives way to another one of its own class: the meaning stays."""
-    return _painted(task, tools, task.object.category, SAME_CLASS)
+    why = NotPossible("not tried")
+    for _ in range(TRIES):  # until one fills the old one's place
+        try:
+            return _painted(task, tools, task.object.category, SAME_CLASS)
+        except NotPossible as error:
+            why = error
+    raise why
 
 
 def _painted(task: Task, tools: Tools, category: str, level: str) -> Edit:
@@ -133,12 +139,13 @@ def refilled(task: Task, tools: Tools) -> Edit:
     """A piece of the background, in the shape of some object, filled with a like piece: nothing but the traces of a removal."""
     scene = task.scene
     best, least = None, REFILLED
-    for _ in range(TRIES):
+    low, high = tools.hard_area
+    for _ in range(2 * TRIES):
         names = [name for name in sorted(tools.supercategory) if tools.donors.has(name, scene.photo.id)]
         if not names:
             break
         donor, (_, mask, whole) = _donor(task, tools, names[int(task.rng.integers(len(names)))])
-        box = _place(task, donor, mask.sum() / mask.size, [task.rng.uniform(*tools.hard_area)], whole.shape[0])
+        box = _place(task, donor, mask.sum() / mask.size, [task.rng.uniform(low, (low + high) / 2)], whole.shape[0])
         if box is None:
             continue
         hole = np.zeros(scene.picture.shape[:2], bool)

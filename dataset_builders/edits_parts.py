@@ -19,7 +19,7 @@ TRIES = 8
 LEAST_SIDE = 14  # pixels of a part
 BESIDE = 1.4  # a circle is so many times larger than what of it lies on the object
 LEAST_AREA = 0.003  # of the photo
-LEAST_CHANGE = 0.05  # mean absolute difference, 0 .. 1: less leaves the part what it was
+LEAST_CHANGE = 0.06  # mean absolute difference, 0 .. 1: less leaves the part what it was
 
 
 def part(task: Task, tools: Tools) -> Edit:

@@ -23,7 +23,7 @@ from dataset_builders.instance_filters import Filters, fault_of_annotation
 from dataset_builders.units import Unit, generator, make_unit, recipe_of
 
 PHOTO, EDIT = "photo", "edit"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
