@@ -19,11 +19,13 @@ from evaluation import (
     Column,
     Resamples,
     VariantSummary,
+    best_srcc,
     bootstrap_figures,
     by_group,
     figures,
     fold_spread,
     interval,
+    is_binary,
     noise_ceiling,
     not_distinguishable_from_best,
     summarise,
@@ -31,11 +33,12 @@ from evaluation import (
     to_latex,
     to_markdown,
 )
+from evaluation.binary import BINARY
 from evaluation.tables import Row
 from pairs import write_atomically
 from registry import UserError
 
-WITH_INTERVAL = ("srcc", "plcc", "plcc_logistic", "rmse", "mse", "mae")
+WITH_INTERVAL = ("srcc", "plcc", "plcc_logistic", "rmse", "mse", "mae", *BINARY)
 
 COLUMNS = (
     Column("variant", "variant"),
@@ -46,6 +49,8 @@ COLUMNS = (
     Column("srcc_seed_std", "± runs"),
     Column("srcc_fold_std", "± folds"),
     Column("p_holm", "p (Holm)"),
+    Column("auc", "AUC", better="higher"),
+    Column("average_precision", "AP", better="higher"),
     Column("krcc", "KRCC", better="higher"),
     Column("plcc", "PLCC", better="higher"),
     Column("plcc_logistic", "PLCC logistic", better="higher"),
@@ -55,7 +60,12 @@ COLUMNS = (
     Column("rmse_logistic", "RMSE logistic", better="lower"),
     Column("note", "note"),
 )
-SCREEN = ("variant", "seeds", "srcc", "srcc_seed_std", "p_holm", "krcc", "plcc", "mse", "note")
+SCREEN = ("variant", "seeds", "srcc", "srcc_seed_std", "p_holm", "auc", "krcc", "plcc", "mse", "note")
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """Those of `COLUMNS` that some row has something in: figures of two kinds are of binary labels only."""
+    return [column for column in COLUMNS if column.name not in BINARY or any(column.name in row for row in rows)]
 
 
 def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +116,7 @@ class Results:
     @property
     def screen(self) -> str:
         """What the terminal shows: the columns that fit, and the notes."""
-        shown = [column for column in COLUMNS if column.name in SCREEN]
+        shown = [column for column in columns_of(self.rows) if column.name in SCREEN]
         bare = [without_intervals(row, ("krcc", "plcc")) for row in self.rows]
         return "\n".join([to_markdown(bare, shown), *self.notes])
 
@@ -138,7 +148,14 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
     rows: dict[str, Row] = {}
     for index, name in enumerate(names):
         rows[name] = _row(
-            name, by_label[name], summaries[name], bool(same[index]), float(p_values[index]), evaluation, len(names)
+            name,
+            by_label[name],
+            summaries[name],
+            bool(same[index]),
+            float(p_values[index]),
+            evaluation,
+            len(names),
+            is_binary(label),
         )
     ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["srcc"], nan=-2.0))
     ceiling = (
@@ -149,7 +166,7 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
         table,
         _origin_rows(by_label, ranking, evaluation),
         ceiling,
-        _notes(table, ceiling, evaluation, finished),
+        _notes(table, label, ceiling, evaluation, finished),
         list(finished),
         compare_maps(finished, evaluation),
     )
@@ -163,9 +180,10 @@ def _row(
     p_value: float,
     evaluation: Mapping[str, Any],
     count: int,
+    binary: bool,
 ) -> Row:
     row: dict[str, Any] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
-    for figure in ("srcc", "krcc", "plcc", "plcc_logistic", "mse", "mae", "rmse", "rmse_logistic"):
+    for figure in ("srcc", "krcc", "plcc", "plcc_logistic", "mse", "mae", "rmse", "rmse_logistic", *(BINARY if binary else ())):
         low, high = (
             interval(summary.samples[figure], evaluation["level"]) if figure in summary.samples else (None, None)
         )
@@ -221,7 +239,11 @@ ORIGIN_COLUMNS = (
 
 
 def _notes(
-    rows: Sequence[Row], ceiling: Ceiling | None, evaluation: Mapping[str, Any], finished: Sequence[Finished]
+    rows: Sequence[Row],
+    label: Any,
+    ceiling: Ceiling | None,
+    evaluation: Mapping[str, Any],
+    finished: Sequence[Finished],
 ) -> list[str]:
     lines = [
         f"[low, high]: {evaluation['level']:.0%} interval over {rows[0]['sources']} sources ({evaluation['bootstraps']} "
@@ -229,6 +251,11 @@ def _notes(
     ]
     if any(int(str(row["seeds"])) > 1 for row in rows):
         lines.append("± runs: standard deviation over a variant's runs, which differ in their seed or in how folds were drawn.")
+    if is_binary(label):
+        lines.append(
+            f"labels are 0 or 1: AUC and AP (average precision) tell how well the two kinds are told apart; a perfect ranking "
+            f"without ties has SRCC {best_srcc(label):.3f}."
+        )
     if ceiling is not None:
         low, high = ceiling.srcc_interval
         lines.append(
@@ -248,7 +275,7 @@ def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
     written = []
     for number, result in enumerate(results):
         suffix = f"_{number + 1}" if len(results) > 1 else ""
-        files = _files("results", suffix, result.rows, COLUMNS, result.notes, result.origins, ORIGIN_COLUMNS)
+        files = _files("results", suffix, result.rows, columns_of(result.rows), result.notes, result.origins, ORIGIN_COLUMNS)
         if result.maps is not None:
             maps = result.maps
             files |= _files(

@@ -5,6 +5,7 @@ Numpy and scipy only: no torch, no pandas, no files. Everything is a difference 
 | file | idea |
 |---|---|
 | correlation | SRCC, KRCC, PLCC |
+| binary | ROC AUC and average precision of labels that are 0 or 1 |
 | logistic | the mapping before PLCC and RMSE |
 | figures | every figure of one set of predictions, pooled and per group |
 | resamples, bootstrap | cluster bootstrap over sources; weighted_spearman and weighted_kendall make it fast |
@@ -18,6 +19,7 @@ Numpy and scipy only: no torch, no pandas, no files. Everything is a difference 
 
 from __future__ import annotations
 
+from evaluation.binary import average_precision, best_srcc, is_binary, roc_auc
 from evaluation.bootstrap import bootstrap_figures, interval
 from evaluation.calibration import CalibrationBin, GroupMean, calibration_curve, group_means
 from evaluation.ceiling import Ceiling, noise_ceiling
@@ -47,6 +49,8 @@ __all__ = [
     "PooledPrecision",
     "Resamples",
     "VariantSummary",
+    "average_precision",
+    "best_srcc",
     "bootstrap_figures",
     "by_group",
     "calibration_curve",
@@ -57,12 +61,14 @@ __all__ = [
     "group_means",
     "holm",
     "interval",
+    "is_binary",
     "krcc",
     "map_figures",
     "noise_ceiling",
     "not_distinguishable_from_best",
     "plcc",
     "resamples_needed",
+    "roc_auc",
     "srcc",
     "summarise",
     "summarise_maps",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.arrays import BoolArray, FloatArray, is_constant, vector
+from evaluation.binary import WeightedBinary, is_binary
 from evaluation.logistic import fit_logistic
 from evaluation.resamples import Resamples
 from evaluation.weighted_kendall import WeightedKendall
@@ -106,7 +107,8 @@ def bootstrap_figures(
         threads: default: as many as cores, 4 at most.
 
     Returns:
-        srcc, krcc, plcc, plcc_logistic, mse, mae, rmse, rmse_logistic to (n_resamples,); correlations are nan in a
+        srcc, krcc, plcc, plcc_logistic, mse, mae, rmse, rmse_logistic and, of labels that are 0 or 1, auc and
+        average_precision to (n_resamples,); correlations are nan in a
         resample with constant predictions or labels; plcc and plcc_logistic also where values lie so close together
         (3e-7 of their distance from the overall mean) that a correlation would be one of rounding errors.
 
@@ -125,6 +127,7 @@ def bootstrap_figures(
     y, x, row_source = y[order], x[order], resamples.row_source[order]
     spearman, moments = WeightedSpearman(x, y, row_source), _Moments(x, y, row_source)
     kendall = WeightedKendall(x, y, row_source) if krcc else None
+    binary = WeightedBinary(x, y) if is_binary(y) else None
 
     def block(first: int) -> dict[str, FloatArray]:
         weights = resamples.multiplicity[first : first + size].astype(np.float64)
@@ -132,6 +135,8 @@ def bootstrap_figures(
         if kendall is not None:
             result["krcc"] = kendall(weights)
         result.update(moments(weights, np.isnan(result["srcc"])))
+        if binary is not None:
+            result.update(binary(weights[:, row_source]))
         return result
 
     size = max(1, BLOCK_VALUES // y.size)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.arrays import FloatArray, StrArray, is_constant, text_vector, vector
+from evaluation.binary import average_precision, roc_auc
 from evaluation.correlation import krcc, plcc, srcc
 from evaluation.logistic import fit_logistic
 from registry import UserError
@@ -30,6 +31,7 @@ class Figures:
             where the best mapping is the mean label although the predictions vary.
         rmse, mse, mae: of the raw predictions, in units of the label (squared for mse).
         rmse_logistic: RMSE after the same logistic.
+        auc, average_precision: of labels that are 0 or 1 (`evaluation.binary`); nan of others, and where `constant`.
         constant: predictions or labels are constant, so there is no correlation to speak of.
     """
 
@@ -43,6 +45,8 @@ class Figures:
     rmse_logistic: float
     mse: float
     mae: float
+    auc: float
+    average_precision: float
     constant: bool
 
     def as_dict(self) -> dict[str, int | float | bool]:
@@ -107,6 +111,8 @@ def figures_of(difference: FloatArray, predicted: FloatArray, sources: int, logi
         rmse_logistic=rmse_logistic,
         mse=mse,
         mae=float(np.mean(np.abs(error))),
+        auc=roc_auc(x, y),
+        average_precision=average_precision(x, y),
         constant=constant,
     )
 

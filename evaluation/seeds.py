@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.arrays import FloatArray, text_vector, vector
+from evaluation.binary import BINARY
 from evaluation.bootstrap import bootstrap_figures, interval
 from evaluation.correlation import srcc
 from evaluation.figures import Figures, Names, check_rows, figures_of
@@ -16,7 +17,7 @@ from evaluation.resamples import Resamples
 
 Folds: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.str_] | npt.NDArray[np.object_]
 
-SUMMARISED = ("srcc", "krcc", "plcc", "plcc_logistic", "rmse", "rmse_logistic", "mse", "mae")
+SUMMARISED = ("srcc", "krcc", "plcc", "plcc_logistic", "rmse", "rmse_logistic", "mse", "mae", *BINARY)
 
 
 @dataclass(frozen=True)

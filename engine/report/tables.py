@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.map_results import MAP_COLUMNS, MapResults
 from engine.report.content import cell_text, number
-from engine.results import COLUMNS, Results
+from engine.results import Results, columns_of
 from evaluation import Cell, Column
 from evaluation.tables import Row
 
@@ -18,7 +18,7 @@ SAME_FOR_ALL = ("n", "n_changed", "sources")  # of one table: the caption says t
 def table_view(result: Results) -> dict[str, Any]:
     """The table of scores; see `_view`."""
     ceiling = None if result.ceiling is None else number(result.ceiling.srcc)
-    return _view(result.rows, COLUMNS, "srcc", ("srcc", "mse"), ceiling)
+    return _view(result.rows, columns_of(result.rows), "srcc", ("srcc", "mse"), ceiling)
 
 
 def map_table_view(maps: MapResults) -> dict[str, Any]:

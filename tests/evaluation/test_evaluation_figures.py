@@ -40,7 +40,7 @@ def test_equals_references() -> None:
     assert found.plcc_logistic**2 == pytest.approx(1 - found.rmse_logistic**2 / y.var(), abs=1e-9)
     assert list(found.as_dict()) == [
         *("n", "sources", "srcc", "krcc", "plcc", "plcc_logistic"),
-        *("rmse", "rmse_logistic", "mse", "mae", "constant"),
+        *("rmse", "rmse_logistic", "mse", "mae", "auc", "average_precision", "constant"),
     ]
 
 
