@@ -1,4 +1,4 @@
-"""Weights of a metric of the default kind as one file, and the file of the package (`semfid/weights`) with its hash."""
+"""Weights of a metric of the default kind as one file, and the file of the package (`semfid/runtime/weights`) with its hash."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec
 from semfid.runtime.efficientnet_lite import TAPS, timm_names
 from semfid.runtime.predictors import MapHead, Part
 
-WORDS = ("same", "details differ", "a detail changed", "something became something else", "another scene")
-"""A word for each grade of the ratings, 0 to 4."""
+WORDS = ("same", "details differ", "a detail changed", "something became something else", "changed beyond doubt")
+"""In words: grades 0 to 3 of the ratings; beyond them the answer does not depend on how large the change is."""
 
 
 def save_default_metric(

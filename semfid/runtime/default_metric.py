@@ -9,7 +9,7 @@ A file is a `torch.save` of one flat dictionary, read with ``weights_only=True``
 | ``predictor/<name>`` | tensors of a `predictors.PREDICTORS` part |
 | ``map/<name>`` | tensors of a `predictors.MAP_HEADS` part; none where there is no map |
 
-`engine/default_metric_file.py` in the clone writes them. The file of the package is known by its SHA-256 (`semfid/weights`).
+`engine/default_metric_file.py` in the clone writes them. The file of the package is known by its SHA-256 (`semfid/runtime/weights`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from semfid.runtime.efficientnet_lite import TAPS, EfficientNetLite0
@@ -36,7 +37,7 @@ from semfid.runtime.statistics import Compress, Normalize, compressed, pool, squ
 
 FORMAT = 1
 Sides = Literal["both", "gained", "lost"]
-PACKAGED = Path(__file__).resolve().parent.parent / "weights"
+PACKAGED = Path(__file__).resolve().parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Spec:
         saturation: where differences bend towards 1, see `predictors.saturated`.
         map_input: what the map head takes at every position; None: no map.
         map_head: kind, see `predictors.MAP_HEADS`.
+        map_view: side that images are squashed to for the map, whatever their size; None: as they are. On a small view a position
+            sees a whole object, not a part of one.
         peak: whether the largest value of the map stands behind the statistics, as one column more, (B, D + 1).
         bands: (least difference, word for it), ascending, the first from 0.
         figures: of held-out pairs, such as ``{"srcc": 0.8}``.
@@ -107,6 +110,7 @@ class Spec:
     map_input: Differences | None
     map_head: str | None
     bands: tuple[tuple[float, str], ...]
+    map_view: int | None = None
     peak: bool = False
     figures: dict[str, float] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
@@ -166,7 +170,9 @@ class DefaultMetric(Scorer):
         self.eval()
 
     def describe(self, images: Tensor) -> Description:
-        return tuple(self.backbone(images))
+        native = tuple(self.backbone(images))
+        side = self.spec.map_view
+        return native if side is None else (*native, *self.backbone(squashed(images, side)))
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
         peaks = self.maps(reference, candidate) if self.spec.peak else None
@@ -191,15 +197,25 @@ class DefaultMetric(Scorer):
         given = self.spec.map_input
         if self.map_head is None or given is None:
             return super().maps(reference, candidate)
-        x, y = self._named(reference), self._named(candidate)
+        x, y = self._named(reference, view=True), self._named(candidate, view=True)
         differences = (given.of(x, y, tap) for tap in given.taps)  # one at a time
         return self.map_head(differences, given.compress, self.spec.saturation)  # type: ignore[no-any-return]
 
     def word(self, difference: float) -> str:
         return [word for least, word in self.spec.bands if difference >= least][-1]
 
-    def _named(self, description: Description) -> dict[str, Tensor]:
-        return dict(zip(self.taps, description, strict=True))
+    def _named(self, description: Description, view: bool = False) -> dict[str, Tensor]:
+        """Features of the images as they are, or of what the map looks at."""
+        count = len(self.taps)
+        return dict(zip(self.taps, description[-count:] if view else description[:count], strict=True))
+
+
+def squashed(images: Tensor, side: int) -> Tensor:
+    """(B, 3, H, W) images in [0, 1] as (B, 3, side, side), the aspect ratio given up."""
+    size = (side, side)
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
 
 
 def load_default_metric() -> DefaultMetric:
@@ -208,7 +224,7 @@ def load_default_metric() -> DefaultMetric:
     Raises:
         ScoringError: its file is missing or damaged.
     """
-    from semfid.weights import FILE, SHA256
+    from semfid.runtime.weights import FILE, SHA256
 
     path = PACKAGED / FILE
     fix = "install semfid again: pip install --force-reinstall --no-deps semfid"

@@ -53,7 +53,7 @@ def test_a_file_becomes_the_metric_of_the_package(state: Any, tmp_path: Path, mo
 
 
 def test_what_the_package_holds_is_what_it_says() -> None:
-    from semfid.weights import FILE, SHA256
+    from semfid.runtime.weights import FILE, SHA256
 
     content = (module.PACKAGED / FILE).read_bytes()
     assert hashlib.sha256(content).hexdigest() == SHA256 and len(content) < 14e6

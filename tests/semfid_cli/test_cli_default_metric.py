@@ -148,7 +148,7 @@ def test_refused(
 def test_a_damaged_file_is_named_by_hash(
     pair: tuple[Path, Path], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from semfid.weights import FILE, SHA256
+    from semfid.runtime.weights import FILE, SHA256
 
     shutil.copy(module.PACKAGED / FILE, tmp_path / FILE)
     with open(tmp_path / FILE, "r+b") as file:

@@ -80,7 +80,7 @@ def test_it_holds_the_package_alone(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"semfid"}
     packed = {name for name in names if name.startswith("semfid/")}
     own = {str(path.relative_to(ROOT)) for path in (ROOT / "semfid").rglob("*.py")}
-    assert packed == own | {"semfid/weights/default_metric.pt"} and "semfid/runtime/scorer.py" in packed
+    assert packed == own | {"semfid/runtime/weights/default_metric.pt"} and "semfid/runtime/scorer.py" in packed
     assert wheel.stat().st_size < 15e6
     required = {
         re.split(r"[^a-z]", line.split(": ")[1])[0]

@@ -227,14 +227,14 @@ def test_the_metric_of_the_package(packaged: DefaultMetric) -> None:
 
 
 def test_a_damaged_metric_of_the_package_is_named_by_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from semfid.weights import FILE, SHA256
+    from semfid.runtime.weights import FILE, SHA256
 
     monkeypatch.setattr(module, "PACKAGED", tmp_path)
     with pytest.raises(
         ScoringError, match=r"cannot be read \(No such file or directory\); install semfid again: pip install"
     ):
         load_default_metric()
-    content = bytearray((Path(module.__file__).parents[1] / "weights" / FILE).read_bytes())
+    content = bytearray((Path(module.__file__).parent / "weights" / FILE).read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(

@@ -1,4 +1,4 @@
 """The default metric's weights. Written by `engine.default_metric_file.install_default_metric`."""
 
 FILE = "default_metric.pt"
-SHA256 = "c48e85a17db530d5a983d9870365dc8ff79d972d1503042c7f55c960360b4790"
+SHA256 = "ed6ae6fe67224dca565a577e03397fe76c22e9d1cd1584b49a6f2fcedfe00a5c"
