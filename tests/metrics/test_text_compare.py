@@ -74,6 +74,7 @@ class TestStatus:
     def test_something_else_but_illegible_is_lost(self) -> None:
         assert told(compare({UPPER: [("EXIT", 0.9)]}, {UPPER: [("MOON", 0.4)]}))[0][0] == "lost"
         assert told(compare({UPPER: [("EXIT", 0.9)]}, {UPPER: [("MOON", 0.9)]}))[0][0] == "changed"
+        assert told(compare({UPPER: [("EXIT", 0.9)]}, {UPPER: [("1", 0.9)]}))[0][0] == "lost"
 
     def test_words_of_a_line_are_told_apart(self) -> None:
         change = compare({UPPER: [("NO SMOKING HERE", 0.9)]}, {UPPER: [("NO SHOCKING HERE", 0.9)]})
@@ -90,11 +91,12 @@ class TestWhatCounts:
     def test_unreadable_text_of_the_reference_does_not(self) -> None:
         uncertain = {UPPER: [("RANT", 0.5)] * 3}
         split = {UPPER: [("RANT", 0.9), ("BVUF", 0.9), ("PLOX", 0.9)]}
-        letter = {UPPER: [("A", 1.0)] * 3}
-        for page in (uncertain, split, letter, {UPPER: [("...", 0.9)]}, {UPPER: [("", 0.0)]}, {}):
+        letter, two_letters = {UPPER: [("A", 1.0)] * 3}, {UPPER: [("AB", 0.7)]}
+        for page in (uncertain, split, letter, two_letters, {UPPER: [("...", 0.9)]}, {UPPER: [("", 0.0)]}, {}):
             change = compare(page, {})
             assert change.difference == 0.0 and change.words == ()
         assert describe(change) == "text: none that can be read in the reference"
+        assert compare({UPPER: [("AB", 0.8)]}, {}).difference == 1.0
 
     def test_the_candidate_may_agree_with_any_reading_of_the_reference(self) -> None:
         assert (

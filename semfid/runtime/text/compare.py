@@ -29,6 +29,7 @@ EVIDENCE, GAINED_EVIDENCE = 1.5, 2.4  # summed weight of the letters and digits 
 SHARPNESS = 2.0  # a word is lost when half of its characters are others
 SLIP = 0.1  # a word's difference up to here is a slip of the reader
 LEGIBLE = 0.6  # mean confidence from which an unlike word is changed, not lost
+SAME_PLACE = 0.5  # share of the smaller box that two boxes of one line have in common
 REMEMBERED = 256  # images
 
 
@@ -196,7 +197,7 @@ class TextComparer:
         """Readings at the line's own place, then those of the candidate's own lines there."""
         yield from self.reader.readings(candidate, line.box)
         for other in self.lines(candidate):
-            if _overlap(line.box, other.box) > 0:
+            if _overlap(line.box, other.box) >= SAME_PLACE:
                 yield other.network.pivot
 
     def _gained(self, known: Sequence[Line], reference: Image.Image, candidate: Image.Image) -> list[Word]:
