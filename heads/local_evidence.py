@@ -48,7 +48,7 @@ class LocalEvidence(GridHead):
         trunk: TrunkShape,
         width: int = 48,
         stride: int = 8,
-        temperature: float = 0.5,
+        temperature: float = 0.25,
         normalize: Normalize = "none",
         compress: Compress = "sqrt",
         scale: Scale = "train",
@@ -58,7 +58,7 @@ class LocalEvidence(GridHead):
         if width < 2:
             raise UserError(f"head: width={width} must be at least 2")
         if temperature <= 0:
-            raise UserError(f"head: temperature={temperature:g} must be above 0; 0.5 is a good start")
+            raise UserError(f"head: temperature={temperature:g} must be above 0; 0.25 is a good start")
         self.temperature, self.normalize, self.compress, self.output = temperature, normalize, compress, output
         inputs, narrow = sum(self.widths), width // 2
         self.first = nn.Parameter(torch.randn(width, inputs) * (0.5 / inputs) ** 0.5)

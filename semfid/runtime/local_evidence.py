@@ -12,6 +12,9 @@ from torch import Tensor
 from semfid.runtime.statistics import Compress, compressed
 
 
+SLOPE = 0.1  # of the leaky ReLU below 0: a unit that is never active would not learn again
+
+
 class EvidenceWeights(NamedTuple):
     """The network of `evidence`.
 
@@ -58,7 +61,7 @@ def evidence(grids: Sequence[Tensor], weights: EvidenceWeights, compress: Compre
     """Evidence of a change at every position of the first grid, (B, 1, h, w); exactly 0 where nothing differs.
 
     Two hidden layers a position, each less what it gives for a position without any difference, so that no rounding is left
-    there: ``relu(W v + b) - relu(b)``. A coarser grid is brought to the finest after its own projection: both are linear,
+    there: ``a(W v + b) - a(b)``, a the leaky ReLU. A coarser grid is brought to the finest after its own projection: both are linear,
     so the order does not matter, and this one multiplies fewer numbers.
 
     Args:
@@ -77,8 +80,8 @@ def evidence(grids: Sequence[Tensor], weights: EvidenceWeights, compress: Compre
 
 
 def _layer(values: Tensor, bias: Tensor) -> Tensor:
-    """relu(v + b) - relu(b) of (B, V, h, w); exactly 0 at 0."""
-    return (values + bias.view(1, -1, 1, 1)).relu() - bias.relu().view(1, -1, 1, 1)
+    """a(v + b) - a(b) of (B, V, h, w); exactly 0 at 0, where both terms are the same arithmetic on the same number."""
+    return F.leaky_relu(values + bias.view(1, -1, 1, 1), SLOPE) - F.leaky_relu(bias, SLOPE).view(1, -1, 1, 1)
 
 
 def soft_maximum(maps: Tensor, temperature: float) -> Tensor:

@@ -89,13 +89,13 @@ class TestEvidence:
         # the head's second layer sees the first less its value at zero: a plain network has that in its bias
         layers = [
             (head.first / head.scale, head.first_bias),
-            (head.second, head.second_bias - head.second @ head.first_bias.relu()),
+            (head.second, head.second_bias - head.second @ F.leaky_relu(head.first_bias, 0.1)),
             (head.last[None], torch.zeros(1)),
         ]
 
         def network(values: Tensor) -> Tensor:
             for number, (weight, bias) in enumerate(layers):
-                values = F.conv2d(values if number == 0 else values.relu(), weight[..., None, None], bias)
+                values = F.conv2d(values if number == 0 else F.leaky_relu(values, 0.1), weight[..., None, None], bias)
             return values
 
         with torch.no_grad():

@@ -295,7 +295,7 @@ class TestWhatItLearns:
             x, y = made.trunk.features(batch.reference), made.trunk.features(batch.candidate)
             raw = made.head.evidence(made.head.grids([(a - b).square() for a, b in zip(x, y, strict=True)]))
         assert raw.shape == (2, 1, 8, 12)
-        expected = torch.tanh(0.5 * torch.log(torch.exp(raw.double() / 0.5).mean((1, 2, 3))) / 2)
+        expected = torch.tanh(0.25 * torch.log(torch.exp(raw.double() / 0.25).mean((1, 2, 3))) / 2)
         torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-6)
         grown = F.interpolate(torch.tanh(raw / 2), size=(64, 96), mode="bilinear", align_corners=False)
         torch.testing.assert_close(maps, grown, rtol=1e-4, atol=1e-6)
