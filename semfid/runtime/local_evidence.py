@@ -11,7 +11,6 @@ from torch import Tensor
 
 from semfid.runtime.statistics import Compress, compressed
 
-
 SLOPE = 0.1  # of the leaky ReLU below 0: a unit that is never active would not learn again
 
 
@@ -61,8 +60,8 @@ def evidence(grids: Sequence[Tensor], weights: EvidenceWeights, compress: Compre
     """Evidence of a change at every position of the first grid, (B, 1, h, w); exactly 0 where nothing differs.
 
     Two hidden layers a position, each less what it gives for a position without any difference, so that no rounding is left
-    there: ``a(W v + b) - a(b)``, a the leaky ReLU. A coarser grid is brought to the finest after its own projection: both are linear,
-    so the order does not matter, and this one multiplies fewer numbers.
+    there: ``a(W v + b) - a(b)``, a the leaky ReLU. A coarser grid is brought to the finest after its own projection: both
+    are linear, so the order does not matter, and this one multiplies fewer numbers.
 
     Args:
         grids: (B, K_l, h_l, w_l) squared differences, the finest first; K is the sum of K_l.
