@@ -49,18 +49,21 @@ def text_comparer() -> TextComparer:
     return TextComparer(Reader())
 
 
-def compare_text(reference: Picture, candidate: Picture, comparer: TextComparer | None = None) -> TextChange:
+def compare_text(
+    reference: Picture, candidate: Picture, comparer: TextComparer | None = None, gained: bool = True
+) -> TextChange:
     """What became of the reference's words.
 
     Args:
         reference, candidate: files, pictures, or (H, W, 3) uint8 RGB, of one size.
         comparer: of `text_comparer`; it reads a reference once for all its candidates. None loads the networks anew.
+        gained: whether words that only the candidate has are looked for; they change no number, and cost half a second.
 
     Raises:
         ScoringError: the extra is not installed, a file that is no image, an array that is none, sizes that differ.
     """
     comparer = comparer or text_comparer()
-    return comparer(_picture(reference, "reference"), _picture(candidate, "candidate"))
+    return comparer(_picture(reference, "reference"), _picture(candidate, "candidate"), gained)
 
 
 def _picture(given: Picture, what: str) -> Image.Image:
