@@ -15,7 +15,7 @@ from semfid.runtime.predictors import ExpertsPredictor, LocalMap
 
 GAMMA, RIDGE = 0.4, 0.03  # of the kernel, and of its fit; chosen on koniq_sr and coco128_sr by photos left out
 GATE_RIDGE, SLOPE = 1.0, 20.0
-HIDDEN, TEMPERATURE, EPOCHS, RATE, BATCH = (48, 24), 0.5, 8, 4e-3, 32
+HIDDEN, TEMPERATURE, EPOCHS, RATE, BATCH = (48, 24), 0.25, 8, 4e-3, 32
 FLOOR = 0.3  # of a block's mean size, added to each column's
 
 Floats = NDArray[np.float64]

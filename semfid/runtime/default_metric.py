@@ -9,7 +9,7 @@ A file is a `torch.save` of one flat dictionary, read with ``weights_only=True``
 | ``predictor/<name>`` | tensors of a `predictors.PREDICTORS` part |
 | ``map/<name>`` | tensors of a `predictors.MAP_HEADS` part; none where there is no map |
 
-`engine/default_metric_file.py` in the clone writes them. The file of the package is known by its SHA-256 (`semfid/runtime/weights`).
+`engine/default_metric_file.py` in the clone writes them. The file of the package is known by its SHA-256 (`weights/`).
 """
 
 from __future__ import annotations
