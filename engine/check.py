@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from datamodules import ImageDataModule, PairDataModule
-from engine.fit_exact import fit_of
+from engine.fit_exact import fit_of, starts_exactly
 from engine.init_from import InitialWeights
 from engine.kinds import module_class, task_class
 from engine.pretraining_section import check_section, pretraining_config
@@ -113,6 +113,7 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
 
 def _check_fit(config: dict[str, Any]) -> None:
     fit, penalty = fit_of(config), config.get("penalty")
+    starts_exactly(config)
     if penalty is not None and not (penalty > 0 and math.isfinite(penalty)):
         raise UserError(f"penalty is {penalty:g}; it must be a positive number such as 0.01, or null to choose it")
     if penalty is not None and fit == "gradient":

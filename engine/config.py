@@ -81,6 +81,8 @@ class Experiment:
         fit: ``exact`` solves for the weights of a linear head on a frozen backbone; ``gradient`` trains. Left out: exact where
             head, loss and trainer allow it.
         penalty: of an exact fit on squared weights, see `engine.exact`; null: chosen by leaving training photos out.
+        start: of a training by gradient. ``exact``: a linear head starts from the exact fit on the features as they are before
+            the training, of at most 4,096 training pairs; ``random``, the default, from its initial weights.
         init_from: a finished run, or a pattern that fits one, whose weights a training starts from.
         pretraining: name -> ``{data, model, trainer, selection, seed}``: a trunk that `model.backbone.pretrained` may
             name; it is trained first, on single images.
@@ -99,6 +101,7 @@ class Experiment:
     model: dict[str, Any] = field(default_factory=dict)
     fit: str | None = None
     penalty: float | None = None
+    start: str | None = None
     init_from: str | None = None
     pretraining: dict[str, Any] = field(default_factory=dict)
     compile: bool = False

@@ -81,6 +81,23 @@ def fit_of(config: dict[str, Any]) -> Fit:
     return "gradient" if obstacle else "exact"
 
 
+def starts_exactly(config: dict[str, Any]) -> bool:
+    """Whether a training by gradient starts from the exact fit on the features as they are before it.
+
+    Raises:
+        UserError: ``start: exact`` of what has no such fit; names what stands in the way.
+    """
+    start = config.get("start")
+    if start not in (None, "exact", "random"):
+        raise UserError(f"start is {start!r}; choose exact or random, or leave it out")
+    if start != "exact" or fit_of(config) == "exact":  # whose fit starts nowhere
+        return False
+    obstacle = _no_exact_weights(config) or _starts_elsewhere(config)
+    if obstacle:
+        raise UserError(f"start: exact is not possible: {obstacle}; or use start: random")
+    return True
+
+
 def exact_settings(config: dict[str, Any]) -> ExactSettings:
     """Loss and head of a variant whose fit is exact."""
     loss, form = _point_loss(config["model"]), _linear_form(config["model"])
@@ -90,11 +107,25 @@ def exact_settings(config: dict[str, Any]) -> ExactSettings:
 
 def _obstacle(config: dict[str, Any]) -> str:
     """What keeps a variant from an exact fit, with the fix; empty where nothing does."""
+    obstacle = _no_exact_weights(config)
+    if obstacle:
+        return obstacle
+    if named(config["model"]["backbone"], "model.backbone")[1].get("tuning", "frozen") != "frozen":
+        return "the backbone trains; set model.backbone.tuning: frozen"
+    changed = [key for key in CHANGES_IMAGES if config["data"].get(key)]
+    if changed:
+        return f"images change under data.{changed[0]}; remove it"
+    extra = sorted(set(config["trainer"]) - CACHED_TRAINER_KEYS)
+    if extra:
+        return f"trainer.{extra[0]} asks for training steps; remove it"
+    return _starts_elsewhere(config)
+
+
+def _no_exact_weights(config: dict[str, Any]) -> str:
+    """Why a variant's head and loss have no weights that can be solved for; empty where they have."""
     module, model = module_class(config), config["model"]
     if module is None or not issubclass(module, GlobalRegressor):
         return "it is of model.name: global_regressor"
-    if named(model["backbone"], "model.backbone")[1].get("tuning", "frozen") != "frozen":
-        return "the backbone trains; set model.backbone.tuning: frozen"
     form = _linear_form(model)
     if form is None:
         return f"the head {named(model['head'], 'model.head')[0]} is not linear; take lpips_linear or concept_linear"
@@ -103,13 +134,11 @@ def _obstacle(config: dict[str, Any]) -> str:
             f"there is none for model.loss: {named(model.get('loss', 'mse'), 'model.loss')[0]} with the head's output: "
             f"{form.output}; take mse or huber with identity or clamp, or binomial with sigmoid"
         )
-    changed = [key for key in CHANGES_IMAGES if config["data"].get(key)]
-    if changed:
-        return f"images change under data.{changed[0]}; remove it"
-    extra = sorted(set(config["trainer"]) - CACHED_TRAINER_KEYS)
-    if extra:
-        return f"trainer.{extra[0]} asks for training steps; remove it"
-    return "it starts from nothing; remove init_from" if config.get("init_from") is not None else ""
+    return ""
+
+
+def _starts_elsewhere(config: dict[str, Any]) -> str:
+    return "init_from gives the weights to start from; remove init_from" if config.get("init_from") is not None else ""
 
 
 def _linear_form(model: dict[str, Any]) -> LinearForm | None:
@@ -159,24 +188,43 @@ def fit_exactly(
     Raises:
         UserError: a training part with one photo, equal labels or nothing that differs; inputs that are not finite.
     """
-    group = np.unique(np.asarray(source_id), return_inverse=True)[1].astype(np.int64)
     fits = []
     for part in parts:
-        rows = np.sort(np.concatenate([part.train, part.val]))
+        rows = torch.from_numpy(np.sort(np.concatenate([part.train, part.val])))
         head = make_head()
         if head.needs_calibration:
-            head.calibrate(statistic[torch.from_numpy(rows)])
-        with torch.no_grad():
-            inputs = head.linear_inputs(statistic[torch.from_numpy(rows)]).double().numpy()  # (n, D)
-        target, own_weight = (values[torch.from_numpy(rows)].double().numpy() for values in (difference, weight))
-        _check(inputs, target, group[rows], settings.penalty, part.index)
-        sizes = input_sizes(inputs, own_weight)
-        inputs /= sizes
-        problem = Problem.of(inputs, target, own_weight, settings.loss, settings.form.nonnegative, settings.form.bias)
-        choice = choose_and_solve(problem, group[rows], settings.penalty)
-        head.set_linear(torch.from_numpy(choice.solution.weights / sizes), choice.solution.intercept)
+            head.calibrate(statistic[rows])
+        sources = [source_id[row] for row in rows.tolist()]
+        choice = fit_head(head, settings, statistic[rows], difference[rows], weight[rows], sources, part.index)
         fits.append(ExactFit(part, head.eval(), choice))
     return fits
+
+
+def fit_head(
+    head: Head,
+    settings: ExactSettings,
+    statistic: Tensor,
+    difference: Tensor,
+    weight: Tensor,
+    source_id: Sequence[str],
+    part: int,
+) -> Choice:
+    """Set the weights of a calibrated head to the best for n training pairs.
+
+    Raises:
+        UserError: as `fit_exactly`; names the part.
+    """
+    group = np.unique(np.asarray(source_id), return_inverse=True)[1].astype(np.int64)
+    with torch.no_grad():
+        inputs = head.linear_inputs(statistic).double().numpy()  # (n, D)
+    target, own_weight = difference.double().numpy(), weight.double().numpy()
+    _check(inputs, target, group, settings.penalty, part)
+    sizes = input_sizes(inputs, own_weight)
+    inputs /= sizes
+    problem = Problem.of(inputs, target, own_weight, settings.loss, settings.form.nonnegative, settings.form.bias)
+    choice = choose_and_solve(problem, group, settings.penalty)
+    head.set_linear(torch.from_numpy(choice.solution.weights / sizes), choice.solution.intercept)
+    return choice
 
 
 def _check(

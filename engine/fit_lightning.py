@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from datamodules import Part
 from datamodules.base import PairDataModule
+from engine.fit_exact import ExactSettings, exact_settings, fit_head, starts_exactly
 from engine.progress import is_rank_zero
 from engine.training import train_and_test
+from heads import Head
 from lightning_modules.pair_module import PairModule
 from registry import UserError
 
@@ -36,6 +39,8 @@ def fit_part(
     seed, selection = int(config["seed"]), config["selection"]
     torch.manual_seed(seed)
     module = make_module()
+    if starts_exactly(config):
+        module.start_head = functools.partial(_start, exact_settings(config), data, part.index)
     _freeze_unreached(module, data, part)
     if config["compile"]:
         module.trunk.compile()
@@ -59,6 +64,16 @@ def fit_part(
     if is_rank_zero() and trainer.logger is not None:
         trainer.logger.finalize("success")
     return rows, predictions, {"state_dict": own, "trunk_identity": module.trunk.identity}, epoch
+
+
+def _start(
+    settings: ExactSettings, data: PairDataModule, part: int, head: Head, statistic: Tensor, rows: Tensor
+) -> None:
+    """Set a head to the exact fit on training pairs; it may stand on any device."""
+    on, rows = statistic.device, rows.cpu()
+    sources = data.table.frame["source_id"].astype(str).to_numpy()[rows.numpy()].tolist()
+    fit_head(head.cpu(), settings, statistic.cpu(), data.difference[rows], data.weight[rows], sources, part)
+    head.to(on)
 
 
 def _freeze_unreached(module: PairModule, data: PairDataModule, part: Part) -> None:

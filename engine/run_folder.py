@@ -43,6 +43,8 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
     content["table"] = data_hash
     if fit_of(config) == "exact":
         content["fit"] = {"exact": config.get("penalty")}
+    elif config.get("start") == "exact":
+        content["start"] = "exact"
     weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}
     weights = weights.get("pretrained") if isinstance(weights, dict) else None
     if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk

@@ -17,6 +17,8 @@ from heads.statistics import pool, squared_differences
 from lightning_modules.pair_module import PairModule, named, score_figures
 from registry import HEADS, LIGHTNING_MODULES, UserError
 
+START_PAIRS = 4096  # that the weights which a training starts from are fitted to
+
 
 @LIGHTNING_MODULES.register(
     "global_regressor",
@@ -70,14 +72,18 @@ class GlobalRegressor(PairModule):
         return score_figures(columns[:, 0], columns[:, 1])
 
     def calibrate_head(self, batches: Callable[[int], Iterable[PairBatch]]) -> None:
-        statistics = []
-        for batch in batches(self.head.calibration_pairs):
+        statistics, rows = [], []
+        for batch in batches(self.head.calibration_pairs if self.start_head is None else START_PAIRS):
             images = torch.cat([batch.reference, batch.candidate])
             statistics.append(pair_statistic(self.trunk, self.head, images, len(batch.row)))
+            rows.append(batch.row)
         if isinstance(self.head, GridHead):
             self.head.calibrate([torch.cat(grids) for grids in zip(*statistics, strict=True)])
-        else:
-            self.head.calibrate(torch.cat(statistics).float())  # type: ignore[arg-type]
+            return
+        statistic = torch.cat(statistics).float()  # type: ignore[arg-type]
+        self.head.calibrate(statistic[: self.head.calibration_pairs])
+        if self.start_head is not None:
+            self.start_head(self.head, statistic, torch.cat(rows))
 
 
 def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> Tensor | list[Tensor]:

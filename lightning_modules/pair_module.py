@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import lightning as L
@@ -37,10 +37,13 @@ class PairModule(L.LightningModule):
     Attributes:
         needs_maps: whether batches must bring difference maps.
         target: what its loss compares.
+        start_head: gives a calibrated head the weights that a training starts from, by what it consumes of training pairs and
+            their rows; None leaves it those that it was built with.
         predicted: after a validation or test pass, (rows (N,) int64, predictions (N,) float64), sorted by row.
     """
 
     needs_maps: bool = False
+    start_head: Callable[[Head, Tensor, Tensor], None] | None = None
     target: ClassVar[Target] = "scores"
 
     def __init__(
@@ -107,8 +110,9 @@ class PairModule(L.LightningModule):
         return loss
 
     def on_fit_start(self) -> None:
-        """Calibrate the head on the first training pairs of epoch 0; a resumed run has it in its checkpoint."""
-        if not self.head.needs_calibration or self.trainer.current_epoch > 0 or self.trainer.global_step > 0:
+        """Calibrate the head, and start it, on training pairs before epoch 0; a resumed run has that in its checkpoint."""
+        wanted = self.head.needs_calibration or self.start_head is not None
+        if not wanted or self.trainer.current_epoch > 0 or self.trainer.global_step > 0:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
 

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from datamodules import Part
 from engine.exact import Squared
-from engine.fit_exact import ExactSettings, border_notes, exact_settings, fit_exactly, fit_of
+from engine.fit_cached import FitSettings, fit_heads
+from engine.fit_exact import ExactSettings, border_notes, exact_settings, fit_exactly, fit_of, starts_exactly
 from engine.run_folder import run_hash
 from heads import Head, LinearForm, build_head
+from lightning_modules.losses import SquaredError
 from lightning_modules.scorer import load_run
 from registry import HEADS, UserError
 from semfid.cli import main
@@ -268,7 +270,9 @@ def test_a_border_is_told_in_one_line() -> None:
     assert len(notes) == 1 and notes[0].startswith("the smallest penalty tried, 1e-06, was best in part 1, 2, 3 of 3")
 
 
-def test_repeats_stand_in_one_row_with_their_spread(write_experiment: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeats_stand_in_one_row_with_their_spread(
+    write_experiment: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Three draws of the folds: three runs and one row; a training-free metric is run once."""
     split = {"folds": 3, "repeats": 3}
     path = write_experiment({"fit": "exact", "data.split": split, "baselines": ["psnr"], "evaluation.bootstraps": 20})
@@ -281,3 +285,97 @@ def test_repeats_stand_in_one_row_with_their_spread(write_experiment: Write, cap
     assert table.loc["t", "srcc"] == pytest.approx(np.mean(figures))
     assert table.loc["t", "srcc_seed_std"] == pytest.approx(np.std(figures, ddof=1))
     assert "± runs: standard deviation over a variant's runs" in capsys.readouterr().out
+
+
+class TestGradientAgainstExact:
+    """One class of functions: free weights on correlated, heavy-tailed means of squared differences, no constant."""
+
+    def objective(self, optimizer: dict[str, Any], scale: str) -> tuple[float, float]:
+        """Mean squared error over the training pairs, by gradient and at the optimum."""
+        rng, count = np.random.default_rng(0), 320
+        statistic = np.exp(rng.standard_normal((count, 3))) @ rng.random((3, 48)) + np.exp(
+            1.5 * rng.standard_normal((count, 48))
+        )
+        signed = (
+            statistic[:, :12].mean(axis=1) - 0.5 * statistic[:, 20:30].mean(axis=1) + statistic[:, 32:].mean(axis=1)
+        )
+        labels = np.clip(signed / 12 + 0.05 * rng.standard_normal(count), 0, 1)
+        # stages differ by orders of magnitude, as they do in trained networks
+        values = torch.from_numpy(statistic * np.repeat([1e-2, 1.0, 30.0], 16)).float()
+        difference, rows = torch.from_numpy(labels).float(), np.arange(count)
+        trunk = SimpleNamespace(channels=(16, 16, 16), strides=(2, 4, 8), block_channels=(), embed_dim=4)
+        settings = FitSettings(optimizer, epochs=50, batch_size=32, seed=0, monitor="last", patience=None)
+        (result,) = fit_heads(
+            lambda: build_head("lpips_linear", trunk, {"depth": 2, "scale": scale}),
+            SquaredError(),
+            values,
+            difference,
+            torch.ones(count),
+            [Part(0, rows, rows[:0], rows[:0])],
+            settings,
+        )
+        with torch.no_grad():
+            reached = float((result.head(values).double() - difference.double()).square().mean())
+        best = np.linalg.lstsq(statistic, labels, rcond=None)[0]
+        return reached, float(np.square(statistic @ best - labels).mean())
+
+    def test_adam_comes_within_one_percent(self) -> None:
+        """Of scaled inputs, with a learning rate that lets weights of size 1 change sign and falls to 0 in the end."""
+        reached, best = self.objective({"name": "adam", "lr": 0.3, "schedule": "cosine"}, "train")
+        assert best <= reached <= 1.01 * best
+
+    def test_what_kept_it_from_there(self) -> None:
+        """Each alone is enough: inputs of different sizes; a learning rate of 1e-4; one of 1e-2 without scaling."""
+        for optimizer, scale in (
+            ({"name": "adam", "lr": 0.3, "schedule": "cosine"}, "none"),
+            ({"name": "adam", "lr": 1e-4}, "train"),
+            ({"name": "adam", "lr": 1e-2}, "none"),
+        ):
+            reached, best = self.objective(optimizer, scale)
+            assert reached > 1.5 * best, (optimizer, scale)
+
+
+STILL = {"name": "adam", "lr": 1e-12}  # a training that leaves what it starts from
+
+
+class TestStart:
+    def run(self, write_experiment: Write, changes: dict[str, Any]) -> pd.DataFrame:
+        same = {"data.split": {"folds": 2, "val": 0}, "evaluation.bootstraps": 20, "trainer.max_epochs": 1}
+        path = write_experiment({**same, "model.optimizer": STILL, **changes}, f"{len(changes)}.yaml")
+        assert main(["run", str(path), f"output={path.parent / path.stem}"]) == 0
+        return predictions(only_run(path.parent / path.stem))
+
+    def test_of_cached_statistics_and_through_images(self, write_experiment: Write) -> None:
+        """A training that stands still ends where the exact fit is; LoRA's first features are the frozen ones."""
+        exact = self.run(write_experiment, {"fit": "exact"})
+        cached = self.run(write_experiment, {"fit": "gradient", "start": "exact"})
+        np.testing.assert_allclose(cached["predicted"], exact["predicted"], atol=1e-4)
+        lora = {"model.backbone.tuning": "lora", "model.backbone.lora_rank": 2}
+        images = self.run(write_experiment, {"fit": None, "start": "exact", **lora})
+        np.testing.assert_allclose(images["predicted"], exact["predicted"], atol=1e-4)
+        elsewhere = self.run(write_experiment, {"fit": None, "start": "random", **lora, "seed": 1})
+        assert np.abs(elsewhere["predicted"] - exact["predicted"]).max() > 0.01
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"start": "warm"}, "start is 'warm'; choose exact or random"),
+            ({"model.loss": "ranking"}, "none for model.loss: ranking"),
+            ({"model.head": {"name": "embedding_mlp"}}, "embedding_mlp is not linear"),
+            ({"init_from": "runs/x"}, "remove init_from"),
+        ],
+    )
+    def test_of_what_it_cannot_be(self, change: dict[str, Any], said: str) -> None:
+        config = merged(EXACT, {"fit": "gradient", "start": "exact", **change})
+        with pytest.raises(UserError, match="start") as caught:
+            starts_exactly(config)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+
+    def test_it_counts_where_it_is_used(self) -> None:
+        gradient = merged(EXACT, {"fit": "gradient"})
+        assert run_hash(merged(gradient, {"start": "exact"}), "d") != run_hash(gradient, "d")
+        assert run_hash(merged(gradient, {"start": "random"}), "d") == run_hash(gradient, "d")
+        assert run_hash(merged(EXACT, {"start": "exact"}), "d") == run_hash(EXACT, "d")
+        assert not starts_exactly(merged(EXACT, {"start": "exact"})) and starts_exactly(
+            merged(gradient, {"start": "exact"})
+        )
