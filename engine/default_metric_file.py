@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pairs import write_atomically
 from registry import UserError
-from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec
+from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec, load_metric_file
 from semfid.runtime.efficientnet_lite import TAPS, timm_names
 from semfid.runtime.predictors import MapHead, Part
 
@@ -55,14 +56,34 @@ def save_default_metric(
 
 
 def install_default_metric(file: Path) -> None:
-    """Make a file the default metric of the package: copy it there, and note its hash."""
+    """Make a file the default metric of the package: copy it there, and note its hash and what it answers.
+
+    Raises:
+        ScoringError: not a metric's weights.
+    """
     content = file.read_bytes()
+    score, level = answers(load_metric_file(file))
     write_atomically(PACKAGED / "default_metric.pt", content)
     text = (
         '"""The default metric\'s weights. Written by `engine.default_metric_file.install_default_metric`."""\n\n'
         f'FILE = "default_metric.pt"\nSHA256 = "{hashlib.sha256(content).hexdigest()}"\n'
+        f"ANSWERS = ({score:.5f}, {level:.5f})\n"
+        '"""Score and mean of the map of a pair made by code. A test holds the metric to them: a change in functions that it\n'
+        'shares with heads would change what it answers."""\n'
     )
     write_atomically(PACKAGED / "__init__.py", text.encode())
+
+
+def answers(metric: DefaultMetric) -> tuple[float, float]:
+    """Score and mean of the map of a smooth picture against itself with another patch; mean 0 where there is no map."""
+    draw = torch.Generator().manual_seed(0)
+    small = torch.rand(2, 3, 12, 10, generator=draw)
+    reference, patch = F.interpolate(small, (144, 120), mode="bilinear", align_corners=False).split(1)
+    candidate = reference.clone()
+    candidate[..., 40:90, 30:70] = patch[..., 40:90, 30:70]
+    with torch.no_grad():
+        score, maps = metric.score_and_map(reference, candidate)
+    return float(score), 0.0 if maps is None else float(maps.mean())
 
 
 def _check_spec(spec: Spec) -> None:

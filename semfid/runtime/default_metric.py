@@ -132,8 +132,16 @@ class Spec:
 
     def taps(self) -> tuple[str, ...]:
         """All taps that anything needs, shallow to deep."""
-        inputs: list[Differences] = [*self.statistics, *([self.map_input] if self.map_input else [])]
+        return tuple(tap for tap in TAPS if tap in (*self.native_taps(), *self.view_taps()))
+
+    def native_taps(self) -> tuple[str, ...]:
+        """Those of the images as they are."""
+        inputs = (*self.statistics, *([self.map_input] if self.map_input and self.map_view is None else []))
         return tuple(tap for tap in TAPS if any(tap in one.taps for one in inputs))
+
+    def view_taps(self) -> tuple[str, ...]:
+        """Those of the squashed images; none where the map looks at the images as they are."""
+        return self.map_input.taps if self.map_input and self.map_view is not None else ()
 
 
 def _of_lists(kind: type[Any], content: Mapping[str, Any]) -> Any:
@@ -154,8 +162,8 @@ class DefaultMetric(Scorer):
         self, spec: Spec, backbone: Mapping[str, Tensor], predictor: Part, map_head: Part | None, weights_hash: str
     ) -> None:
         super().__init__()
-        self.spec, self.taps = spec, spec.taps()
-        self.backbone = EfficientNetLite0(backbone, self.taps)
+        self.spec, self.native, self.view = spec, spec.native_taps(), spec.view_taps()
+        self.backbone = EfficientNetLite0(backbone, spec.taps())
         self.predictor, self.map_head = predictor, map_head
         self.facts = Facts(
             run=spec.name,
@@ -170,9 +178,13 @@ class DefaultMetric(Scorer):
         self.eval()
 
     def describe(self, images: Tensor) -> Description:
-        native = tuple(self.backbone(images))
         side = self.spec.map_view
-        return native if side is None else (*native, *self.backbone(squashed(images, side)))
+        if side is None:
+            return tuple(self.backbone(images, self.native))
+        if images.shape[-2:] == (side, side):  # one pass serves both
+            found = dict(zip(self.backbone.taps, self.backbone(images), strict=True))
+            return tuple(found[tap] for tap in (*self.native, *self.view))
+        return (*self.backbone(images, self.native), *self.backbone(squashed(images, side), self.view))
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
         peaks = self.maps(reference, candidate) if self.spec.peak else None
@@ -197,17 +209,20 @@ class DefaultMetric(Scorer):
         given = self.spec.map_input
         if self.map_head is None or given is None:
             return super().maps(reference, candidate)
-        x, y = self._named(reference, view=True), self._named(candidate, view=True)
+        x, y = self._viewed(reference), self._viewed(candidate)
         differences = (given.of(x, y, tap) for tap in given.taps)  # one at a time
         return self.map_head(differences, given.compress, self.spec.saturation)  # type: ignore[no-any-return]
 
     def word(self, difference: float) -> str:
         return [word for least, word in self.spec.bands if difference >= least][-1]
 
-    def _named(self, description: Description, view: bool = False) -> dict[str, Tensor]:
-        """Features of the images as they are, or of what the map looks at."""
-        count = len(self.taps)
-        return dict(zip(self.taps, description[-count:] if view else description[:count], strict=True))
+    def _named(self, description: Description) -> dict[str, Tensor]:
+        """Features of the images as they are."""
+        return dict(zip(self.native, description[: len(self.native)], strict=True))
+
+    def _viewed(self, description: Description) -> dict[str, Tensor]:
+        """Features of what the map looks at."""
+        return dict(zip(self.view, description[len(self.native) :], strict=True)) or self._named(description)
 
 
 def squashed(images: Tensor, side: int) -> Tensor:

@@ -87,6 +87,9 @@ class Conv(nn.Conv2d):
         )
         self.act = act
 
+    def reset_parameters(self) -> None:
+        """Nothing: all weights come from a file, and random ones take longer than reading it."""
+
     def forward(self, x: Tensor) -> Tensor:
         if self.stride[0] > 1:
             bottom, right = (_same(size, self.kernel_size[0], self.stride[0]) for size in x.shape[-2:])
@@ -143,21 +146,27 @@ class EfficientNetLite0(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, C, ceil(H / stride), ceil(W / stride)) of each tap, of (B, 3, H, W) RGB in [0, 1]."""
+    def forward(self, images: Tensor, taps: Sequence[str] | None = None) -> list[Tensor]:
+        """(B, C, ceil(H / stride), ceil(W / stride)) of each tap, of (B, 3, H, W) RGB in [0, 1].
+
+        Args:
+            taps: of `self.taps`, shallow to deep; all where it is None. Layers behind the last one are not computed.
+        """
+        taps = self.taps if taps is None else taps
+        last = TAPS.index(taps[-1]) + 1
         outputs: dict[str, Tensor] = {}
         x, first = images, 0
         for run in RUNS:
-            names = TAPS[first : min(first + run.count, len(self.layers))]
+            names = TAPS[first : min(first + run.count, last)]
             if not names:
                 break
-            kept = [name for name in names if name in self.taps or name == names[-1]]
+            kept = [name for name in names if name in taps or name == names[-1]]
             before = STRIDES[TAPS[first - 1]] if first else 1
             strides = [STRIDES[name] // before for name in kept]
             found = in_tiles(partial(self._pass, first=first, names=names, kept=kept), x, strides, run.reach, run.tile)
             outputs |= zip(kept, found, strict=True)
             x, first = found[-1], first + run.count
-        return [outputs[name] for name in self.taps]
+        return [outputs[name] for name in taps]
 
     def _pass(self, x: Tensor, first: int, names: Sequence[str], kept: Sequence[str]) -> list[Tensor]:
         """Outputs `kept` of the layers `names`, the first of which is number `first`."""

@@ -12,9 +12,9 @@ import torch
 from default_metric_support import TAPS, heads, spec, timm_network
 
 import engine.default_metric_file as module
-from engine.default_metric_file import install_default_metric, loaded, save_default_metric
+from engine.default_metric_file import answers, install_default_metric, loaded, save_default_metric
 from registry import UserError
-from semfid.runtime.default_metric import Differences, Statistic, load_metric_file
+from semfid.runtime.default_metric import Differences, Statistic, load_default_metric, load_metric_file
 from semfid.runtime.predictors import LinearPredictor
 
 
@@ -53,10 +53,13 @@ def test_a_file_becomes_the_metric_of_the_package(state: Any, tmp_path: Path, mo
 
 
 def test_what_the_package_holds_is_what_it_says() -> None:
-    from semfid.runtime.weights import FILE, SHA256
+    from semfid.runtime.weights import ANSWERS, FILE, SHA256
 
     content = (module.PACKAGED / FILE).read_bytes()
     assert hashlib.sha256(content).hexdigest() == SHA256 and len(content) < 14e6
+    found = answers(load_default_metric())
+    assert found == pytest.approx(ANSWERS, abs=1e-3), "functions that it shares with heads have changed: fit it again"
+    assert 0.05 < found[0] <= 1.0 and 0.0 < found[1] < found[0]
 
 
 @pytest.mark.parametrize(

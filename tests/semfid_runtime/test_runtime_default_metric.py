@@ -30,7 +30,7 @@ from semfid.runtime.default_metric import (
 )
 from semfid.runtime.efficientnet_lite import RUNS, Run
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.predictors import LinearPredictor
+from semfid.runtime.predictors import LinearMap, LinearPredictor
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,54 @@ def test_statistics_stand_side_by_side(network: Any) -> None:
     assert not made.facts.gives_maps
     with pytest.raises(NotImplementedError, match="gives no maps"):
         made.maps(made.describe(x), made.describe(y))
+
+
+def test_what_the_candidate_gained_and_lost(network: Any) -> None:
+    groups = tuple(Statistic(taps=TAPS, poolings=("mean",), sides=sides) for sides in ("gained", "lost", "both"))
+    predictor = LinearPredictor(torch.ones(360), torch.full((360,), 1e4))
+    made = DefaultMetric(
+        spec(statistics=groups, map_input=None, map_head=None), network.state_dict(), predictor, None, "x"
+    )
+    x, y = images(1, 64, 48), images(1, 64, 48, 1)
+    found = made.statistic(made.describe(x), made.describe(y))[0]
+    p, q = timm_taps(network, x), timm_taps(network, y)
+    apart = [(q[tap] - p[tap])[0].flatten(1).numpy() for tap in TAPS]
+    for start, sides in ((0, [d.clip(min=0) for d in apart]), (120, [d.clip(max=0) for d in apart]), (240, apart)):
+        expected = root(np.concatenate([(side**2).mean(axis=1) for side in sides]))
+        np.testing.assert_allclose(found[start : start + 120], expected, atol=1e-4, rtol=1e-4)
+    back = made.statistic(made.describe(y), made.describe(x))[0]
+    torch.testing.assert_close(back[:120], found[120:240], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (80, 120), (40, 33)])
+def test_a_map_of_a_squashed_view_whose_peak_enters_the_score(network: Any, size: tuple[int, int]) -> None:
+    """The view takes taps that the statistics do not, and the other way round."""
+    shallow = ("blocks.0", "blocks.1")
+    given = spec(statistics=(Statistic(taps=TAPS[1:]),), map_input=Differences(taps=shallow), map_view=64, peak=True)
+    assert (given.taps(), given.native_taps(), given.view_taps()) == (TAPS, TAPS[1:], shallow)
+    weight = torch.linspace(0, 0.002, 209)
+    map_head = LinearMap(torch.linspace(0, 0.02, 40), torch.ones(40))
+    made = DefaultMetric(given, network.state_dict(), LinearPredictor(weight, torch.ones(209)), map_head, "x")
+    x, y = images(2, *size), images(2, *size, 1)
+    views = [
+        F.interpolate(side, (64, 64), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        for side in (x, y)
+    ]
+    p, q = (timm_taps(network, view) for view in views)
+    raw = torch.zeros(2, 1, 32, 32)
+    for tap, own in zip(shallow, map_head.weight.split([16, 24]), strict=True):
+        roots = ((p[tap] - q[tap]).square() + 1e-10).sqrt() - 1e-5
+        raw += F.interpolate((roots * own[:, None, None]).sum(1, keepdim=True), (32, 32), mode="bilinear")
+    assert 0 < float(raw.max()) < 0.8
+    with torch.no_grad():
+        score, maps = made.compare_with_maps(made.describe(x), made.describe(y))
+        torch.testing.assert_close(maps, raw, atol=1e-5, rtol=0)
+        own = torch.from_numpy(naive_statistic(network, x, y)).float().unflatten(1, (2, 120))[:, :, 16:].flatten(1)
+        expected = own @ weight[:208] + raw.amax(dim=(1, 2, 3)) * weight[208]
+        assert 0 < float(expected.min()) < float(expected.max()) < 0.8
+        torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(made(x, y), score, atol=1e-6, rtol=0)
+        assert not made(x, x).any()
 
 
 def test_maps_are_those_of_timm_and_torch(network: Any, metric: DefaultMetric) -> None:

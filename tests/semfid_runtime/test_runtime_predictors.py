@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from sklearn.metrics.pairwise import rbf_kernel
 
 from semfid.runtime.errors import ScoringError
+from semfid.runtime.local_evidence import SLOPE
 from semfid.runtime.predictors import (
     MAP_HEADS,
     PREDICTORS,
+    ExpertsPredictor,
     KernelPredictor,
     LinearMap,
     LinearPredictor,
@@ -38,6 +40,11 @@ def kernel_predictor(vectors: int = 7) -> KernelPredictor:
         widths=torch.tensor(WIDTHS),
         gamma=torch.tensor([0.3, 1.0, 0.05]),
     )
+
+
+def experts() -> ExpertsPredictor:
+    gate = {"gate": draw(12, seed=4), "offset": torch.tensor(0.3), "slope": torch.tensor(2.0)}
+    return ExpertsPredictor(**kernel_predictor().stored(), **gate)
 
 
 def local_map(second: int = 3) -> LocalMap:
@@ -76,6 +83,20 @@ def test_kernel_against_scikit_learn() -> None:
     expected = np.mean(parts, axis=0) @ predictor.coefficients.numpy()
     assert np.std(expected) > 0.05
     np.testing.assert_allclose(predictor(statistic).numpy(), expected, atol=1e-5)
+
+
+def test_experts_mix_by_their_gate() -> None:
+    predictor, kernel = experts(), kernel_predictor()
+    statistic, peak = draw(9, 12, seed=9).abs() * 3, torch.linspace(0, 1, 9)
+    z = (statistic / predictor.scale).double().numpy()
+    middle = z @ predictor.gate.double().numpy()
+    predictor.offset.fill_(-float(middle.mean()))
+    share = 1 / (1 + np.exp(-2.0 * (middle - middle.mean())))
+    assert share.min() < 0.2 and share.max() > 0.8
+    expected = share * kernel(statistic).double().numpy() + (1 - share) * peak.double().numpy()
+    found = predictor(torch.cat([statistic, peak[:, None]], dim=1))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+    assert float(predictor(torch.zeros(1, 13))) == 0.0
 
 
 def test_kernel_far_from_everything_is_finite() -> None:
@@ -130,8 +151,12 @@ def test_local_map_position_by_position() -> None:
         for column in range(2):
             cell = fine[0, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].flatten(1)
             inputs = compressed(torch.cat([cell.mean(1), cell.amax(1), coarse[0, :, row, column]]), "sqrt")
-            hidden = F.relu(held["first"] @ inputs + held["first_bias"]) - F.relu(held["first_bias"])
-            hidden = F.relu(held["second"] @ hidden + held["second_bias"]) - F.relu(held["second_bias"])
+            hidden = F.leaky_relu(held["first"] @ inputs + held["first_bias"], SLOPE) - F.leaky_relu(
+                held["first_bias"], SLOPE
+            )
+            hidden = F.leaky_relu(held["second"] @ hidden + held["second_bias"], SLOPE) - F.leaky_relu(
+                held["second_bias"], SLOPE
+            )
             expected = max(0.0, math.tanh(float(held["last"] @ hidden) / 2))
             assert float(found[0, 0, row, column]) == pytest.approx(expected, abs=1e-5)
     zeros = head([torch.zeros_like(fine), torch.zeros_like(coarse)], "sqrt", 0.8)
@@ -155,7 +180,7 @@ def test_saturated() -> None:
     assert float(saturated(torch.tensor(1e6), 0.8)) == 1.0
 
 
-@pytest.mark.parametrize("make", [kernel_predictor, local_map, lambda: LinearMap(draw(3), torch.ones(3))])
+@pytest.mark.parametrize("make", [kernel_predictor, experts, local_map, lambda: LinearMap(draw(3), torch.ones(3))])
 def test_what_is_stored_makes_the_same_part(make: object) -> None:
     part = make()  # type: ignore[operator]
     stored = part.stored()
