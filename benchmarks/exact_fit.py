@@ -23,7 +23,6 @@ import torch
 from datamodules import Part
 from engine.ablation import ablate, read_sweep
 from engine.exact import Problem, Squared, choose_and_solve
-from engine.exact.problem import input_sizes
 from engine.fit_exact import exact_settings, fit_exactly
 from engine.run_cached import make_head, make_module, statistics_of
 from engine.workbench import Workbench
@@ -136,7 +135,7 @@ def large(pairs: int, inputs: int) -> None:
     watch = Watch()
     values = statistic.astype(np.float64)
     weight = np.ones(pairs)
-    values /= input_sizes(values, weight)
+    values /= np.sqrt(np.square(values).mean(axis=0))
     problem = Problem.of(values, target, weight, Squared(), False, False)
     choice = choose_and_solve(problem, np.arange(pairs) // 5)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

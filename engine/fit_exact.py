@@ -17,7 +17,6 @@ from torch import Tensor
 
 from datamodules import Part
 from engine.exact import Choice, Huber, Logistic, PointLoss, Problem, Squared, choose_and_solve
-from engine.exact.problem import input_sizes
 from engine.kinds import module_class
 from heads import Head, LinearForm
 from lightning_modules.global_regressor import GlobalRegressor
@@ -216,10 +215,10 @@ def fit_head(
     """
     group = np.unique(np.asarray(source_id), return_inverse=True)[1].astype(np.int64)
     with torch.no_grad():
-        inputs = head.linear_inputs(statistic).double().numpy()  # (n, D)
+        given = head.linear_inputs(statistic).double()  # (n, D)
+        inputs, sizes = given.numpy(), head.linear_sizes(given).numpy()
     target, own_weight = difference.double().numpy(), weight.double().numpy()
     _check(inputs, target, group, settings.penalty, part)
-    sizes = input_sizes(inputs, own_weight)
     inputs /= sizes
     problem = Problem.of(inputs, target, own_weight, settings.loss, settings.form.nonnegative, settings.form.bias)
     choice = choose_and_solve(problem, group, settings.penalty)

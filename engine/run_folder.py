@@ -29,6 +29,7 @@ TRAINER_PLACE = (
 )  # fmt: skip
 DATA_PLACE = ("workers", "in_memory", "folder")
 SCORERS = ("semantic", "judge")  # keys of `model` that name a scorer: its content counts beside its path
+EXACT_VERSION = 2  # raised when exact fits come out otherwise
 VERSION = 1  # raised when the meaning of a configuration changes
 
 
@@ -42,7 +43,7 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
         content["data"]["split"].pop("repeats", None)
     content["table"] = data_hash
     if fit_of(config) == "exact":
-        content["fit"] = {"exact": config.get("penalty")}
+        content["fit"] = {"exact": config.get("penalty"), "version": EXACT_VERSION}
     elif config.get("start") == "exact":
         content["start"] = "exact"
     weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}

@@ -66,6 +66,10 @@ class ConceptLinear(Head):
     def linear_inputs(self, statistic: Tensor) -> Tensor:
         return self._inputs(statistic) / self.scale  # (n, K)
 
+    def linear_sizes(self, inputs: Tensor) -> Tensor:
+        sizes = channel_sizes(inputs.double() * self.scale.double()) / self.scale.double()
+        return torch.where(sizes > 0, sizes, 1.0)
+
     def set_linear(self, weights: Tensor, bias: float) -> None:
         self.weight.data.copy_(weights)
 

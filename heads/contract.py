@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from heads.output import Output
@@ -102,6 +103,14 @@ class Head(nn.Module):
     def linear_inputs(self, statistic: Tensor) -> Tensor:
         """(n, D) what a linear head's weights are multiplied with, from a statistic as `forward` takes it."""
         raise NotImplementedError(f"{type(self).__name__} is not linear: it has no linear_inputs")
+
+    def linear_sizes(self, inputs: Tensor) -> Tensor:
+        """(D,) above 0, what a linear head's inputs (n, D) of training pairs are divided by before their weights are penalised.
+
+        Not centred: an input of 0 stays 0. By default their root mean squares.
+        """
+        rms = inputs.double().square().mean(dim=0).sqrt()
+        return torch.where(rms > 0, rms, 1.0)
 
     def set_linear(self, weights: Tensor, bias: float) -> None:
         """Set the (D,) weights and the constant (0 for a head without one) of a linear head."""

@@ -83,11 +83,9 @@ class _LinearHead(MapHead):
     def calibrate(self, statistic: Tensor) -> None:
         if not self.needs_calibration:
             return
-        scales = []
-        for tap in self._inputs(statistic).split(self.used * len(self.poolings), dim=1):  # (n, C_l)
-            sizes = channel_sizes(tap)
-            scales.append(sizes * len(sizes) if sizes.any() else torch.ones_like(sizes))
-        self.scale.copy_(torch.cat(scales))
+        widths = self.used * len(self.poolings)
+        sizes = _sizes_by_tap(self._inputs(statistic), widths).split(widths)
+        self.scale.copy_(torch.cat([own * len(own) if own.any() else torch.ones_like(own) for own in sizes]))
 
     @classmethod
     def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
@@ -98,6 +96,16 @@ class _LinearHead(MapHead):
         if not self.shared:
             return inputs
         return inputs.unflatten(1, (len(self.poolings), len(self.used), -1)).sum(dim=2).flatten(1)  # (n, P * C)
+
+    def linear_sizes(self, inputs: Tensor) -> Tensor:
+        # root mean squares alone let a channel that the training pairs hardly move explode on others: on LIVE's 57 pairs, one
+        # photo left out at a time, ridge regressions then reach an SRCC of 0.71 in place of 0.96
+        if self.shared:
+            sizes = _sizes_by_tap(inputs, self.used[:1] * len(self.poolings))
+        else:
+            factor = self.scale.double() * len(self.used)  # taps are compared as they were before it
+            sizes = _sizes_by_tap(inputs.double() * factor, self.used * len(self.poolings)) / factor
+        return torch.where(sizes > 0, sizes, 1.0)
 
     def set_linear(self, weights: Tensor, bias: float) -> None:
         self.weight.data.copy_(weights)
@@ -130,6 +138,11 @@ class _LinearHead(MapHead):
             torch.einsum("bchw,c->bhw", compressed(tap, self.compress), w).unsqueeze(1)
             for tap, w in zip(taps, weight.split(self.used), strict=True)
         ]
+
+
+def _sizes_by_tap(inputs: Tensor, widths: Sequence[int]) -> Tensor:
+    """(D,) sizes of the inputs (n, D), tap by tap; 0 in a tap where nothing moves."""
+    return torch.cat([channel_sizes(tap) for tap in inputs.split(tuple(widths), dim=1)])
 
 
 @HEADS.register(

@@ -4,7 +4,8 @@ Every problem is
 
     J(b, c) = sum_i w_i loss(x_i . b + c, y_i) / sum_i w_i  +  penalty * s * |b|^2
 
-over inputs x_i of root mean square 1 and their mean squared length s, with or without the constant c, which is not penalised.
+over inputs x_i that the caller has divided by their sizes, s their mean squared length, with or without the constant c, which is
+not penalised.
 s makes penalties comparable between heads of 100 and of 8,000 inputs.
 """
 

@@ -15,7 +15,7 @@ class Problem:
     """See `engine.exact`.
 
     Attributes:
-        inputs: (n, D), standardised by `standardised`.
+        inputs: (n, D), of comparable sizes, not centred.
         target: (n,) labels in [0, 1].
         weight: (n,) of the pairs in the loss, at least 0; scaled to a sum of 1 by `of`.
         loss: of a raw score.
@@ -54,17 +54,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """The minimum of J: `weights` (D,) of standardised inputs, and the constant (0 without one)."""
+    """The minimum of J: `weights` (D,) of the inputs, and the constant (0 without one)."""
 
     weights: Array
     intercept: float
 
     def predict(self, inputs: Array) -> Array:
-        """(n,) raw scores of (n, D) standardised inputs."""
+        """(n,) raw scores of (n, D) inputs."""
         return inputs @ self.weights + self.intercept
-
-
-def input_sizes(inputs: Array, weight: Array) -> Array:
-    """(D,) root mean square of each input over pairs, not centred, so that an input of 0 stays 0; 1 for one that is always 0."""
-    sizes = np.sqrt((weight / weight.sum()) @ np.square(inputs))
-    return np.where(sizes > 0, sizes, 1.0)

@@ -79,6 +79,44 @@ def test_a_head_is_linear_as_it_says(name: str) -> None:
     torch.testing.assert_close(head(statistic), inputs @ weights + bias, rtol=1e-4, atol=1e-5)
 
 
+def naive_sizes(name: str, inputs: np.ndarray, head: Any) -> np.ndarray:
+    """Root mean squares plus the mean of these over the tap, of what the inputs were before the head's own scale."""
+    rms = np.sqrt((inputs**2).mean(axis=0))
+    if name == "lpips_linear_shared":
+        return np.concatenate([own + own.mean() for own in np.split(rms, 2)])
+    factor = head.scale.double().numpy()
+    width = 6 if name == "concept_linear" else 4
+    return np.concatenate([own + own.mean() for own in np.split(rms * factor, len(rms) // width)]) / factor
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_inputs_that_never_move_keep_a_size(name: str) -> None:
+    head = build_head(name.split()[0], TRUNK, LINEAR[name])
+    sizes = head.linear_sizes(torch.zeros(5, len(head.linear_inputs(statistic_for(head)[0])[0])))
+    assert (sizes == 1).all()
+    assert Head.linear_sizes(head, torch.tensor([[3.0, 0.0], [4.0, 0.0]])).tolist() == [12.5**0.5, 1.0]
+
+
+def test_a_channel_that_training_hardly_moves_does_not_explode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that moves a thousandth as much as its neighbours, until a test pair moves it as much as they are moved."""
+    own, labels, weight, sources = problem(12)
+    own[:, 5] *= 1e-3
+    part = folds()[0]
+    own[part.test, 5] *= 1e3
+    settings = ExactSettings(Squared(), LinearForm("identity", False, False), 1e-4)
+
+    def largest_share() -> float:
+        """What the channel adds to the score of the test pair that it moves most."""
+        (fit,) = fit_exactly(
+            lambda: build_head("lpips_linear", TRUNK, {"depth": 2}), settings, own, labels, weight, sources, [part]
+        )
+        return float((fit.head.linear_inputs(own)[part.test, 5] * fit.head.weight[5]).abs().max())  # type: ignore[index]
+
+    assert largest_share() < 0.1
+    monkeypatch.setattr(type(build_head("lpips_linear", TRUNK, {"depth": 2})), "linear_sizes", Head.linear_sizes)
+    assert largest_share() > 1, "by its root mean square alone it would"
+
+
 @pytest.mark.parametrize("name", LINEAR)
 def test_every_fold_is_scikit_learns_ridge(name: str) -> None:
     keywords = LINEAR[name]
@@ -95,7 +133,7 @@ def test_every_fold_is_scikit_learns_ridge(name: str) -> None:
         with torch.no_grad():
             inputs = fit.head.linear_inputs(statistic).double().numpy()
         own = weight.double().numpy()[rows] / weight.double().numpy()[rows].sum()
-        sizes = np.sqrt(own @ inputs[rows] ** 2)
+        sizes = naive_sizes(name, inputs[rows], fit.head)
         alpha = fit.choice.penalty * float(own @ ((inputs[rows] / sizes) ** 2).sum(axis=1))
         reference = Ridge(alpha=alpha, fit_intercept=form.bias, solver="svd")
         reference.fit(inputs[rows] / sizes, difference.double().numpy()[rows], sample_weight=own)

@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from engine.exact import Huber, Logistic, PointLoss, Problem, Solution, Squared, choose_and_solve, solve
 from engine.exact import ridge_path as ridge_path_module
 from engine.exact.choose import _fold_loss, deal, path
-from engine.exact.problem import input_sizes
 from engine.exact.ridge_path import RidgePath
 
 Array = NDArray[np.float64]
@@ -31,7 +30,7 @@ def made(
     target = np.clip(inputs[:, : width // 4].mean(axis=1) / 10 + 0.1 * rng.standard_normal(pairs), 0, 1)
     weight = rng.integers(1, 30, pairs).astype(float)
     group = rng.integers(0, 12, pairs)
-    return Problem.of(inputs / input_sizes(inputs, weight), target, weight, loss, nonnegative, intercept), group
+    return Problem.of(inputs / np.sqrt(np.square(inputs).mean(axis=0)), target, weight, loss, nonnegative, intercept), group
 
 
 def close(problem: Problem, ridge: float, found: Solution, other: Solution, rtol: float = 1e-9) -> None:
@@ -278,15 +277,6 @@ def test_votes_weigh_as_repeated_pairs() -> None:
     one, other = choose_and_solve(weighted, group), choose_and_solve(repeated, group[rows])
     assert one.penalty == other.penalty
     np.testing.assert_allclose(one.solution.weights, other.solution.weights, rtol=1e-7, atol=1e-10)
-
-
-def test_inputs_are_of_size_one_and_zero_stays_zero() -> None:
-    inputs = np.array([[3.0, 0.0, 0.0], [4.0, 0.0, 2.0]])
-    sizes = input_sizes(inputs, np.array([1.0, 3.0]))
-    np.testing.assert_allclose(sizes, [np.sqrt((9 + 3 * 16) / 4), 1.0, np.sqrt(3)])
-    assert solve(Problem.of(inputs / sizes, np.array([0.0, 1.0]), np.ones(2), Squared(), False, False), 0.1).predict(
-        np.zeros((1, 3))
-    ) == [0.0]
 
 
 def test_groups_are_dealt_evenly_and_never_torn() -> None:
