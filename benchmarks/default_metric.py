@@ -119,7 +119,7 @@ def size(folder: Path) -> None:
 
     os.chdir(ROOT)  # the build hook's rule
     wheel = folder / build_wheel(str(folder))
-    weights = ROOT / "semfid" / "weights" / "default_metric.pt"
+    weights = ROOT / "semfid" / "runtime" / "weights" / "default_metric.pt"
     print(f"wheel: {wheel.stat().st_size / 1e6:.2f} MB, of it weights {weights.stat().st_size / 1e6:.2f} MB")
 
 
