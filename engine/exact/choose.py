@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,13 +61,26 @@ def choose_and_solve(problem: Problem, group: Codes, penalty: float | None = Non
         best = int(np.argmin(loss))
         solution = fits.solution(ridges[best])
     else:
-        loss = _fold_loss(problem, group, ridges)
+        small, turn = _reduced(problem)
+        loss = _fold_loss(small, group, ridges)
         best = int(np.argmin(loss))
-        solution = Solution(np.zeros(problem.inputs.shape[1]), 0.0)
+        found: Solution | None = None
         for ridge in ridges[: best + 1]:  # each penalty starts from the one before
-            solution = solve(problem, ridge, solution)
+            found = solve(small, ridge, found)
+        assert found is not None
+        solution = found if turn is None else Solution(turn @ found.weights, found.intercept)
     border = {0: "largest", len(penalties) - 1: "smallest"}.get(best, "")
     return Choice(solution, float(penalties[best]), penalties, loss, border)
+
+
+def _reduced(problem: Problem) -> tuple[Problem, Array | None]:
+    """The problem in as many weights as there are pairs, where these are fewer and weights are free: |b|^2 does not change when
+    inputs are turned, and a fit has no part across all of them. With it the (D, n) matrix that turns weights back."""
+    pairs, width = problem.inputs.shape
+    if problem.nonnegative or width <= pairs:
+        return problem, None
+    turn, lower = np.linalg.qr(problem.inputs.T)  # (D, n), (n, n)
+    return replace(problem, inputs=np.ascontiguousarray(lower.T)), np.asarray(turn, dtype=np.float64)
 
 
 def _fold_loss(problem: Problem, group: Codes, ridges: list[float]) -> Array:
@@ -85,7 +98,7 @@ def _fold_loss(problem: Problem, group: Codes, ridges: list[float]) -> Array:
             problem.nonnegative,
             problem.intercept,
         )
-        solution = Solution(np.zeros(problem.inputs.shape[1]), 0.0)
+        solution: Solution | None = None
         for place, ridge in enumerate(ridges):
             solution = solve(rest, ridge / share, solution)  # as much against a pair as in the fit of all
             z = solution.predict(problem.inputs[out])

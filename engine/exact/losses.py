@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+STRAIGHT = 1e-6  # curvature where a loss has none: beside 1 nothing, and still a parabola
 
 
 class PointLoss(ABC):
@@ -25,8 +26,8 @@ class PointLoss(ABC):
         """Its derivative by z."""
 
     @abstractmethod
-    def curvature(self, z: Array, y: Array) -> Array:
-        """Second derivative of the parabola that stands in for the loss near z, above 0 wherever the loss bends."""
+    def curvatures(self, z: Array, y: Array) -> tuple[Array, ...]:
+        """Second derivatives of parabolas that may stand in for the loss near z, the boldest first; above 0."""
 
 
 class Squared(PointLoss):
@@ -40,8 +41,8 @@ class Squared(PointLoss):
     def slope(self, z: Array, y: Array) -> Array:
         return 2 * (z - y)
 
-    def curvature(self, z: Array, y: Array) -> Array:
-        return np.full_like(z, 2.0)
+    def curvatures(self, z: Array, y: Array) -> tuple[Array, ...]:
+        return (np.full_like(z, 2.0),)
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class Huber(PointLoss):
     def slope(self, z: Array, y: Array) -> Array:
         return np.clip(z - y, -self.delta, self.delta)
 
-    def curvature(self, z: Array, y: Array) -> Array:
-        # of the parabola through z that lies nowhere below the loss (iteratively reweighted least squares): its own
-        # second derivative is 0 far out, where a step could go anywhere
-        return self.delta / np.maximum(np.abs(z - y), self.delta)
+    def curvatures(self, z: Array, y: Array) -> tuple[Array, ...]:
+        away = np.abs(z - y)
+        # its own second derivative, which is 0 far out, where a step could go anywhere (so nearly); then that of the parabola
+        # through z that lies nowhere below the loss, whose minimum always improves it (iteratively reweighted least squares)
+        return np.where(away <= self.delta, 1.0, STRAIGHT), self.delta / np.maximum(away, self.delta)
 
 
 class Logistic(PointLoss):
@@ -79,5 +81,7 @@ class Logistic(PointLoss):
     def slope(self, z: Array, y: Array) -> Array:
         return (np.tanh(z / 2) - y) / 2
 
-    def curvature(self, z: Array, y: Array) -> Array:
-        return (1 - np.tanh(z / 2) ** 2) / 4
+    def curvatures(self, z: Array, y: Array) -> tuple[Array, ...]:
+        own = (1 - np.tanh(z / 2) ** 2) / 4
+        # far out it vanishes; the second parabola lies nowhere below the loss (Bohning 1992)
+        return np.maximum(own, STRAIGHT), np.full_like(z, 0.25)

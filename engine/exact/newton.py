@@ -10,7 +10,7 @@ from engine.exact.problem import Problem, Solution
 
 STEPS = 300
 CLOSE = 1e-12  # of the objective, by which a step must improve it
-SMALLEST_CURVATURE = 1e-9  # so that pairs far out, where a loss is straight, keep a working label
+SHORTEST = 0.1  # share of a step; of one that is good for less, the next parabola is tried
 
 
 def solve(problem: Problem, ridge_size: float, start: Solution | None = None) -> Solution:
@@ -23,21 +23,26 @@ def solve(problem: Problem, ridge_size: float, start: Solution | None = None) ->
     if start is None:
         start = Solution(np.zeros(problem.inputs.shape[1]), 0.0)
     if problem.loss.quadratic:
-        return _step(problem, ridge_size, start)
+        return _step(problem, ridge_size, start, problem.loss.curvatures(problem.target, problem.target)[0])
     here, best = start, problem.objective(start, ridge_size)
     for _ in range(STEPS):
-        aim = _step(problem, ridge_size, here)
-        moved, value = _line_search(problem, ridge_size, here, aim, best)
+        moved, value = here, best
+        for bend in problem.loss.curvatures(here.predict(problem.inputs), problem.target):
+            aim = _step(problem, ridge_size, here, bend)
+            tried, found = _line_search(problem, ridge_size, here, aim, best)
+            if found < value:
+                moved, value = tried, found
+            if best - value > CLOSE * abs(best):
+                break  # the bolder step was good enough
         if best - value <= CLOSE * abs(best):
-            return moved if value < best else here
+            return moved
         here, best = moved, value
     return here
 
 
-def _step(problem: Problem, ridge_size: float, here: Solution) -> Solution:
-    """Minimum of J with the loss replaced by its parabola at `here`: all of it for a quadratic loss."""
+def _step(problem: Problem, ridge_size: float, here: Solution, bend: Array) -> Solution:
+    """Minimum of J with the loss replaced by its parabolas at `here`: all of it for a quadratic loss."""
     z = here.predict(problem.inputs)
-    bend = np.maximum(problem.loss.curvature(z, problem.target), SMALLEST_CURVATURE)
     aim = z - problem.loss.slope(z, problem.target) / bend  # (n,) working labels
     inputs, target, middle, mean = centred(problem.inputs, aim, problem.weight * bend, problem.intercept)
     if problem.nonnegative:
@@ -50,11 +55,11 @@ def _step(problem: Problem, ridge_size: float, here: Solution) -> Solution:
 def _line_search(
     problem: Problem, ridge_size: float, here: Solution, aim: Solution, best: float
 ) -> tuple[Solution, float]:
-    """The longest of the steps 1, 1/2, 1/4, ... towards `aim` that improves J."""
+    """The longest of the steps 1, 1/2, 1/4, 1/8 towards `aim` that improves J; `here` where none does."""
     share = 1.0
     z, towards = here.predict(problem.inputs), aim.predict(problem.inputs)
     across = np.array([here.weights @ here.weights, here.weights @ aim.weights, aim.weights @ aim.weights])
-    while share > 1e-6:
+    while share > SHORTEST:
         parts = np.array([(1 - share) ** 2, 2 * share * (1 - share), share**2])
         loss = problem.loss.value((1 - share) * z + share * towards, problem.target)
         value = float(problem.weight @ loss) + ridge_size * float(parts @ across)
