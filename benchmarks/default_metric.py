@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `semfid score` does, before torch is there
 ROOT = Path(__file__).resolve().parent.parent
 COLD = "import sys; sys.modules['semfid.runtime.text'] = type(sys)('none'); \
 sys.modules['semfid.runtime.text'].__dict__.update(available=lambda: False, compare_text=None, describe=None); \

@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 a variant failed, 2 a mistake that the user can mend, 130 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +41,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "score":  # the one command that the wheel has too
         from semfid.runtime.errors import ScoringError
 
+        # before torch starts its threads: waiting ones that spin take the cores from those that work, on a busy machine
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             from semfid.score import score
 
