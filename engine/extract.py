@@ -1,8 +1,7 @@
 """From image files to statistics of a frozen trunk: every distinct image goes through the trunk once.
 
-Pairs are visited photo by photo. A chunk is a run of pairs with at most `batch_size` images that are not at hand;
-features of images that the next chunk needs again are carried over. Under several processes each takes whole chunks and
-writes what it computed into the cache, where rank 0 finds it.
+Pairs are visited photo by photo, in the chunks of `engine.chunks`. Under several processes each takes whole groups of
+connected pairs and writes what it computed into the cache, where all find it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from backbones import Backbone
 from datamodules.base import PairDataModule
 from engine.cache import CacheKey, StatisticsCache
+from engine.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 from engine.progress import Advance
 from heads import Head
 from heads.contract import Consumes, Normalize, Taps
@@ -69,65 +68,6 @@ class Statistic:
         return f"{self.consumes}-{self.taps}-{self.normalize}{pooling}"
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """A run of pairs: the images to decode and push through the trunk, and which to carry to the next chunk."""
-
-    new: tuple[str, ...]
-    pairs: tuple[tuple[int, str, str], ...]
-    carry: frozenset[str]
-
-
-def plan_chunks(pairs: Sequence[tuple[int, str, str]], batch_size: int) -> list[Chunk]:
-    """Cut (row, reference, candidate) into chunks.
-
-    Args:
-        pairs: images named by content, so that equal files count as one.
-        batch_size: new images per chunk, at least 2.
-    """
-    batch_size = max(2, batch_size)
-    group = _groups(pairs)  # candidates that are compared with each other come soon after their photo
-    ordered = sorted(pairs, key=lambda pair: (group[pair[1]], pair[1], pair[2], pair[0]))
-    remaining = Counter(image for _, x, y in ordered for image in {x, y})
-    chunks: list[Chunk] = []
-    held: dict[str, None] = {}  # in order: every process must come to the same plan
-    at = 0
-    while at < len(ordered):
-        new: dict[str, None] = {}
-        taken: list[tuple[int, str, str]] = []
-        while at < len(ordered):
-            fresh = [image for image in dict.fromkeys(ordered[at][1:]) if image not in held and image not in new]
-            if taken and len(new) + len(fresh) > batch_size:
-                break
-            new.update(dict.fromkeys(fresh))
-            taken.append(ordered[at])
-            remaining.subtract(set(ordered[at][1:]))
-            at += 1
-        # images still needed: the reference of the coming pairs, and candidates that are compared with each other;
-        # a bounded number is carried, the rest is computed again
-        wanted = [image for image in (*new, *held) if remaining[image] > 0]
-        held = dict.fromkeys(wanted[-batch_size:])
-        if at < len(ordered) and ordered[at][1] in wanted:
-            held[ordered[at][1]] = None
-        chunks.append(Chunk(tuple(new), tuple(taken), frozenset(held)))
-    return chunks
-
-
-def _groups(pairs: Sequence[tuple[int, str, str]]) -> dict[str, str]:
-    """For each image the name of its group: images that pairs join, directly or through others."""
-    parent: dict[str, str] = {}
-
-    def root(image: str) -> str:
-        while parent.setdefault(image, image) != image:
-            parent[image] = parent[parent[image]]
-            image = parent[image]
-        return image
-
-    for _, x, y in pairs:
-        parent[root(x)] = root(y)
-    return {image: root(image) for image in list(parent)}
-
-
 class _Images(Dataset[Tensor]):
     """Decodes by content name."""
 
@@ -162,7 +102,8 @@ class StatisticsExtractor(L.LightningModule):
     def __init__(
         self,
         trunk: Backbone,
-        chunks: Sequence[Chunk],
+        pairs: Sequence[NamedPair],
+        images_per_pass: int,
         images: _Images,
         statistics: Sequence[Statistic],
         sink: _Sink,
@@ -171,15 +112,18 @@ class StatisticsExtractor(L.LightningModule):
     ) -> None:
         super().__init__()
         self.trunk, self.statistics, self.sink = trunk, tuple(statistics), sink
-        self.chunks, self.images, self.workers, self.advance = chunks, images, workers, advance
+        self.pairs, self.images_per_pass = pairs, images_per_pass
+        self.images, self.workers, self.advance = images, workers, advance
         self.images_seen = 0
         self._held: dict[str, dict[str, Any]] = {}
         self._mine: Sequence[Chunk] = ()
 
     def predict_dataloader(self) -> DataLoader[Tensor]:
         # another run may have filled the cache between two processes' looks at it: all follow rank 0's
-        self.chunks, self.statistics = self.trainer.strategy.broadcast((self.chunks, self.statistics))
-        self._mine = _share(self.chunks, self.trainer.global_rank, self.trainer.world_size)
+        self.pairs, self.statistics = self.trainer.strategy.broadcast((self.pairs, self.statistics))
+        mine = share_of_pairs(self.pairs, self.trainer.global_rank, self.trainer.world_size)
+        # Lightning refuses a loader that is empty on some processes alone: there, one chunk of nothing
+        self._mine = plan_chunks(mine, self.images_per_pass) or [Chunk((), (), frozenset())]
         return DataLoader(
             self.images,
             batch_sampler=_Chunks(self._mine),  # type: ignore[arg-type]
@@ -380,10 +324,10 @@ def _compute(
     if not distinct and trainer.world_size == 1:
         return {}
     many = LARGE_IMAGES_PER_PASS if data.loader.resize in ("none", "bounded") else IMAGES_PER_PASS
-    chunks = plan_chunks([(row, a, b) for (a, b), row in distinct.items()], many)
+    missing = [(row, a, b) for (a, b), row in distinct.items()]
     sink = _Sink(cache, keys)
     images = _Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
-    extractor = StatisticsExtractor(trunk, chunks, images, wanted, sink, data.loader.workers, advance)
+    extractor = StatisticsExtractor(trunk, missing, many, images, wanted, sink, data.loader.workers, advance)
     trainer.predict(extractor, return_predictions=False)
     if trainer.world_size > 1:
         trainer.strategy.barrier("statistics")
@@ -420,14 +364,3 @@ def _fill(
 def _shape(statistic: Statistic, values: Tensor | None, count: int) -> Tensor:
     assert values is not None
     return torch.stack([values[:count], values[count:]], dim=1) if statistic.per_image else values
-
-
-def _share(chunks: Sequence[Chunk], rank: int, world: int) -> Sequence[Chunk]:
-    """Whole stretches of chunks per process; the first chunk of a stretch computes what its predecessor would carry."""
-    size = -(-len(chunks) // world)
-    mine = list(chunks[rank * size : (rank + 1) * size])
-    if rank and mine:
-        carried = chunks[rank * size - 1].carry
-        needed = [image for image in carried if any(image in pair[1:] for chunk in mine for pair in chunk.pairs)]
-        mine[0] = Chunk((*sorted(needed), *mine[0].new), mine[0].pairs, mine[0].carry)
-    return mine

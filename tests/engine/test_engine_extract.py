@@ -6,8 +6,7 @@ import math
 import multiprocessing
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
@@ -25,7 +22,7 @@ from backbones import Backbone, build_backbone
 from datamodules.base import PairDataModule
 from engine.cache import CacheKey, StatisticsCache
 from engine.check import make_trainer
-from engine.extract import Chunk, Statistic, _share, extract, plan_chunks
+from engine.extract import Statistic, extract
 from heads import build_head
 from heads.statistics import EPS
 from registry import DATAMODULES, UserError
@@ -403,76 +400,42 @@ def test_processes_side_by_side_on_one_cache(table: Path, tmp_path: Path) -> Non
     assert sorted(images for images, _ in found) == [0, 0, contents], "one computes, the others wait and read"
 
 
-# ---------------------------------------------------------------- the plan
+def _extract_in_group(rank: int, tables: list[Path], root: Path, answers: Any) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", GLOO_SOCKET_IFNAME="lo")  # as torchrun does
+    torch.distributed.init_process_group("gloo", init_method=f"file://{root}/store", rank=rank, world_size=3)
+    found = []
+    for number, table in enumerate(tables):
+        trunk, cache = _trunk(), StatisticsCache(root / f"cache{number}", 10**9)
+        counter = _Counter(trunk)
+        trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 3, "strategy": "ddp"}})
+        values = extract(trunk, _data(table), STATISTICS[:1], trainer, cache, lambda done, total: None)
+        found.append((counter.images, values[STATISTICS[0]].numpy()))
+    answers.put((rank, found))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
-@st.composite
-def _pair_sets(draw: st.DrawFn) -> list[tuple[int, str, str]]:
-    images = [f"{i:02d}" for i in range(draw(st.integers(1, 14)))]
-    pairs = draw(st.sets(st.tuples(st.sampled_from(images), st.sampled_from(images)), min_size=1, max_size=40))
-    return [(row, x, y) for row, (x, y) in enumerate(sorted(pairs, key=lambda p: hash(p) % 97))]
-
-
-def _walk(chunks: list[Chunk]) -> Iterator[tuple[tuple[int, str, str], set[str]]]:
-    """Pairs in the order of their emission, each with the images at hand then."""
-    held: set[str] = set()
-    for chunk in chunks:
-        assert not held & set(chunk.new), "an image that is at hand is decoded again"
-        assert len(set(chunk.new)) == len(chunk.new)
-        held |= set(chunk.new)
-        for pair in chunk.pairs:
-            yield pair, held
-        assert chunk.carry <= held, "what is not there cannot be carried"
-        held = set(chunk.carry)
-
-
-@given(_pair_sets(), st.integers(2, 5))
-def test_plan_emits_every_pair_once_with_its_images_at_hand(pairs: list[tuple[int, str, str]], size: int) -> None:
-    chunks = plan_chunks(pairs, size)
-    walked = list(_walk(chunks))
-    assert Counter(pair for pair, _ in walked) == Counter(pairs)
-    for (_, x, y), held in walked:
-        assert {x, y} <= held
-    for chunk in chunks:
-        assert chunk.new or chunk.pairs
-        assert len(chunk.new) <= size and len(chunk.carry) <= size + 1, "memory must not grow with the set"
-
-
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(2, 5))
-def test_plan_decodes_each_image_once_where_candidates_are_compared_with_photos(each: list[int], size: int) -> None:
-    pairs = [(0, f"r{i}", f"c{i}_{k}") for i, count in enumerate(each) for k in range(count)]
-    new = Counter(image for chunk in plan_chunks(pairs, size) for image in chunk.new)
-    assert set(new.values()) == {1}
-    assert set(new) == {image for _, *images in pairs for image in images}
-
-
-@given(_pair_sets(), st.integers(2, 5), st.integers(1, 4))
-def test_shares_of_processes_are_complete(pairs: list[tuple[int, str, str]], size: int, world: int) -> None:
-    chunks = plan_chunks(pairs, size)
-    emitted: Counter[tuple[int, str, str]] = Counter()
-    for rank in range(world):
-        for (row, x, y), held in _walk(list(_share(chunks, rank, world))):
-            assert {x, y} <= held
-            emitted[row, x, y] += 1
-    assert emitted == Counter(pairs)
-
-
-class _Salted(str):
-    """A string whose hash is another one in another process, as Python's is."""
-
-    __slots__ = ()
-    salt = 0
-
-    def __hash__(self) -> int:
-        return hash((self.salt, str(self)))
-
-
-def test_plan_does_not_depend_on_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes of one run plan each for itself, and the order of a set of strings differs between them."""
-    names = np.random.default_rng(1).integers(0, 60, (300, 2))
-    plans = []
-    for salt in range(4):
-        monkeypatch.setattr(_Salted, "salt", salt)
-        chunks = plan_chunks([(row, _Salted(x), _Salted(y)) for row, (x, y) in enumerate(names.tolist())], 4)
-        plans.append([(list(chunk.new), list(chunk.pairs), sorted(chunk.carry)) for chunk in chunks])
-    assert all(plan == plans[0] for plan in plans)
+@pytest.mark.timeout(120)
+def test_three_processes_share_out_the_photos(table: Path, tmp_path: Path) -> None:
+    """Of the second table, whose pairs are of one photo, two of the processes have nothing to extract."""
+    frame = pd.read_csv(table)
+    kept = frame[frame["reference"].isin(["r0.png", "c0_0.png"])].assign(source_id=lambda f: f["pair_id"])
+    kept.to_csv(table.parent / "one_photo.csv", index=False)
+    tables = [table, table.parent / "one_photo.csv"]
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    processes = [context.Process(target=_extract_in_group, args=(r, tables, tmp_path, answers)) for r in range(3)]
+    for process in processes:
+        process.start()
+    found = dict(answers.get(timeout=50) for _ in processes)
+    for process in processes:
+        process.join(timeout=20)
+    for number, name in enumerate(tables):
+        data = _data(name)
+        expected = _naive(data, STATISTICS[0])
+        for rank in range(3):
+            _close(torch.from_numpy(found[rank][number][1]), expected)
+        images = sorted(found[rank][number][0] for rank in range(3))
+        assert sum(images) == len({Path(path).read_bytes() for path in data.dataset_paths()})
+        assert images[:2] == [0, 0] if number else images[0] > 0
