@@ -1,4 +1,4 @@
-"""The three parts of the default metric, fitted on features that were computed once: see make_default_metric.py."""
+"""The parts of the default metric, fitted on features that were computed once: see make_default_metric.py."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from torch import Tensor
 
 from semfid.runtime.local_evidence import EvidenceWeights, evidence, soft_maximum
-from semfid.runtime.predictors import ExpertsPredictor, LocalMap
+from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor, LocalMap, saturated, weighed
+from semfid.runtime.statistics import compressed
 
 GAMMA, RIDGE = 0.4, 0.03  # of the kernel, and of its fit; chosen on koniq_sr and coco128_sr by photos left out
 GATE_RIDGE, SLOPE = 1.0, 20.0
 HIDDEN, TEMPERATURE, EPOCHS, RATE, BATCH = (48, 24), 0.25, 8, 4e-3, 32
+RESTORED_PENALTY = 10.0  # so that nearly all channels take part: a sparse map marks fewer of the rated places
+SATURATION = 0.8
 FLOOR = 0.3  # of a block's mean size, added to each column's
 
 Floats = NDArray[np.float64]
@@ -132,12 +136,31 @@ def fit_evidence(data: Features, rows: NDArray[np.int64], strides: Sequence[int]
     return LocalMap(**found, strides=torch.tensor(strides), stride=torch.tensor(stride))
 
 
-def evidence_maps(data: Features, network: LocalMap, rows: NDArray[np.int64]) -> Tensor:
-    """(n, h, w) maps in [0, 1] of some rows."""
-    weights = EvidenceWeights(*(network.get_buffer(name) for name in EvidenceWeights._fields))
+def fit_restored(data: Features, rows: NDArray[np.int64], network: LocalMap) -> ExpertsMap:
+    """Local evidence, and beside it the map of restored images.
+
+    The latter is a nonnegative ridge regression of the rated rows' labels on the means over positions of the compressed differences:
+    the same weights at every position then say where. No place is seen.
+    """
+    rated = rows[data.rated[rows]]
+    means = [compressed(grid, "sqrt").mean(dim=(2, 3)) for grid in _batch(data, torch.from_numpy(rated))]
+    inputs = torch.cat(means, dim=1).double().numpy()  # (n, K)
+    rms = np.sqrt(np.square(inputs).mean(axis=0))
+    scale = rms + FLOOR * rms.mean()
+    penalty = RESTORED_PENALTY * np.eye(len(scale))
+    weights, _ = nnls(np.concatenate([inputs / scale, penalty]), np.concatenate([data.difference[rated], 0 * scale]))
+    return ExpertsMap(**network.stored(), restored=torch.from_numpy(weights / scale))
+
+
+def maps_of(data: Features, head: ExpertsMap, rows: NDArray[np.int64]) -> Tensor:
+    """(n, 2, h, w) maps in [0, 1] of some rows: local evidence, restored images."""
     with torch.no_grad():
-        raw = [evidence(_batch(data, part), weights, "sqrt") for part in torch.from_numpy(rows).split(64)]
-    return torch.tanh(torch.cat(raw)[:, 0] / 2).clamp(min=0.0)
+        parts = []
+        for part in torch.from_numpy(rows).split(64):
+            grids = _batch(data, part)
+            restored = saturated(weighed(grids, head.get_buffer("restored"), "sqrt"), SATURATION)
+            parts.append(torch.cat([head.local(grids, "sqrt"), restored], dim=1))
+    return torch.cat(parts)
 
 
 def _sizes(grid: NDArray[np.float16]) -> Tensor:

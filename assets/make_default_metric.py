@@ -1,12 +1,13 @@
-"""Make the default metric: features once, three parts fitted, figures by photos left out, one file.
+"""Make the default metric: features once, its parts fitted, figures by photos left out, one file.
 
     semfid build edits dataset_builders/configs/edits_mini.yaml out=data/edits
     python assets/make_default_metric.py --backbone weights/tf_efficientnet_lite0_imagenet.safetensors \
         --ratings koniq_sr/ratings.csv coco128_sr/ratings.csv --edits data/edits/pairs.csv --install
 
 Rated outputs of super-resolution (difference = mean grade / 4; the raters are vision-language models, not people) train the
-kernel expert; edits with their own truth train the network of local evidence; which of the two a pair is trains the gate. Photos
-are never on both sides of a fold. Features are kept under --features, so that a second call goes on.
+kernel expert and the map of restored images; edits with their own truth train the network of local evidence; which of the two
+a pair is trains the gate. Photos are never on both sides of a fold. Features are kept under --features, so that a second call
+goes on.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from default_metric_fit import Features, evidence_maps, fit_evidence, fit_experts
+from default_metric_fit import SATURATION, Features, fit_evidence, fit_experts, fit_restored, maps_of
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
@@ -33,7 +35,7 @@ from images import read_image
 from semfid.runtime.default_metric import Differences, Spec, Statistic, squashed
 from semfid.runtime.efficientnet_lite import CHANNELS, STRIDES, EfficientNetLite0
 from semfid.runtime.local_evidence import difference_grids
-from semfid.runtime.predictors import ExpertsPredictor, LocalMap
+from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor
 
 FOLDS, RESAMPLES = 5, 1000
 VIEW, STRIDE = 224, 8
@@ -54,10 +56,16 @@ class Pairs:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", type=Path, required=True, help="safetensors by timm's names of tf_efficientnet_lite0")
-    parser.add_argument("--ratings", type=Path, nargs="+", required=True, help="pair tables with the column grade, 0 to 4")
+    parser.add_argument(
+        "--backbone", type=Path, required=True, help="safetensors by timm's names of tf_efficientnet_lite0"
+    )
+    parser.add_argument(
+        "--ratings", type=Path, nargs="+", required=True, help="pair tables with the column grade, 0 to 4"
+    )
     parser.add_argument("--edits", type=Path, nargs="+", required=True, help="pair tables of `semfid build edits`")
-    parser.add_argument("--features", type=Path, default=Path(".cache/default_metric"), help="folder of computed features")
+    parser.add_argument(
+        "--features", type=Path, default=Path(".cache/default_metric"), help="folder of computed features"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/default_metric.pt"))
     parser.add_argument("--install", action="store_true", help="make it the metric of the package")
     arguments = parser.parse_args()
@@ -66,24 +74,33 @@ def main() -> None:
     figures = evaluate(pairs)
     print(json.dumps(figures, indent=1))
     rows = np.flatnonzero(_usable(pairs.table))
-    experts, network = fit_experts(pairs.features, rows, WIDTHS), fit_evidence(pairs.features, rows, *_strides(), seed=0)
+    experts, network = _fit(pairs.features, rows)
     spec = Spec(
         name="semfid default 1",
         statistics=STATISTICS,
         predictor=experts.kind,
-        saturation=0.8,
+        saturation=SATURATION,
         map_input=Differences(taps=LOCAL),
         map_head=network.kind,
         map_view=VIEW,
         peak=True,
         bands=tuple(zip((0.0, 0.125, 0.375, 0.625, 0.875), WORDS, strict=True)),
         figures={"srcc": figures["ratings srcc"][0]},
-        card={"figures": figures, "ratings": len(pairs.table[pairs.table.rated]), "edits": int((~pairs.table.rated).sum())},
+        card={
+            "figures": figures,
+            "ratings": len(pairs.table[pairs.table.rated]),
+            "edits": int((~pairs.table.rated).sum()),
+        },
     )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     print(save_default_metric(arguments.out, backbone, experts, network, spec), arguments.out)
     if arguments.install:
         install_default_metric(arguments.out)
+
+
+def _fit(data: Features, rows: NDArray[np.int64]) -> tuple[ExpertsPredictor, ExpertsMap]:
+    network = fit_evidence(data, rows, *_strides(), seed=0)
+    return fit_experts(data, rows, WIDTHS), fit_restored(data, rows, network)
 
 
 def _strides() -> tuple[list[int], int]:
@@ -96,7 +113,7 @@ def _gather(arguments: argparse.Namespace, backbone: dict[str, Tensor]) -> Pairs
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         rated = path in arguments.ratings
         truth = table["grade"].astype(float) / 4 if rated else table["difference"].astype(float)
-        kept = ("pair_id", "source_id", "yes_votes", "votes", "kind", "level", "map", "area")
+        kept = ("pair_id", "source_id", "yes_votes", "votes", "kind", "level", "map", "area", "where_a", "where_b")
         columns = {name: table.get(name, "") for name in kept}
         place = {"set": path.parent.name, "root": str(path.parent)}
         tables.append(pd.DataFrame({**columns, **place, "truth": truth, "rated": rated}))
@@ -108,7 +125,9 @@ def _gather(arguments: argparse.Namespace, backbone: dict[str, Tensor]) -> Pairs
     return Pairs(table, features)
 
 
-def _features(path: Path, table: pd.DataFrame, backbone: dict[str, Tensor], folder: Path) -> dict[str, NDArray[np.floating]]:
+def _features(
+    path: Path, table: pd.DataFrame, backbone: dict[str, Tensor], folder: Path
+) -> dict[str, NDArray[np.floating]]:
     """Statistics of images as they are and grids of the squashed view, kept in a file that is named by the table's content."""
     kept = folder / f"{path.parent.name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.npz"
     if kept.is_file():
@@ -143,7 +162,9 @@ def _compared(
     reference: tuple[list[Tensor], list[Tensor]], candidate: tuple[list[Tensor], list[Tensor]]
 ) -> dict[str, NDArray[np.floating]]:
     with torch.inference_mode():
-        (x, u), (y, v) = (tuple(dict(zip(LOCAL, view, strict=True)) for view in side) for side in (reference, candidate))
+        (x, u), (y, v) = (
+            tuple(dict(zip(LOCAL, view, strict=True)) for view in side) for side in (reference, candidate)
+        )
         pooled = torch.cat([one.pooled(x, y) for one in STATISTICS], dim=1)[0]  # (D,)
         differences = (Differences(taps=LOCAL).of(u, v, tap) for tap in LOCAL)
         grids = difference_grids(differences, *_strides())
@@ -167,20 +188,20 @@ def evaluate(pairs: Pairs) -> dict[str, list[float]]:
     maps = np.zeros((len(table), *data.grids[0].shape[-2:]), dtype=np.float32)
     for number in range(FOLDS):
         train, test = np.flatnonzero((fold != number) & usable), np.flatnonzero(fold == number)
-        experts, network = fit_experts(data, train, WIDTHS), fit_evidence(data, train, *_strides(), seed=0)
-        score[test], maps[test] = _scores(data, experts, network, test)
+        score[test], maps[test] = _scores(data, *_fit(data, train), test)
         print(f"fold {number + 1} of {FOLDS}", flush=True)
-    return {**_score_figures(table, score), **_map_figures(table, maps)}
+    return {**_score_figures(table, score), **_map_figures(table, maps), **_place_figures(table, maps)}
 
 
 def _scores(
-    data: Features, experts: ExpertsPredictor, network: LocalMap, rows: NDArray[np.int64]
+    data: Features, experts: ExpertsPredictor, head: ExpertsMap, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    maps = evidence_maps(data, network, rows)  # (n, h, w)
+    local, restored = maps_of(data, head, rows).unbind(dim=1)  # (n, h, w) each
     statistic = torch.from_numpy(data.statistic[rows]).float()
     with torch.no_grad():
-        raw = experts(torch.cat([statistic, maps.flatten(1).amax(dim=1, keepdim=True)], dim=1))
-    return raw.numpy(), maps.numpy()
+        raw = experts(torch.cat([statistic, local.flatten(1).amax(dim=1, keepdim=True)], dim=1))
+        share = experts.share(statistic)[:, None, None]
+    return raw.numpy(), (share * restored + (1 - share) * local).numpy()
 
 
 def _score_figures(table: pd.DataFrame, score: NDArray[np.floating]) -> dict[str, list[float]]:
@@ -215,13 +236,53 @@ def _map_figures(table: pd.DataFrame, maps: NDArray[np.floating]) -> dict[str, l
         area[row] = (target > 0.5).mean()
         if not area[row]:
             continue
-        whole = torch.nn.functional.interpolate(torch.from_numpy(maps[row])[None, None], size=target.shape, mode="bilinear")
+        whole = torch.nn.functional.interpolate(
+            torch.from_numpy(maps[row])[None, None], size=target.shape, mode="bilinear"
+        )
         figures = map_figures(whole[0, 0].numpy(), target)
         precision[row], pointed[row] = figures.average_precision, figures.hit
     found = {}
     for name, rows in (("all", area > 0), ("small", (area > 0) & (area < SMALL))):
-        found[f"maps average precision {name}"] = _with_interval(table, rows, lambda rows: float(np.nanmean(precision[rows])))
+        found[f"maps average precision {name}"] = _with_interval(
+            table, rows, lambda rows: float(np.nanmean(precision[rows]))
+        )
         found[f"maps pointing game {name}"] = _with_interval(table, rows, lambda rows: float(np.nanmean(pointed[rows])))
+    return found
+
+
+def _place_figures(table: pd.DataFrame, maps: NDArray[np.floating]) -> dict[str, list[float]]:
+    """Whether maps of rated pairs are brightest where the raters saw the change: ``top left``, ``centre``, ... of 3 x 3 cells.
+
+    ROC AUC over the nine cells of a pair, and whether its brightest cell is named; ``middle`` is the same of one map for all
+    pairs, brightest in the middle, as most named places are.
+    """
+    cells = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(maps)[:, None], 3)[:, 0].numpy()  # (n, 3, 3)
+    middle = np.array([[1.0, 2.0, 1.0], [1.5, 3.0, 1.5], [0.5, 1.5, 0.5]])
+    columns = {name: np.full(len(table), np.nan) for name in ("auc", "hit", "auc middle", "hit middle")}
+    for row in np.flatnonzero(table["rated"]):
+        named = _named_cells(f"{table['where_a'][row]} and {table['where_b'][row]}")
+        if not named.any() or named.all():
+            continue
+        for suffix, values in (("", cells[row]), (" middle", middle)):
+            columns[f"auc{suffix}"][row] = roc_auc(values.ravel(), named.ravel().astype(float))
+            columns[f"hit{suffix}"][row] = named.ravel()[values.argmax()]
+    chosen = np.isfinite(columns["auc"])
+    return {
+        f"places {name}": _with_interval(table, chosen, lambda rows, own=own: float(own[rows].mean()))  # type: ignore[misc]
+        for name, own in columns.items()
+    }
+
+
+def _named_cells(words: str) -> NDArray[np.bool_]:
+    """(3, 3) cells that a rater named; all where the whole picture was."""
+    found = np.zeros((3, 3), dtype=bool)
+    if "whole" in words or "every" in words:
+        return ~found
+    for place in re.split(" and | to |, ", words):
+        row = 0 if "top" in place else 2 if "bottom" in place else 1
+        column = 0 if "left" in place else 2 if "right" in place else 1
+        if (row, column) != (1, 1) or "cent" in place:
+            found[row, column] = True
     return found
 
 

@@ -17,7 +17,7 @@ from pairs import write_atomically
 from registry import UserError
 from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec, load_metric_file
 from semfid.runtime.efficientnet_lite import TAPS, timm_names
-from semfid.runtime.predictors import MapHead, Part
+from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor, MapHead, Part
 
 WORDS = ("same", "details differ", "a detail changed", "something became something else", "changed beyond doubt")
 """In words: grades 0 to 3 of the ratings; beyond them the answer does not depend on how large the change is."""
@@ -110,6 +110,10 @@ def loaded(
         raise UserError("default metric: spec.predictor and spec.map_head must name the kinds of the two parts")
     if (spec.map_input is None) != (map_head is None):
         raise UserError("default metric: give both spec.map_input and map_head, or neither")
+    if isinstance(map_head, ExpertsMap) and not isinstance(predictor, ExpertsPredictor):
+        raise UserError(
+            f"default metric: a map of two experts needs the share of each; predictor '{predictor.kind}' has none"
+        )
     state = {name: tensor.half() for name, tensor in backbone_state.items()}
     metric = DefaultMetric(spec, state, predictor, map_head, "unsaved")
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

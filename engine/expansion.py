@@ -125,4 +125,6 @@ def short_word(value: Any, others: Sequence[Any] = ()) -> str:
         telling = [key for key in value if key != "name" and any(other.get(key) != value[key] for other in namesakes)]
         words = [f"{key}:{short_word(value[key])}" for key in telling]
         return "/".join(([str(value["name"])] if "name" in value else []) + words) or json.dumps(value)
+    if isinstance(value, list) and value and not any(isinstance(item, (list, dict)) for item in value):
+        return "+".join(str(item) for item in value)
     return Path(value).stem if isinstance(value, str) and "/" in value else str(value)

@@ -96,7 +96,7 @@ class Spec:
         map_head: kind, see `predictors.MAP_HEADS`.
         map_view: side that images are squashed to for the map, whatever their size; None: as they are. On a small view a position
             sees a whole object, not a part of one.
-        peak: whether the largest value of the map stands behind the statistics, as one column more, (B, D + 1).
+        peak: whether the largest value of the map (of two, the first) stands behind the statistics, one column more, (B, D + 1).
         bands: (least difference, word for it), ascending, the first from 0.
         figures: of held-out pairs, such as ``{"srcc": 0.8}``.
         card: what the model card holds: data, labels, licences.
@@ -187,17 +187,24 @@ class DefaultMetric(Scorer):
         return (*self.backbone(images, self.native), *self.backbone(squashed(images, side), self.view))
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
-        peaks = self.maps(reference, candidate) if self.spec.peak else None
-        return self._score(reference, candidate, peaks)
+        found = self._map_answers(reference, candidate) if self.spec.peak else None
+        return self._score(self.statistic(reference, candidate), found)
+
+    def maps(self, reference: Description, candidate: Description) -> Tensor:
+        return self.compare_with_maps(reference, candidate)[1]
 
     def compare_with_maps(self, reference: Description, candidate: Description) -> tuple[Tensor, Tensor]:
-        maps = self.maps(reference, candidate)
-        return self._score(reference, candidate, maps if self.spec.peak else None), maps
-
-    def _score(self, reference: Description, candidate: Description, maps: Tensor | None) -> Tensor:
         statistic = self.statistic(reference, candidate)  # (B, D)
+        found = self._map_answers(reference, candidate)  # (B, 1 or 2, h, w)
+        score = self._score(statistic, found if self.spec.peak else None)
+        if found.shape[1] == 1:
+            return score, found
+        share = self.predictor.share(statistic).view(-1, 1, 1, 1)  # type: ignore[operator]
+        return score, share * found[:, 1:] + (1 - share) * found[:, :1]
+
+    def _score(self, statistic: Tensor, maps: Tensor | None) -> Tensor:
         if maps is not None:
-            statistic = torch.cat([statistic, maps.amax(dim=(2, 3))], dim=1)  # (B, D + 1)
+            statistic = torch.cat([statistic, maps[:, :1].amax(dim=(2, 3))], dim=1)  # (B, D + 1)
         return saturated(self.predictor(statistic), self.spec.saturation)
 
     def statistic(self, reference: Description, candidate: Description) -> Tensor:
@@ -205,7 +212,8 @@ class DefaultMetric(Scorer):
         x, y = self._named(reference), self._named(candidate)
         return torch.cat([one.pooled(x, y) for one in self.spec.statistics], dim=1)
 
-    def maps(self, reference: Description, candidate: Description) -> Tensor:
+    def _map_answers(self, reference: Description, candidate: Description) -> Tensor:
+        """Of the map head: (B, 1, h, w); of one with two experts (B, 2, h, w)."""
         given = self.spec.map_input
         if self.map_head is None or given is None:
             return super().maps(reference, candidate)

@@ -6,7 +6,7 @@ Zeros give exactly 0 in all of them, so identical images score exactly 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -164,7 +164,7 @@ class MapHead(Part):
     """A part that gives a difference at every position."""
 
     def forward(self, differences: Iterable[Tensor], compress: Compress, saturation: float) -> Tensor:
-        """(B, 1, h, w) differences in [0, 1] on the grid of the first tap or a coarser one.
+        """(B, 1, h, w) differences in [0, 1] on the grid of the first tap or a coarser one; (B, 2, h, w) from `ExpertsMap`.
 
         Args:
             differences: (B, C_l, h_l, w_l) squared differences per tap, shallow to deep; taken one after the other.
@@ -192,17 +192,32 @@ class LinearMap(MapHead):
         self._hold(weight=weight, scale=scale)
 
     def forward(self, differences: Iterable[Tensor], compress: Compress, saturation: float) -> Tensor:
-        weight, first, total = self.weight / self.scale, 0, torch.zeros(())
-        for tap in differences:
-            own = weight[first : first + tap.shape[1]]
-            first += tap.shape[1]
-            # some rows at a time: at whole resolution the compressed copies would not fit beside the differences
-            rows = [torch.einsum("bchw,c->bhw", compressed(part, compress), own) for part in tap.split(ROWS, dim=2)]
-            one = torch.cat(rows, dim=1)[:, None]  # (B, 1, h_l, w_l)
-            total = total + upsampled(one, total.shape[-2:]) if total.dim() else one
-        if first != len(weight):
-            raise ValueError(f"the map head has {len(weight)} weights for {first} channels")
-        return saturated(total, saturation)
+        return saturated(weighed(differences, self.weight / self.scale, compress), saturation)
+
+
+def weighed(differences: Iterable[Tensor], weight: Tensor, compress: Compress) -> Tensor:
+    """sum_c weight_c c(d_c) at every position, (B, 1, h, w) on the grid of the first tap.
+
+    Args:
+        differences: (B, C_l, h_l, w_l) squared differences per tap.
+        weight: (sum of C_l,), the taps side by side.
+
+    Raises:
+        ValueError: another number of weights than of channels.
+    """
+    first, total = 0, torch.zeros(())
+    for tap in differences:
+        own = weight[first : first + tap.shape[1]]
+        first += tap.shape[1]
+        if len(own) < tap.shape[1]:
+            break
+        # some rows at a time: at whole resolution the compressed copies would not fit beside the differences
+        rows = [torch.einsum("bchw,c->bhw", compressed(part, compress), own) for part in tap.split(ROWS, dim=2)]
+        one = torch.cat(rows, dim=1)[:, None]  # (B, 1, h_l, w_l)
+        total = total + upsampled(one, total.shape[-2:]) if total.dim() else one
+    if first != len(weight):
+        raise ValueError(f"the map head has {len(weight)} weights for {first} channels")
+    return total
 
 
 class LocalMap(MapHead):
@@ -215,7 +230,7 @@ class LocalMap(MapHead):
     """
 
     kind = "local"
-    parts = (*EvidenceWeights._fields, "strides", "stride")
+    parts: ClassVar[tuple[str, ...]] = (*EvidenceWeights._fields, "strides", "stride")
 
     def __init__(
         self,
@@ -233,13 +248,41 @@ class LocalMap(MapHead):
         self._strides, self._stride = strides.tolist(), int(stride)
 
     def forward(self, differences: Iterable[Tensor], compress: Compress, saturation: float) -> Tensor:
+        return self.local(difference_grids(differences, self._strides, self._stride), compress)
+
+    def local(self, grids: Sequence[Tensor], compress: Compress) -> Tensor:
+        """(B, 1, h, w) of `local_evidence.difference_grids`."""
         weights = EvidenceWeights(*(self.get_buffer(name) for name in EvidenceWeights._fields))
-        grids = difference_grids(differences, self._strides, self._stride)
         return torch.tanh(evidence(grids, weights, compress) / 2).clamp(min=0.0)
 
 
+class ExpertsMap(LocalMap):
+    """The maps of `ExpertsPredictor`'s two answers: where one place changed, and where a whole image was restored.
+
+    Local evidence learned from edits, where most positions stay as they are; on a restored image it is at chance. There the map
+    is a sum of compressed differences, each channel by what it says of rated images' grades.
+
+    Args:
+        first, first_bias, second, second_bias, last, strides, stride: see `LocalMap`.
+        restored: (K,) nonnegative weights of the grids' channels side by side.
+    """
+
+    kind = "experts"
+    parts = (*LocalMap.parts, "restored")
+
+    def __init__(self, *, restored: Tensor, **local: Tensor) -> None:
+        super().__init__(**local)
+        self._hold(restored=restored)
+
+    def forward(self, differences: Iterable[Tensor], compress: Compress, saturation: float) -> Tensor:
+        """(B, 2, h, w): local evidence, then the map of a restored image."""
+        grids = difference_grids(differences, self._strides, self._stride)
+        whole = saturated(weighed(grids, self.get_buffer("restored"), compress), saturation)
+        return torch.cat([self.local(grids, compress), whole], dim=1)
+
+
 PREDICTORS: dict[str, type[Part]] = {part.kind: part for part in (LinearPredictor, KernelPredictor, ExpertsPredictor)}
-MAP_HEADS: dict[str, type[Part]] = {part.kind: part for part in (LinearMap, LocalMap)}
+MAP_HEADS: dict[str, type[Part]] = {part.kind: part for part in (LinearMap, LocalMap, ExpertsMap)}
 
 
 def rebuilt(kinds: Mapping[str, type[Part]], kind: str, tensors: Mapping[str, Tensor]) -> Part:

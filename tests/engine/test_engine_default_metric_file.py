@@ -15,7 +15,8 @@ import engine.default_metric_file as module
 from engine.default_metric_file import answers, install_default_metric, loaded, save_default_metric
 from registry import UserError
 from semfid.runtime.default_metric import Differences, Statistic, load_default_metric, load_metric_file
-from semfid.runtime.predictors import LinearPredictor
+from semfid.runtime.efficientnet_lite import CHANNELS, STRIDES
+from semfid.runtime.predictors import ExpertsMap, LinearPredictor
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,16 @@ def test_parts_that_do_not_fit(state: Any, tmp_path: Path, changes: dict[str, An
     with pytest.raises(UserError, match=says):
         save_default_metric(tmp_path / "m.pt", state, *heads(), replace(spec(), **changes))
     assert not (tmp_path / "m.pt").exists()
+
+
+def test_a_map_of_two_experts_needs_their_shares(state: Any) -> None:
+    inputs = sum(CHANNELS[tap] for tap in TAPS)
+    local = {"first": torch.zeros(2, inputs), "first_bias": torch.zeros(2), "second": torch.zeros(2, 2)}
+    local |= {"second_bias": torch.zeros(2), "last": torch.zeros(2)}
+    strides = {"strides": torch.tensor([STRIDES[tap] for tap in TAPS]), "stride": torch.tensor(2)}
+    head = ExpertsMap(**local, **strides, restored=torch.zeros(inputs))
+    with pytest.raises(UserError, match="needs the share of each; predictor 'linear' has none"):
+        loaded(spec(map_head="experts"), state, heads()[0], head)
 
 
 def test_a_predictor_with_an_intercept_is_refused(state: Any, tmp_path: Path) -> None:

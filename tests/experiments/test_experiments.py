@@ -79,6 +79,7 @@ def test_the_source_document_s_table_is_whole() -> None:
 
 SPECIAL = {
     "live_subset",
+    "local_evidence",
     "regressor_user_study",
     "sr_with_semantic_loss",
     "clu_inpainting",
@@ -168,13 +169,13 @@ def test_live_subset(test_data: Callable[[str], Path], tmp_path: Path) -> None:
     words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=50"]
     words += ["baselines=[psnr]", "trainer.accelerator=cpu", "trainer.devices=1"]
     for key, values in yaml.safe_load(path.read_text())["sweep"].items():
-        words.append(f"sweep.{key}=[{json.dumps(values[0])}]")
+        words.append(f"sweep.{key}=[{json.dumps('log' if key.endswith('compress') else values[0])}]")
     assert main(["ablate", str(path), *words]) == 0
     table = tables(tmp_path / "runs", "live_subset")
     learned = table[~table["variant"].str.startswith("psnr")]
     assert len(learned) == 1
     assert learned["sources"].item() == 4
-    assert learned["srcc"].item() > 0.93
+    assert learned["srcc"].item() > 0.975
     run = next(run for run in run_folders(tmp_path / "runs") if "psnr" not in run.name)
     predictions = pd.read_csv(run / "predictions.csv")
     assert predictions.groupby("fold")["source_id"].nunique().tolist() == [1, 1, 1, 1]

@@ -30,7 +30,7 @@ from semfid.runtime.default_metric import (
 )
 from semfid.runtime.efficientnet_lite import RUNS, Run
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.predictors import LinearMap, LinearPredictor
+from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor, LinearMap, LinearPredictor, saturated
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,53 @@ def test_a_map_of_a_squashed_view_whose_peak_enters_the_score(network: Any, size
         torch.testing.assert_close(score, expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(made(x, y), score, atol=1e-6, rtol=0)
         assert not made(x, x).any()
+
+
+def test_maps_of_two_experts_mix_by_the_share_of_each(network: Any) -> None:
+    """Score and share are of the statistics and of the first map's peak; the second map takes the first expert's share."""
+    tap = "blocks.1"
+    draw = torch.Generator().manual_seed(3)
+    kernel = {
+        "support": torch.rand(3, 24, generator=draw),
+        "coefficients": torch.tensor([0.4, -0.1, 0.3]),
+        "scale": torch.ones(24),
+        "widths": torch.tensor([24]),
+        "gamma": torch.tensor([0.5]),
+    }
+    gate = {"gate": torch.linspace(-1, 1, 24), "offset": torch.tensor(0.1), "slope": torch.tensor(3.0)}
+    local = {
+        "first": torch.rand(4, 24, generator=draw),
+        "first_bias": torch.rand(4, generator=draw),
+        "second": torch.rand(2, 4, generator=draw),
+        "second_bias": torch.rand(2, generator=draw),
+        "last": torch.rand(2, generator=draw) * 0.1,
+        "strides": torch.tensor([4]),
+        "stride": torch.tensor(4),
+    }
+    head = ExpertsMap(**local, restored=torch.full((24,), 0.02))
+    given = spec(
+        statistics=(Statistic(taps=(tap,), poolings=("mean",)),),
+        predictor="experts",
+        map_input=Differences(taps=(tap,)),
+        map_head="experts",
+        map_view=64,
+        peak=True,
+    )
+    made = DefaultMetric(given, network.state_dict(), ExpertsPredictor(**kernel, **gate), head, "x")
+    x, y = images(2, 64, 64), images(2, 64, 64, 1)
+    with torch.no_grad():
+        score, maps = made.compare_with_maps(made.describe(x), made.describe(y))
+        p, q = timm_taps(network, x)[tap], timm_taps(network, y)[tap]
+        both = head([(p - q).square()], "sqrt", 0.8)
+        statistic = made.statistic(made.describe(x), made.describe(y))
+        share = torch.sigmoid(3.0 * (statistic @ gate["gate"] + 0.1)).view(-1, 1, 1, 1)
+        torch.testing.assert_close(maps, share * both[:, 1:] + (1 - share) * both[:, :1], atol=1e-4, rtol=1e-4)
+        assert float((both[:, 1:] - both[:, :1]).abs().min()) > 1e-3 and float(share.min()) > 0.05
+        peak = both[:, 0].flatten(1).amax(dim=1, keepdim=True)
+        raw = made.predictor(torch.cat([statistic, peak], dim=1))
+        torch.testing.assert_close(score, saturated(raw, 0.8), atol=1e-5, rtol=0)
+        torch.testing.assert_close(made(x, y), score, atol=1e-6, rtol=0)
+        assert not made(x, x).any() and not made.maps(made.describe(x), made.describe(x)).any()
 
 
 def test_maps_are_those_of_timm_and_torch(network: Any, metric: DefaultMetric) -> None:

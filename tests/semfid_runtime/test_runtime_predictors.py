@@ -15,11 +15,13 @@ from semfid.runtime.local_evidence import SLOPE
 from semfid.runtime.predictors import (
     MAP_HEADS,
     PREDICTORS,
+    ExpertsMap,
     ExpertsPredictor,
     KernelPredictor,
     LinearMap,
     LinearPredictor,
     LocalMap,
+    MapHead,
     rebuilt,
     saturated,
 )
@@ -57,6 +59,10 @@ def local_map(second: int = 3) -> LocalMap:
         strides=torch.tensor([2, 4]),
         stride=torch.tensor(4),
     )
+
+
+def experts_map() -> ExpertsMap:
+    return ExpertsMap(**local_map().stored(), restored=draw(2 * 4 + 5, seed=9).abs() * 0.05)
 
 
 def test_linear() -> None:
@@ -163,6 +169,20 @@ def test_local_map_position_by_position() -> None:
     assert (zeros == 0).all()
 
 
+def test_experts_map_gives_both_maps() -> None:
+    head = experts_map()
+    fine, coarse = draw(2, 4, 6, 4).square(), draw(2, 5, 3, 2, seed=1).square()
+    found = head([fine, coarse], "sqrt", 0.8)
+    assert found.shape == (2, 2, 3, 2)
+    torch.testing.assert_close(found[:, :1], local_map()([fine, coarse], "sqrt", 0.8))
+    cells = fine.unflatten(3, (2, 2)).unflatten(2, (3, 2)).permute(0, 1, 2, 4, 3, 5).flatten(4)  # (2, 4, 3, 2, 4)
+    inputs = compressed(torch.cat([cells.mean(4), cells.amax(4), coarse], dim=1), "sqrt")  # (2, 13, 3, 2)
+    raw = (inputs * head.restored[:, None, None]).sum(dim=1)
+    assert 0 < float(raw.min()) < float(raw.max())
+    np.testing.assert_allclose(found[:, 1].flatten(), [saturate(float(v)) for v in raw.flatten()], atol=1e-5)
+    assert not head([torch.zeros_like(fine), torch.zeros_like(coarse)], "sqrt", 0.8).any()
+
+
 def saturate(raw: float, start: float = 0.8) -> float:
     raw = max(raw, 0.0)
     return raw if raw <= start else start + (1 - start) * (1 - math.exp(-(raw - start) / (1 - start)))
@@ -180,13 +200,13 @@ def test_saturated() -> None:
     assert float(saturated(torch.tensor(1e6), 0.8)) == 1.0
 
 
-@pytest.mark.parametrize("make", [kernel_predictor, experts, local_map, lambda: LinearMap(draw(3), torch.ones(3))])
+@pytest.mark.parametrize("make", [kernel_predictor, experts, local_map, experts_map, lambda: LinearMap(draw(3), torch.ones(3))])
 def test_what_is_stored_makes_the_same_part(make: object) -> None:
     part = make()  # type: ignore[operator]
     stored = part.stored()
     if isinstance(part, KernelPredictor):
         assert stored["support"].dtype == torch.float16
-    again = rebuilt({**PREDICTORS, **MAP_HEADS} if part.kind != "linear" else MAP_HEADS, part.kind, stored)
+    again = rebuilt(MAP_HEADS if isinstance(part, MapHead) else PREDICTORS, part.kind, stored)
     assert type(again) is type(part)
     for name, tensor in part.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
