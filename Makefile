@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TYPED := registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py vector_cache.py sharding.py \
+TYPED := registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py yaml_file.py vector_cache.py sharding.py \
 	small_networks.py backbones heads text_embedders captioners towers splice scenes evaluation degradations \
 	datamodules lightning_modules metrics pseudo_labels dataset_builders engine user_study semfid
 
-.PHONY: help quickstart test lint format clean
+.PHONY: help quickstart test properties lint format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -22,6 +22,10 @@ test: $(STAMP)  ## ruff, mypy and all tests; those on real data where SEMFID_TES
 	types="$$(mktemp)"; $(BIN)/mypy $(TYPED) >"$$types" 2>&1 & typing=$$!; \
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile; tests=$$?; \
 	wait $$typing; typed=$$?; cat "$$types"; rm -f "$$types"; exit $$((tests > typed ? tests : typed))
+
+properties: $(STAMP)  ## property tests alone, with many new random examples at each call (`make test` draws the same few); long
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 -m hypothesis --hypothesis-profile=random --timeout 3600 \
+		--hypothesis-show-statistics
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -31,6 +30,7 @@ from semfid.cli import main as semfid
 from semfid.runtime.heatmap import colours, overlay
 from semfid.runtime.scorer import upsampled
 from text_embedders import build_text_embedder
+from yaml_file import read_mapping
 
 OUT = Path(__file__).parents[1] / "docs" / "pictures"
 SIDE, GAP, LINE = 160, 6, 16
@@ -56,7 +56,7 @@ def sheet(columns: Sequence[str], rows: Sequence[Sequence[Pixels]], notes: Seque
 def clu(folder: Path) -> Image.Image:
     """Test pairs of clu_scenes.yaml: CLU's map, a linear head's, and the squared pixel difference."""
     runs = {name: next(folder.glob(f"head={name}_*")) for name in ("unet_pixel", "lpips_linear")}
-    config = yaml.safe_load((runs["unet_pixel"] / "config.yaml").read_text())["data"]
+    config = read_mapping(runs["unet_pixel"] / "config.yaml")["data"]
     data: PairDataModule = DATAMODULES.build(config.pop("name"), **config)
     frame = data.table.frame
     figures = {name: pd.read_csv(run / "maps.csv").set_index("pair_id") for name, run in runs.items()}
@@ -137,7 +137,7 @@ def captions() -> Image.Image:
 def scored(folder: Path) -> Image.Image:
     """What `semfid score --map` writes of three test pairs that changed."""
     run = next(folder.glob("head=unet_pixel_*"))
-    config = yaml.safe_load((run / "config.yaml").read_text())["data"]
+    config = read_mapping(run / "config.yaml")["data"]
     table = DATAMODULES.build(config.pop("name"), **config).table
     own = pd.read_csv(run / "maps.csv")
     pairs = own[own["origin"].isin(["intra", "inter", "removed"])].drop_duplicates("origin")["pair_id"]

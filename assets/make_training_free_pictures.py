@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pairs import PairTable
 from registry import DATAMODULES
+from yaml_file import read_mapping
 
 OUT = Path(__file__).parents[1] / "docs" / "pictures"
 SIDE, GAP, LINE, LABELS, BARS, MARGIN = 176, 8, 17, 132, 300, 12
@@ -27,7 +27,7 @@ def measures(folder: Path) -> tuple[pd.DataFrame, PairTable]:
     columns: dict[str, pd.Series] = {}
     labels, config = None, None
     for path in sorted(folder.glob("*/predictions.csv")):
-        one = yaml.safe_load((path.parent / "config.yaml").read_text())
+        one = read_mapping(path.parent / "config.yaml")
         found = pd.read_csv(path).set_index("pair_id")
         columns[name_of(one["model"])] = found["predicted"]
         labels, config = found["difference"], one["data"]

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from registry import UserError, describe_type, did_you_mean, fits
+from yaml_file import read_mapping
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def read_settings(schema: type[T], path: str | Path, overrides: Sequence[str] = 
     Raises:
         UserError: an unknown key with near misses, a value of another type, a field without a value; names file and key.
     """
-    content = _read_file(Path(path))
+    content = read_mapping(path)
     _check_keys(schema, content, str(path), "")
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -140,17 +141,3 @@ def _parse(value: str) -> Any:
         return OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)["value"]  # type: ignore
     except (yaml.YAMLError, OmegaConfBaseException):  # a text with a colon
         return value
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except FileNotFoundError as error:
-        near = did_you_mean(path.name, [one.name for one in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
-        raise UserError(f"no file {path}{near}; give the path of a build's YAML") from error
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: the file must hold a mapping of keys; it holds {type(content).__name__}")
-    return {str(key): value for key, value in content.items()}

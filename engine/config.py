@@ -17,6 +17,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from registry import UserError, did_you_mean
+from yaml_file import read_mapping
 
 OVERRIDE_ONLY_HINT = "write key=value, such as seed=1 or model.optimizer.lr=1e-3"
 
@@ -201,17 +202,7 @@ def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[dict[str, Any
     """The file's mapping after those it extends, each with the file that it came from."""
     if path.resolve() in seen:
         raise UserError(f"{path}: extends itself, through {' -> '.join(p.name for p in seen)}")
-    try:
-        with open(path, encoding="utf-8") as file:
-            own = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except FileNotFoundError as error:
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
-        raise UserError(f"no experiment file {path}{near}") from error
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    if not isinstance(own, dict):
-        raise UserError(f"{path}: the file must hold a mapping of keys; it holds {type(own).__name__}")
-    mapping = {str(key): value for key, value in own.items()}
+    mapping = read_mapping(path, "experiment file")
     parents = mapping.pop("extends", [])
     layers: list[tuple[dict[str, Any], Path]] = []
     parents = [parents] if isinstance(parents, str) else parents

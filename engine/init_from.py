@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
@@ -20,6 +19,7 @@ from lightning_modules.pair_module import PairModule
 from registry import BACKBONES, HEADS, Registry, UserError, named
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.exported import one_path
+from yaml_file import read_mapping
 
 OWN = (
     "tuning",
@@ -62,8 +62,8 @@ class InitialWeights:
         if state != "done":
             raise UserError(f"init_from: {folder} is no finished run (its state is {state}); run its experiment first")
         try:
-            own = dict(yaml.safe_load((folder / "config.yaml").read_text()))
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+            own = read_mapping(folder / "config.yaml")
+        except UserError as error:
             raise UserError(f"init_from: {folder / 'config.yaml'} cannot be read; run its experiment again") from error
         parts = len(list(folder.glob("part-*.ckpt")))
         if not parts:

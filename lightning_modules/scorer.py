@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from backbones import Backbone, build_backbone
@@ -27,6 +26,7 @@ from registry import DATAMODULES, UserError, load_plugins
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.exported import load_exported, one_path
 from semfid.runtime.scorer import Description, Facts, Scorer
+from yaml_file import read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {"image_size": 224, "resize": "squash"}
@@ -207,8 +207,8 @@ def _config(folder: Path) -> dict[str, Any]:
     if state != "done":
         raise UserError(f"{folder} is not finished (its state is {state}); run its experiment again")
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, yaml.YAMLError) as error:
+        config = read_mapping(folder / "config.yaml")
+    except UserError as error:
         raise UserError(f"{folder / 'config.yaml'} cannot be read; train the run again") from error
     if "backbone" not in config["model"] or "head" not in config["model"]:
         raise UserError(

@@ -25,6 +25,7 @@ from registry import (
     did_you_mean,
     fits,
 )
+from yaml_file import read_mapping
 
 STORED = "regions"  # where `stored` looks, beside the table
 
@@ -126,8 +127,8 @@ def read_settings(keys: Keys, config: str | None, overrides: Sequence[str]) -> d
     """
     settings = copy.deepcopy(keys.defaults)
     if config is not None:
-        for key, value in _read_file(Path(config)).items():
-            _set(keys, settings, str(key), value, config)
+        for key, value in read_mapping(config, resolve=True).items():
+            _set(keys, settings, key, value, config)
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key or value == "":
@@ -184,16 +185,3 @@ def _set(keys: Keys, settings: dict[str, Any], key: str, value: Any, where: str)
     elif not fits(value, keys.types[first]):
         raise UserError(f"{where}: {first}={value!r} should be {describe_type(keys.types[first])}")
     settings[first] = value
-
-
-def _read_file(path: Path) -> dict[Any, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    except FileNotFoundError as error:
-        raise UserError(f"no file {path}; give the path of a YAML") from error
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: the file must hold a mapping of keys; it holds {type(content).__name__}")
-    return content

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from registry import did_you_mean
+from registry import UserError, did_you_mean
 from user_study.errors import StudyError
 
 QUESTION = "Do images A and B show something different in meaning?"
@@ -172,19 +170,14 @@ def read_settings(path: str | Path) -> StudySettings:
     """Settings from a YAML file (JSON is YAML).
 
     Raises:
-        StudyError: no such file, no YAML, no mapping; see `from_dict`.
+        StudyError: no such file, no YAML, no mapping, a key that stands twice; see `from_dict`.
     """
-    path = Path(path)
+    from yaml_file import read_mapping  # with omegaconf, which a running server does not need
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyError(f"{path}: {error.strerror}; give the path of a YAML file with settings") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: no valid YAML ({' '.join(str(error).split())}); write `key: value` lines") from error
-    if values is None:
-        values = {}
-    if not isinstance(values, Mapping):
-        raise StudyError(f"{path}: expected `key: value` lines, found {type(values).__name__}")
+        values = read_mapping(path)
+    except UserError as error:
+        raise StudyError(str(error)) from error
     return from_dict(values, str(path))
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from engine.report.configs import differing, flatten, provenance_table
 from engine.report.content import by_pair, headline, table_content
 from engine.report.event_images import write_event_images
@@ -22,6 +20,7 @@ from engine.report.tables import table_view
 from engine.results import Finished, Results
 from pairs import write_atomically
 from registry import UserError
+from yaml_file import read_mapping
 
 PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
 MOST_PAIRS = 100  # with pictures, over all tables
@@ -123,11 +122,10 @@ def _facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         UserError: one of the files is gone or broken.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, and not always there
     try:
-        config = yaml.load((path / "config.yaml").read_text(encoding="utf-8"), Loader=loader)
-        return dict(config), dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        config = read_mapping(path / "config.yaml")
+        return config, dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, UserError) as error:
         raise UserError(
             f"{path}: its config.yaml or provenance.json cannot be read; remove the folder and run again"
         ) from error

@@ -50,7 +50,14 @@ def test_a_mistake_is_named_with_its_key(values: dict[str, object], said: str) -
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "said"), [("a: [", "no valid YAML"), ("- a", "key: value"), ("\x00", "YAML")])
+@pytest.mark.parametrize(("text", "said"), [
+        ("a: [", "is not a YAML file"),
+        ("- a", "key: value"),
+        ("\x00", "YAML"),
+        ("quota: 7\nrules: {min_traps: 12}\nquota: 9\n", "'quota' stands twice, in lines 1 and 3"),
+        ("rules: {min_traps: 12, trap_pass: 0.9, min_traps: 9}", "'min_traps' stands twice"),
+    ],
+)
 def test_a_file_that_is_no_settings(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(StudyError, match=said):
