@@ -1,9 +1,10 @@
-"""What several rooms' tests share: one thread, repeatable hypothesis, photos and pair tables on disk, the real data."""
+"""What several rooms' tests share: one thread, repeatable hypothesis, registries of their own, photos and pair tables on disk,
+the real data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 from scoring_support import exported, exported_scorer, linear_scorer, runs
+
+from registry import REGISTRIES
 
 __all__ = ["exported", "exported_scorer", "linear_scorer", "runs"]
 
@@ -28,6 +31,18 @@ hypothesis.settings.load_profile("semfid")
 def same_draws() -> None:
     """Every test starts from the same random state, whichever tests ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_registries() -> Iterator[None]:
+    """What a test registers is gone after it, whichever room's modules it was the first to import."""
+    yield
+    root = Path(__file__).resolve().parent.parent
+    for registry in REGISTRIES.values():
+        for entry in registry.registered():
+            file = Path(entry.location.rpartition(":")[0])
+            if not file.is_relative_to(root) or file.is_relative_to(root / "tests"):
+                del registry._entries[entry.name]
 
 
 @pytest.fixture

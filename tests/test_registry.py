@@ -327,13 +327,14 @@ class TestRooms:
 
 
 @pytest.fixture
-def plugin_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget the modules and paths that a test's plugins brought."""
-    before, path = set(sys.modules), list(sys.path)
+def plugin_modules(tmp_path: Path) -> Iterator[None]:
+    """Forget the modules and paths that a test's plugins brought; a room that it was the first to import stays."""
+    path = list(sys.path)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(tmp_path) in f"{getattr(module, '__file__', '')} {getattr(module, '__path__', '')}":  # a folder has no file
+            del sys.modules[name]
 
 
 @pytest.mark.usefixtures("plugin_modules")
@@ -461,15 +462,11 @@ class TestPlugins:
             )
         )
         from backbones import build_backbone
-        from registry import BACKBONES
 
         load_plugins(["plug_backbone.py"], tmp_path)
-        try:
-            assert build_backbone("plug_tiny", {"width": 6}).channels == (6,)
-            with pytest.raises(RegistryError, match="no keyword 'widht'; did you mean 'width'"):
-                build_backbone("plug_tiny", {"widht": 6})
-        finally:
-            del BACKBONES._entries["plug_tiny"]
+        assert build_backbone("plug_tiny", {"width": 6}).channels == (6,)
+        with pytest.raises(RegistryError, match="no keyword 'widht'; did you mean 'width'"):
+            build_backbone("plug_tiny", {"widht": 6})
 
     def test_a_factory_of_something_else_is_refused(self) -> None:
         from backbones import build_backbone
@@ -478,14 +475,17 @@ class TestPlugins:
 
         BACKBONES.register("plug_wrong", summary="x")(lambda: 5)
         HEADS.register("plug_wrong", summary="x")(lambda trunk: 5)
-        try:
-            with pytest.raises(RegistryError, match=r"'plug_wrong' builds a int; it must be a backbones\.Backbone"):
-                build_backbone("plug_wrong", {})
-            with pytest.raises(RegistryError, match=r"'plug_wrong' builds a int; it must be a heads\.Head"):
-                build_head("plug_wrong", None, {})  # type: ignore[arg-type]
-        finally:
-            del BACKBONES._entries["plug_wrong"]
-            del HEADS._entries["plug_wrong"]
+        with pytest.raises(RegistryError, match=r"'plug_wrong' builds a int; it must be a backbones\.Backbone"):
+            build_backbone("plug_wrong", {})
+        with pytest.raises(RegistryError, match=r"'plug_wrong' builds a int; it must be a heads\.Head"):
+            build_head("plug_wrong", None, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_what_a_test_registers_is_gone_after_it(time: int) -> None:
+    """The second time would be a second registration otherwise."""
+    registry.BACKBONES.register("of_a_test", summary="x")(lambda: time)
+    assert registry.BACKBONES.get("of_a_test").factory() == time
 
 
 @pytest.mark.usefixtures("plugin_modules")

@@ -6,7 +6,6 @@ It stands in the page as it is, without a script.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,7 @@ from semfid.runtime.heatmap import STOPS, colours, overlay
 
 WORST, UNCHANGED, BEST = 4, 2, 1  # pairs of a variant
 MOST_VARIANTS = 6
-MOST_PAIRS = 36  # with pictures, over all tables
-SECONDS = 60.0  # after which no further map is made for the gallery
+MOST_PAIRS = 36  # with pictures, over all tables; a count, so that what a report holds does not depend on the machine
 UNKNOWN = np.array([128, 128, 128], dtype=np.uint8)
 TITLES = ("reference", "candidate", "target map", "predicted map", "overlay")
 
@@ -50,15 +48,14 @@ class MapSource:
 
 @dataclass
 class Budget:
-    """What the gallery may still cost: pairs, and a time on the clock of `time.monotonic`."""
+    """How many pairs the gallery of a table may still show."""
 
     pairs: int
-    deadline: float
 
     @classmethod
     def of(cls, tables: int) -> Budget:
-        """For a report of so many tables, from now on."""
-        return cls(MOST_PAIRS // max(1, tables), time.monotonic() + SECONDS)
+        """Of each table in a report of so many."""
+        return cls(MOST_PAIRS // max(1, tables))
 
 
 def maps_view(
@@ -133,16 +130,13 @@ def _variant(
     chosen = pick(read_figures(run))
     if sum(len(rows) for _, rows in chosen) > budget.pairs:
         return {"note": "No pictures: the variants above have used up those that a report holds.", "groups": []}
-    if time.monotonic() > budget.deadline:
-        return {"note": f"No pictures: those of the variants above took {SECONDS:g} s.", "groups": []}
     maker = source.maker(run, configs[run.path])
     if isinstance(maker, str):
         return {"note": f"No pictures: {maker}.", "groups": []}
     folds = by_pair(run.predictions).set_index("pair_id")["fold"]
-    found = [(title, list(_shown(rows, folds, maker, source, album, budget))) for title, rows in chosen]
-    if any(len(shown) < len(rows) for (_, shown), (_, rows) in zip(found, chosen, strict=True)):
-        note = f"{note} Making maps took {SECONDS:g} s, so some are left out.".strip()
-    return {"note": note, "groups": [{"title": title, "pairs": shown} for title, shown in found if shown]}
+    budget.pairs -= sum(len(rows) for _, rows in chosen)
+    groups = [{"title": title, "pairs": list(_shown(rows, folds, maker, source, album))} for title, rows in chosen]
+    return {"note": note, "groups": groups}
 
 
 def pick(figures: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -173,12 +167,8 @@ def _shown(
     maker: MapMaker,
     source: MapSource,
     album: Album,
-    budget: Budget,
 ) -> Iterator[dict[str, Any]]:
     for row in rows:
-        if time.monotonic() > budget.deadline:
-            return
-        budget.pairs -= 1
         name = str(row["pair_id"])
         entry = {"pair": name, "caption": caption(row)}
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,9 @@ from registry import UserError
 from yaml_file import read_mapping
 
 PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
-MOST_PAIRS = 100  # with pictures, over all tables
-MAP_SECONDS = 60.0  # after which no further run's heat maps are begun
+# over all tables; counts, so that what a report holds does not depend on the machine
+MOST_PAIRS = 100  # with pictures
+MOST_MAPS = 128  # heat maps of these pairs
 TITLE_KEYS = 3
 
 Paths = Mapping[str, tuple[Path, Path]]
@@ -73,12 +73,10 @@ def write_report(
     facts = {run.path: _facts(run.path) for result in results for run in result.runs}
     titles = _titles(results, facts)
     views, tables = [], []
-    budget = MOST_PAIRS // len(results)
-    deadline = time.monotonic() + MAP_SECONDS
     gallery: list[dict[str, Any]] = []
     for number, result in enumerate(results):
         content = table_content(result, evaluation)
-        _add_pictures(content, result, origins, album, facts, budget, deadline)
+        _add_pictures(content, result, origins, album, facts, len(results))
         tables.append(content)
         maps = None
         if result.maps is not None:
@@ -160,10 +158,14 @@ def _add_pictures(
     origins: Origins,
     album: Album,
     facts: Mapping[Path, Any],
-    budget: int,
-    deadline: float,
+    tables: int,
 ) -> None:
-    """Thumbnails and heat maps of the first seed's examples, from the top of the table until `budget` pairs have theirs."""
+    """Thumbnails and heat maps of the first seed's examples, from the top of the table until its share of either is made.
+
+    Args:
+        tables: in the report; each gets an equal share.
+    """
+    most_pairs, maps_left = MOST_PAIRS // tables, MOST_MAPS // tables
     paths_of = origins.paths(result)
     paths = {row: paths_of[name] for row, name in enumerate(content["pairs"]["id"]) if name in paths_of}
     content["pictures"] = {}
@@ -172,19 +174,17 @@ def _add_pictures(
     for variant in [*learned, *(variant for variant in content["variants"] if not variant["learned"])]:
         shown = variant["runs"][0]
         rows = [*shown["worst"], *shown["best"]]
-        if len({*rows, *content["pictures"]}) > budget:
+        if len({*rows, *content["pictures"]}) > most_pairs:
             continue
         content["pictures"].update(add_pairs(album, rows, paths))
         run = runs[variant["label"], shown["seed"]]
-        late = time.monotonic() > deadline
-        drawer = (
-            f"No heat maps: those of the variants above took {MAP_SECONDS:g} s."
-            if late
-            else origins.drawer(run, facts[run.path][0])
-        )
+        drawer: DrawMap | str = "No heat maps: the variants above have used up those that a report holds."
+        if len(rows) <= maps_left:
+            drawer = origins.drawer(run, facts[run.path][0])
         if isinstance(drawer, str):
             variant["maps_note"] = drawer
         else:
+            maps_left -= len(rows)
             variant["maps"] = add_maps(album, rows, paths, by_pair(run.predictions)["fold"].tolist(), drawer)
         write_event_images(run.path, album, content, variant)
 

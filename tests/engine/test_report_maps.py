@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -145,16 +144,6 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(gallery, "MOST_PAIRS", 15)
     page, _ = report(tmp_path, runs, paths, maps=source.source)
     assert source.calls == 14 and section(page).count("have used up those that a report holds") == 1
-
-    def slow(fold: int, names: Any, reference: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
-        time.sleep(0.1)
-        return candidate[:, :1]
-
-    monkeypatch.setattr(gallery, "SECONDS", 0.25)
-    page, _ = report(tmp_path, runs, paths, maps=MapSource(source.pair, lambda run, config: slow))
-    text = section(page)
-    assert text.count('class="map-row"') == 3 and text.count("Making maps took 0.25 s, so some are left out.") == 1
-    assert text.count("No pictures: those of the variants above took 0.25 s.") == 2
 
 
 def test_few_pairs_are_shown_once(tmp_path: Path) -> None:
