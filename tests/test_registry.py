@@ -333,7 +333,8 @@ def plugin_modules(tmp_path: Path) -> Iterator[None]:
     yield
     sys.path[:] = path
     for name, module in list(sys.modules.items()):
-        if str(tmp_path) in f"{getattr(module, '__file__', '')} {getattr(module, '__path__', '')}":  # a folder has no file
+        own = vars(module)
+        if str(tmp_path) in f"{own.get('__file__')} {own.get('__path__')}":  # a package that is a folder has no file
             del sys.modules[name]
 
 
