@@ -15,20 +15,20 @@ average.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from scipy.sparse import csr_array
 
 from registry import UserError
-from semfid.runtime.images import Resize, bounded_size
+from semfid.runtime.decoding import REPLACE, DecodingFault, decode
+from semfid.runtime.images import ROUNDING, Resize, bounded_size
+from semfid.runtime.listing import on_disk
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-_ROUNDING = 1e-5  # how far float values may leave [0, 1]: 1 - cosine of equal vectors does
 
 
 class MapError(UserError):
@@ -180,7 +180,7 @@ def read_map(path: str | Path) -> NDArray[np.float32]:
     Raises:
         MapError: missing, corrupt, or of a kind that could mean several things; names the file and the fix.
     """
-    path = Path(path)
+    path = on_disk(Path(path))
     if not path.is_file():
         raise MapError(f"no map {path}; check the column map of the pair table, or leave the entry empty")
     if path.suffix.lower() in (".pkl", ".pickle", ".pt", ".pth"):
@@ -219,7 +219,7 @@ def as_map(values: NDArray[np.generic], name: str) -> NDArray[np.float32]:
     floats = values.astype(np.float32)
     known = floats[~np.isnan(floats)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if low < -ROUNDING or high > 1 + ROUNDING:  # 1 - cosine of equal vectors leaves [0, 1] by less
         raise MapError(
             f"map {name} holds values from {low:g} to {high:g}, outside [0, 1]; 0 is the same meaning and 1 another one (a "
             "cosine similarity c becomes (1 - c).clip(0, 1)), and NaN stands for unknown"
@@ -242,19 +242,10 @@ def _read_array(path: Path) -> NDArray[np.float32]:
 
 def _read_image(path: Path) -> NDArray[np.float32]:
     try:
-        with Image.open(path) as file:
-            if file.width * file.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow itself only warns
-                raise MapError(f"map {path} is too large to decode safely ({file.width}x{file.height} pixels)")
-            image = ImageOps.exif_transpose(file)
-            image.load()
-    except UnidentifiedImageError as error:
-        raise MapError(
-            f"map {path} is no image that Pillow can read; save an 8-bit grey PNG, or a float16 .npy"
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise MapError(
-            f"map {path} is corrupt: {str(error) or type(error).__name__}; write it again, or empty the entry"
-        ) from error
+        image = decode(path).image
+    except DecodingFault as fault:
+        fix = "write it again as an 8-bit grey PNG or a float16 .npy, or empty the entry" if fault.fix == REPLACE else fault.fix
+        raise MapError(f"map {path} {fault.text}; {fix}") from fault
     return _levels(image, str(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,7 @@ from datamodules.image_dataset import Augment
 from datamodules.image_set import PARTS, ImageDataModule, ImageLoader, ImageTable
 from images import Resize
 from registry import DATAMODULES, UserError
-
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+from semfid.runtime.listing import ENDINGS, list_images, nfc
 
 
 @DATAMODULES.register(
@@ -53,23 +53,22 @@ class ImageFolderData(ImageDataModule):
 
 
 def list_folder(root: Path) -> ImageTable:
-    """Images below a folder, sorted by name; hidden files and folders are left out.
+    """Images below a folder, sorted by name; what `semfid.runtime.listing` leaves out is left out, with a warning.
 
     Raises:
         UserError: not a folder, no image in it, photos beside class folders, a class with one image.
     """
     if not root.is_dir():
         raise UserError(f"data.path: {root} is a file; give a folder of images")
-    names = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
+    listing = list_images(root)
+    names = sorted(path.relative_to(root).as_posix() for path in listing.paths)
+    if listing.summary():
+        warnings.warn(listing.summary(), stacklevel=2)
     if not names:
         raise UserError(f"data.path: no image below {root} (looked for {', '.join(sorted(ENDINGS))})")
     tops = {name.split("/")[0] for name in names}
     given = tops <= {*PARTS}
-    classes = [_class_of(name.split("/", 1)[1] if given else name) for name in names]
+    classes = [nfc(_class_of(name.split("/", 1)[1] if given else name)) for name in names]
     if len({*classes}) > 1 and "" in classes:
         raise UserError(
             f"data.path: {root} holds both folders and the photo {names[classes.index('')]}; move it into the folder of its class"

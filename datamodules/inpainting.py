@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
 from datamodules.dataset import UNCHANGED, map_paths
@@ -21,9 +20,9 @@ from difference_maps import known_mean, read_map
 from images import Resize
 from pairs import PairTable, read_pairs
 from registry import DATAMODULES, UserError
+from semfid.runtime.decoding import upright_size
 
 MOST = 0.95  # share of the image that a mask may cover
-_TURNED = {5, 6, 7, 8}  # orientations of EXIF that exchange width and height
 
 
 @DATAMODULES.register(
@@ -212,19 +211,10 @@ def _check_sizes(table: PairTable) -> None:
     ):
         for path in (reference, candidate):
             if path not in sizes:
-                sizes[path] = _size(path)
+                sizes[path] = upright_size(path)
         a, b = sizes[reference], sizes[candidate]
         if a is not None and b is not None and a != b:
             raise UserError(
                 f"pair {name!r}: the photo {reference} is {a[0]}x{a[1]} and its candidate {b[0]}x{b[1]}; inpaint at the photo's "
                 "size, or set data.sizes: resize_reference"
             )
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as seen upright, or None of a file that is no image: decoding will say so."""
-    try:
-        with Image.open(path) as file:
-            return (file.height, file.width) if file.getexif().get(0x0112) in _TURNED else file.size
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
-        return None

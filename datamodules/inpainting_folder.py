@@ -8,14 +8,15 @@ from typing import Literal
 
 import pandas as pd
 
-from pairs import PairTable, check_pairs
+from pairs import PairTable, check_pairs, read_frame
 from registry import UserError
+from semfid.runtime.listing import list_images, on_disk
+from semfid.runtime.tables import as_path, lacking
 
 SameClass = Literal["gt", "all", "none"]
 SAME_CLASS, OTHER_CLASS = "same_class", "other_class"
 _INSTANCES = ("id", "bbox", "gt_image_path")
 _MAPS = ("gt_image_path", "impainted_pth", "segmentation_map_path")
-_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def read_folder(root: Path, maps_csv: Path | None, same_class: SameClass) -> tuple[PairTable, int]:
@@ -122,13 +123,10 @@ def _pair(
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"data.root: no file {path}")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path} cannot be read as CSV: {str(error).splitlines()[0]}") from error
+    frame = read_frame(path)
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise UserError(f"{path} lacks the column {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        raise UserError(lacking(str(path), ", ".join(missing), list(frame.columns)))
     return frame
 
 
@@ -138,9 +136,7 @@ def _images(folder: Path, needed: bool = True) -> list[Path]:
         if needed:
             raise UserError(f"data.root: no folder {folder}")
         return []
-    return sorted(
-        path.resolve() for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and path.name[0] != "."
-    )
+    return sorted(path.resolve() for path in list_images(folder, deep=False).paths)
 
 
 def _prefix(path: Path) -> int:
@@ -159,8 +155,9 @@ def _row_of(path: Path, instances: pd.DataFrame) -> int:
 
 def _resolve(root: Path, given: str) -> Path:
     """A path of the CSVs: absolute, relative to the folder's parent, or to the folder itself."""
-    path = Path(given.strip())
-    for found in (root.resolve().parent / path, root.resolve() / path):  # an absolute one stays as it is
+    path = Path(as_path(given.strip(), root))
+    for one in (root.resolve().parent / path, root.resolve() / path):  # an absolute one stays as it is
+        found = on_disk(one)
         if found.is_file():
             return found
     raise UserError(f"data.root: no file {given} below {root.resolve().parent}, where the paths of {root} begin")

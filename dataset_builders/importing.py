@@ -7,26 +7,41 @@ copied.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from dataset_builders.photo_folder import ENDINGS, SETS, PhotoSettings, Scores
+from dataset_builders.photo_folder import SETS, PhotoSettings, Scores
 from dataset_builders.running import Stage
-from pairs import PairTable, write_pairs
+from pairs import PairTable, PairTableError, as_numbers, read_frame, write_pairs
 from registry import UserError, did_you_mean
+from semfid.runtime.decoding import upright_size
+from semfid.runtime.listing import list_images, nfc, unlisted
+from semfid.runtime.pairing import without_suffix
+from semfid.runtime.tables import as_path
 
 GT_NAMES = ("hq", "gt", "ground_truth", "reference", "references")
 OUTPUTS = re.compile(r"LQ_x(?P<factor>\d+)(?:_degfac_(?P<strength>[0-9.]+))?_(?P<model>.+)_out")
 INPUTS = re.compile(r"LQ_x\d+(_degfac_[0-9.]+)?")
 METRICS = "metrics.csv"
-_SIDEWAYS = (5, 6, 7, 8)  # orientation tags that turn an image by 90 degrees
+TAKEN = (
+    "pair_id",
+    "source_id",
+    "origin",
+    "model",
+    "width",
+    "height",
+    "split",
+    "fold",
+    "difference",
+    "votes",
+)  # of its columns
 
 
 @dataclass
@@ -37,7 +52,7 @@ class Findings:
         missing: photos that a folder of candidates lacks.
         extra: candidates without a photo.
         wrong: candidates of another size than their photo, or no images.
-        ignored: folders and metrics that were not used, and why.
+        ignored: folders, metrics and images that were not used, and why.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -64,10 +79,10 @@ def import_folders(
         raise UserError(f"--out {out}: give a name that ends in .csv or .parquet")
     if not root.is_dir():
         raise UserError(f"no folder {root}; give the folder that holds HQ and the folders of candidates")
-    folders = {one.name: one for one in sorted(root.iterdir()) if one.is_dir() and not one.name.startswith(".")}
+    folders = {one.name: one for one in sorted(root.iterdir()) if one.is_dir() and not unlisted(one.name)}
     photos_name = _photos_folder(root, folders, gt)
     findings = Findings()
-    photos = _by_stem(folders.pop(photos_name))
+    photos = _by_stem(folders.pop(photos_name), findings)
     if not photos:
         raise UserError(f"{root / photos_name} holds no images; give the folder of photos with gt=")
     about = _about(root / photos_name, scores)
@@ -107,7 +122,7 @@ def _folder_rows(
     if INPUTS.fullmatch(name):
         findings.ignored.append(f"{name}: inputs of the models")
         return []
-    candidates = _by_stem(folder)
+    candidates = _by_stem(folder, findings, photos)
     if not candidates:
         findings.ignored.append(f"{name}: no images")
         return []
@@ -137,13 +152,19 @@ def _folder_rows(
     return rows
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, findings: Findings, photos: Container[str] = ()) -> dict[str, Path]:
+    """Images of one folder by their names, or, of outputs, by the names of their photos."""
+    listing = list_images(folder, deep=False)
+    if listing.summary():
+        findings.ignored.append(listing.summary())
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
-            if path.stem in found:
-                raise UserError(f"{found[path.stem]} and {path.name} share a name; remove one of them")
-            found[path.stem] = path
+    for path in listing.paths:
+        stem = nfc(path.stem)
+        name, suffix = without_suffix(stem)
+        stem = name if suffix and stem not in photos and name in photos else stem
+        if stem in found:
+            raise UserError(f"{found[stem]} and {path.name} share a name; remove one of them")
+        found[stem] = path
     return found
 
 
@@ -153,34 +174,33 @@ def _metrics(folder: Path, findings: Findings) -> dict[str, dict[str, float]]:
     if not path.is_file():
         return {}
     try:
-        frame = pd.read_csv(path)
-    except ValueError as error:  # pandas' parser errors are ValueErrors
-        findings.ignored.append(f"{folder.name}/{METRICS}: {str(error).splitlines()[0]}")
+        frame = read_frame(path)
+    except UserError as error:
+        findings.ignored.append(f"{folder.name}/{METRICS}: {error}")
         return {}
-    stems = {path.stem for path in folder.iterdir()}
+    stems = {nfc(path.stem) for path in folder.iterdir()}
     for column in frame.columns:
-        names = [Path(str(value)).stem for value in frame[column]]
+        names = [nfc(Path(as_path(value.strip(), folder)).stem) for value in frame[column]]
         if names and {*names} <= stems:
-            taken = {
-                "pair_id",
-                "source_id",
-                "origin",
-                "model",
-                "width",
-                "height",
-                "split",
-                "fold",
-                "difference",
-                "votes",
-            }
-            numbers = [one for one in frame.select_dtypes("number").columns if one != column and one not in taken]
-            records = frame[numbers].astype(float).to_dict("records")
+            if len({*names}) < len(names):
+                findings.ignored.append(f"{folder.name}/{METRICS}: its column {column} names an image twice")
+                return {}
+            records = _numbers(frame.drop(columns=column)).to_dict("records")
             return {
                 name: {str(key): float(value) for key, value in row.items()}
                 for name, row in zip(names, records, strict=True)
             }
     findings.ignored.append(f"{folder.name}/{METRICS}: no column names the images")
     return {}
+
+
+def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of numbers that the pair table has no word for."""
+    found = {}
+    for column in [one for one in frame.columns if one not in TAKEN]:
+        with contextlib.suppress(PairTableError):  # a column of texts
+            found[column] = as_numbers(frame[column], METRICS)
+    return pd.DataFrame(found, index=frame.index)
 
 
 def _about(folder: Path, scores: str | None) -> dict[str, dict[str, Any]]:
@@ -202,17 +222,8 @@ class _Sizes:
 
     def of(self, path: Path) -> tuple[int, int] | None:
         if path not in self._known:
-            self._known[path] = _size(path)
+            self._known[path] = upright_size(path)
         return self._known[path]
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return (height, width) if image.getexif().get(0x0112) in _SIDEWAYS else (width, height)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError):
-        return None
 
 
 def _shown(size: tuple[int, int] | None) -> str:

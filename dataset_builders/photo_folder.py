@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pairs import as_numbers, read_frame
 from registry import UserError, did_you_mean
+from semfid.runtime.listing import list_images, nfc
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 SETS = {"training": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}
 _COLUMNS = {
     "name": ("image_name", "image", "filename", "name"),
@@ -84,7 +86,7 @@ def list_photos(settings: PhotoSettings, seed: int) -> list[Photo]:
     table = Scores(settings) if settings.scores is not None else None
     photos = [_photo(name, path, settings, table, seed) for name, path in found.items()]
     if table is not None:
-        stems = {Path(path).name for path in found.values()}
+        stems = {nfc(Path(path).name) for path in found.values()}
         photos += [
             Photo(Path(name).stem, "", float("nan"), "", "in the CSV, but no such file")
             for name in table.rows
@@ -98,22 +100,21 @@ def list_photos(settings: PhotoSettings, seed: int) -> list[Photo]:
 
 def _by_name(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
-    for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            if file.startswith(".") or os.path.splitext(file)[1].lower() not in ENDINGS:
-                continue
-            path = os.path.relpath(os.path.join(parent, file), folder).replace(os.sep, "/")
-            name = os.path.splitext(path)[0].replace("/", "__")
-            if name in found:
-                raise UserError(f"photos.folder: {found[name]} and {path} share the name {name}; rename one of them")
-            found[name] = path
+    listing = list_images(folder)
+    if listing.summary():
+        warnings.warn(listing.summary(), stacklevel=3)
+    for file in listing.paths:
+        path = file.relative_to(folder).as_posix()
+        name = nfc(os.path.splitext(path)[0].replace("/", "__"))
+        if name in found:
+            raise UserError(f"photos.folder: {found[name]} and {path} share the name {name}; rename one of them")
+        found[name] = path
     return found
 
 
 def _photo(name: str, path: str, settings: PhotoSettings, table: Scores | None, seed: int) -> Photo:
     score, split, reason = float("nan"), "", ""
-    row = table.rows.get(path.rpartition("/")[2]) if table is not None else None
+    row = table.rows.get(nfc(path.rpartition("/")[2])) if table is not None else None
     if row is not None:
         score, given = row
         split = SETS.get(given.strip().lower(), "")
@@ -145,12 +146,7 @@ class Scores:
 
     def __init__(self, settings: PhotoSettings) -> None:
         path = settings.scores
-        try:
-            frame = pd.read_csv(str(path), dtype=str, keep_default_na=False)
-        except FileNotFoundError as error:
-            raise UserError(f"photos.scores: no file {path}") from error
-        except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-            raise UserError(f"photos.scores: {path} cannot be read as CSV: {str(error).splitlines()[0]}") from error
+        frame = read_frame(str(path), where="photos.scores")
         names = _column(frame, settings.name_column, "name", str(path))
         scores = _column(frame, settings.score_column, "score", str(path))
         sets = _column(frame, settings.set_column, "set", str(path))
@@ -161,10 +157,12 @@ class Scores:
                 f"photos.scores: {path} has no column of scores; set photos.score_column, or remove min_score"
             )
         self.has_sets = sets is not None
-        numbers = pd.to_numeric(frame[scores], errors="coerce") if scores is not None else [float("nan")] * len(frame)
+        numbers = (
+            as_numbers(frame[scores], f"photos.scores: {path}") if scores is not None else [float("nan")] * len(frame)
+        )
         given = frame[sets] if sets is not None else [""] * len(frame)
         self.rows: dict[str, tuple[float, str]] = {}
-        for name, score, one in zip(frame[names], numbers, given, strict=True):
+        for name, score, one in zip(frame[names].str.strip().map(nfc), numbers, given, strict=True):
             if name in self.rows:
                 raise UserError(f"photos.scores: {path} names {name} twice; keep one row")
             self.rows[name] = float(score), one

@@ -19,10 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from captioners.errors import LabelError
 from pairs import write_atomically
+from semfid.runtime.decoding import DecodingFault, decode
 
 MapFormat = Literal["npy", "png"]
 MOST_REGIONS = 65535
@@ -48,14 +49,14 @@ def read_ids(path: Path) -> NDArray[np.int32]:
         LabelError: missing, corrupt, or in colour.
     """
     try:
-        with Image.open(path) as file:
-            if file.mode not in ("I;16", "I;16B", "I;16L", "I", "L", "P"):
-                raise LabelError(f"id map {path} is {file.mode}; store ids as 16-bit or 8-bit single-channel PNG")
-            return np.asarray(file).astype(np.int32)
-    except FileNotFoundError as error:
-        raise LabelError(f"no id map {path}") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
-        raise LabelError(f"id map {path} cannot be read: {str(error) or type(error).__name__}; write it again") from error
+        image = decode(path).image
+    except DecodingFault as fault:
+        if fault.code == "missing":
+            raise LabelError(f"no id map {path}") from fault
+        raise LabelError(f"id map {path} cannot be read: it {fault.text}; write it again") from fault
+    if image.mode not in ("I;16", "I;16B", "I;16L", "I", "L", "P"):
+        raise LabelError(f"id map {path} is {image.mode}; store ids as 16-bit or 8-bit single-channel PNG")
+    return np.asarray(image).astype(np.int32)
 
 
 def write_map(path: Path, values: NDArray[np.float32], form: MapFormat) -> None:

@@ -18,6 +18,7 @@ from json_lines import JsonLines
 from pseudo_labels.contract import Segmentation, Segmenter
 from pseudo_labels.storage import read_ids, read_json, write_ids, write_json
 from registry import SEGMENTERS
+from semfid.runtime.listing import list_images
 
 
 @SEGMENTERS.register("stored", summary="id maps from a folder: your own segmentations, or the embedded scenes' truth")
@@ -34,7 +35,7 @@ class StoredSegmenter(Segmenter):
         self.folder = stored_folder(folder, "segmenter")
         self.final = regions == "final"
         digest = hashlib.blake2b(digest_size=8)
-        for path in sorted(self.folder.glob("*.png")):
+        for path in list_images(self.folder, deep=False, endings={".png"}).paths:
             digest.update(path.name.encode() + file_hash(path))
             info = path.with_suffix(".json")
             digest.update(file_hash(info) if info.is_file() else b"")

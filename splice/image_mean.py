@@ -5,6 +5,7 @@ Image and text embeddings lie in two cones of the space; without this centring t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.numpy import save
 from images import file_hash, read_image
 from pairs import read_pairs
 from registry import UserError
-from semfid.runtime.pairing import ENDINGS
+from semfid.runtime.listing import list_images
 from splice.dictionary import ConceptTower, normalized
 from vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
 
@@ -84,7 +85,10 @@ def image_mean(
         return ImageMean(tower.identity, NONE, np.zeros(tower.dim, dtype=np.float32))
     path = NAMED.get(str(source), Path(source))
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in ENDINGS and file.is_file()]
+        listing = list_images(path)
+        files = listing.paths
+        if listing.summary():
+            warnings.warn(listing.summary(), stacklevel=2)
         if not files:
             raise UserError(f"splice: no images in {path}; {FIX}")
         return mean_of_files(tower, files, str(source), cache, advance)

@@ -112,7 +112,7 @@ class TestReading:
         path.write_bytes(path.read_bytes()[:300])
         refused("is corrupt")
         path.write_bytes(b"")
-        refused("is no image that Pillow can read")
+        refused("is not an image that Pillow can read")
 
     @pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00"])
     def test_a_broken_array(self, tmp_path: Path, content: bytes) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from images import ImageError, file_hash, load_pixels, read_image, resize_image
+from semfid.runtime.decoding import upright_size
 
 Pixels = NDArray[np.uint8]
 
@@ -64,10 +65,9 @@ class TestContents:
         np.testing.assert_array_equal(shown(tmp_path / "a.png"), (wide // 256).astype(np.uint8))
 
     def test_float_tiff(self, tmp_path: Path) -> None:
-        values = np.linspace(-0.2, 1.2, 60, dtype=np.float32).reshape(6, 10)
+        values = np.linspace(0.0, 1.0, 60, dtype=np.float32).reshape(6, 10)
         Image.fromarray(values).save(tmp_path / "a.tiff")
-        expected = np.rint(np.clip(values, 0, 1) * 255).astype(int)
-        assert np.abs(shown(tmp_path / "a.tiff")[..., 1].astype(int) - expected).max() <= 1
+        assert np.abs(shown(tmp_path / "a.tiff")[..., 1].astype(int) - np.rint(values * 255).astype(int)).max() <= 1
 
     def test_palette_with_a_transparent_entry(self, tmp_path: Path) -> None:
         image = Image.new("P", (4, 2))
@@ -139,6 +139,34 @@ class TestContents:
         Image.fromarray(pixels).save(tmp_path / name, format=kind, quality=98)
         assert close(shown(tmp_path / name), pixels, mean=4.0)
 
+    def test_a_preview_behind_the_photo_is_not_seen(self, tmp_path: Path, pixels: Pixels) -> None:
+        """Cameras put one behind the JPEG (MPO), editors a reduced page into the TIFF."""
+        photo, preview = Image.fromarray(pixels), Image.new("RGB", (6, 4))
+        photo.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[preview], quality=98, subsampling=0)
+        with Image.open(tmp_path / "a.jpg") as file:
+            assert file.format == "MPO"
+        assert close(shown(tmp_path / "a.jpg"), pixels)
+        reduced = TiffImagePlugin.ImageFileDirectory_v2()
+        reduced[254] = 1
+        with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "a.tiff"), True) as file:
+            for image, tags in ((photo, None), (preview, reduced)):
+                image.save(file, "TIFF", **({"tiffinfo": tags} if tags else {}))
+                file.newFrame()
+        with Image.open(tmp_path / "a.tiff") as opened:
+            assert opened.n_frames == 2  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(shown(tmp_path / "a.tiff"), pixels)
+
+    @pytest.mark.parametrize("kind", ["TIFF", "WEBP"])
+    @pytest.mark.parametrize("orientation", [2, 5, 6, 8])
+    def test_orientation_of_other_kinds(self, tmp_path: Path, pixels: Pixels, kind: str, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = {2: pixels[:, ::-1], 5: pixels.transpose(1, 0, 2), 6: np.rot90(pixels), 8: np.rot90(pixels, -1)}
+        image = Image.fromarray(np.ascontiguousarray(stored[orientation]))
+        image.save(tmp_path / "a", kind, exif=exif, lossless=True)
+        np.testing.assert_array_equal(shown(tmp_path / "a"), pixels)
+        assert upright_size(tmp_path / "a") == (30, 20)
+
     def test_real_photos(self, test_data: Callable[[str], Path]) -> None:
         photos = sorted(test_data("koniq_photos").glob("*.jpg"))[:3]
         for photo in photos:
@@ -179,7 +207,31 @@ class TestBadFiles:
         self.check(tmp_path / "a.png", "is corrupt")
 
     def test_a_folder(self, tmp_path: Path) -> None:
-        self.check(tmp_path, "")
+        self.check(tmp_path, "Is a directory")
+
+    @pytest.mark.parametrize(
+        ("low", "high"), [(0.0, 255.0), (-0.2, 1.0), (0.0, 1.001), (0.0, 65535.0), (-1.0, 1.0), (0.0, 3e38)]
+    )
+    def test_floats_beyond_0_to_1_have_no_known_range(self, tmp_path: Path, low: float, high: float) -> None:
+        Image.fromarray(np.linspace(low, high, 60, dtype=np.float32).reshape(6, 10)).save(tmp_path / "a.tiff")
+        self.check(
+            tmp_path / "a.tiff", f"holds float values from {low:g} to {high:g}, beyond [0, 1]; bring the values to"
+        )
+
+    @pytest.mark.parametrize(("low", "high"), [(-1, 200), (0, 65536), (0, 2**31 - 1)])
+    def test_integers_beyond_16_bits(self, tmp_path: Path, low: int, high: int) -> None:
+        Image.fromarray(np.array([[low, high]], dtype=np.int32)).save(tmp_path / "a.tiff")
+        self.check(tmp_path / "a.tiff", f"holds integers from {low} to {high}, beyond 16 bits")
+
+    def test_floats_that_are_not_finite(self, tmp_path: Path) -> None:
+        Image.fromarray(np.array([[0.5, np.nan]], dtype=np.float32)).save(tmp_path / "a.tiff")
+        self.check(tmp_path / "a.tiff", "has pixels that are not finite")
+
+    @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
+    def test_what_moves_is_refused(self, tmp_path: Path, kind: str) -> None:
+        frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+        frames[0].save(tmp_path / "a.png", kind, save_all=True, append_images=frames[1:])
+        self.check(tmp_path / "a.png", "has 3 frames; save one of them as a PNG")
 
     @pytest.mark.parametrize("limit", [100, 250])
     def test_a_decompression_bomb(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:

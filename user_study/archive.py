@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from semfid.runtime.listing import unlisted
 from user_study.errors import StudyError
 
 MOST_FILES = 50_000
@@ -90,7 +91,7 @@ def _unwanted(entry: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     mode = entry.external_attr >> 16
     link = stat.S_ISLNK(mode) if mode else False
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    hidden = any(unlisted(part) for part in path.parts)
     return link or hidden or path.suffix.lower() in ARCHIVES
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from semfid.runtime.fitting import Size, common_part
+from semfid.runtime.profiles import profiles_differ
 from user_study.archive import Limits
 from user_study.clock import now_ms
 from user_study.database.engine import Database
@@ -33,10 +35,8 @@ from user_study.sources import FoundPair, Remark, find_pairs
 
 STAGING = ".incoming-"
 STALE_S = 24 * 3600
-MOST_CUT = 0.1  # share of a side that --fit crop may take away; more is another scale or another picture
 LONGEST = {"pair_id": 200, "source_id": 200, "origin": 200, "file name": 300}
 Progress = Callable[[int, int], None]
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class _Stored:
     size: Size
     bytes: int
     notes: tuple[str, ...] = ()
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,12 @@ def _decode(
             remarks.append(fault)
             if fault.level == "error":
                 continue
-            size = _common(reference.size, candidate.size)
+            size = common_part(reference.size, candidate.size)
             cropped = [_store(path, size, staged) for path in (one.reference, one.candidate)]
             reference, candidate = (part for part in cropped if isinstance(part, _Stored))
+        differ = profiles_differ(one.reference.name, reference.profile, one.candidate.name, candidate.profile)
+        if differ:
+            remarks.append(Remark("warning", "profile", one.key, differ))
         ready.append(_Ready(one, reference, candidate))
     return ready, remarks
 
@@ -243,7 +247,7 @@ def _store(path: Path, crop: Size | None, staged: Path | None) -> _Stored | Pict
         part = target.with_suffix(f".{secrets.token_hex(4)}.part")
         part.write_bytes(content)
         os.replace(part, target)
-    return _Stored(digest, picture.size, length, picture.notes)
+    return _Stored(digest, picture.size, length, picture.notes, picture.profile)
 
 
 def _picture_remarks(paths: Sequence[Path], results: dict[Path, _Stored | PictureError]) -> list[Remark]:
@@ -257,19 +261,16 @@ def _picture_remarks(paths: Sequence[Path], results: dict[Path, _Stored | Pictur
     return remarks
 
 
-def _common(one: Size, other: Size) -> Size:
-    return min(one[0], other[0]), min(one[1], other[1])
-
-
 def _size_fault(one: FoundPair, reference: Size, candidate: Size, fit: str) -> Remark:
     sizes = f"the photo is {reference[0]} x {reference[1]}, the output {candidate[0]} x {candidate[1]}"
-    common = _common(reference, candidate)
-    cut = max(1 - kept / size for whole in (reference, candidate) for kept, size in zip(common, whole, strict=True))
-    if fit == "crop" and cut <= MOST_CUT:
+    common = common_part(reference, candidate)
+    if common is None:
+        advice = "too far apart to crop; scale the output to the photo's size"
+    elif fit == "crop":
         return Remark("warning", "cropped", one.key, f"{sizes}: both cut to {common[0]} x {common[1]} from the top left")
-    if fit == "crop":
-        return Remark("error", "size", one.key, f"{sizes}: too far apart to crop; scale the output to the photo's size")
-    return Remark("error", "size", one.key, f"{sizes}; make them equal, or import with --fit crop")
+    else:
+        advice = "make them equal, or import with --fit crop"
+    return Remark("error", "size", one.key, f"{sizes}; {advice}")
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""Decoding what researchers bring, and the one form in which pictures are shown: RGB, upright, lossless WebP, no metadata.
+"""What researchers bring, and the one form in which pictures are shown: RGB, upright, lossless WebP, no metadata.
 
 A picture is named by the hash of its pixels, not of its file, so that two programs that pack it differently agree.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms
 
+from semfid.runtime.decoding import Bounds, DecodingFault
+from semfid.runtime.images import decode_photo
+from semfid.runtime.profiles import PROFILE_FAULTS, profile_name
 from user_study.errors import StudyError
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2", ".avif"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")  # not formats that call other programs
 MOST_PIXELS = 50_000_000
 LONGEST_SIDE = 16_383  # of WebP
@@ -39,10 +39,12 @@ class Picture:
     Attributes:
         image: mode RGB, upright.
         notes: what was changed on the way, in words.
+        profile: what its file's colour profile is called; empty for sRGB or none.
     """
 
     image: Image.Image
     notes: tuple[str, ...] = ()
+    profile: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,72 +71,27 @@ def pixel_hash(image: Image.Image) -> str:
 
 
 def read_picture(source: Path | io.BytesIO, most_pixels: int = MOST_PIXELS) -> Picture:
-    """Decode a file whole.
+    """Decode a file whole, by the rules of all rooms, and bring its colours to sRGB.
 
     Raises:
-        PictureError: ``undecodable``, ``pixels`` (too many), or ``moving`` (more than one frame).
+        PictureError: ``undecodable``, ``pixels`` (too many), ``moving`` (more than one frame), ``range`` (values whose range
+            is unknown), ``unreadable``.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's warning of large pictures; the bound here is our own
-            with Image.open(source, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
-                    raise PictureError(
-                        "pixels", f"{width} x {height} pixels are too many ({most_pixels:,} at most); scale it down"
-                    )
-                frames = getattr(image, "n_frames", 1)
-                if frames > 1:
-                    raise PictureError("moving", f"has {frames} frames; save one of them as a PNG")
-                image.load()
-                notes: list[str] = []
-                upright = ImageOps.exif_transpose(image)
-                if upright.size != image.size:
-                    notes.append("turned upright")
-                return Picture(_rgb(upright, image.info.get("icc_profile"), notes), tuple(notes))
-    except PictureError:
-        raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise PictureError("undecodable", "is no picture that can be decoded; save it as PNG, JPEG or WebP") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError, IndexError, TypeError, KeyError) as error:
-        # Pillow's decoders raise all of these on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PictureError("undecodable", f"is damaged ({reason}); save it anew") from error
+        photo = decode_photo(source, Bounds(most_pixels, LONGEST_SIDE, FORMATS), _to_srgb)
+    except DecodingFault as fault:
+        raise PictureError(fault.code, str(fault)) from fault
+    return Picture(photo.image, photo.notes, profile_name(photo.profile))
 
 
-def _rgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I;16") or values.max(initial=0.0) > 255 else 255.0
-        if image.mode == "F" and values.max(initial=0.0) <= 1.0:
-            top = 1.0
-        notes.append("more than 8 bits a channel: rounded to 8")
-        image = Image.fromarray(np.clip(np.rint(values / top * 255), 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        if np.asarray(layer.getchannel("A")).min(initial=255) < 255:
-            notes.append("transparent parts are shown on white")
-        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(ground, layer).convert("RGB")
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        image = _to_srgb(image, profile, notes)
-    # a fresh picture: none of the file's metadata, palette or profile comes along
-    plain = image.convert("RGB")
-    return Image.frombytes("RGB", plain.size, plain.tobytes())
-
-
-def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str]:
     """Browsers get no profile, so both pictures of a pair are brought to sRGB."""
+    name = profile_name(profile)
+    if not name:
+        return image, ""
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = ImageCms.getProfileDescription(own).strip()
-        if "srgb" in name.lower():
-            return image
         converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        notes.append("its colour profile cannot be read and is ignored")
-        return image
-    if converted is None:
-        return image
-    notes.append(f"colours brought from {name[:60]} to sRGB")
-    return converted
+    except PROFILE_FAULTS:
+        return image, "its colour profile cannot be read and is ignored"
+    return (image, "") if converted is None else (converted, f"colours brought from {name} to sRGB")

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from semfid.runtime.listing import list_images, nfc, on_disk, unlisted
+from semfid.runtime.pairing import split_name
 from user_study.archive import ARCHIVES, Limits, shown, unpack
 from user_study.errors import StudyError
-from user_study.pictures import ENDINGS
 
 if TYPE_CHECKING:  # pandas takes longer to load than all the rest of the server
     import pandas as pd
@@ -101,7 +102,7 @@ def _left_out(name: str) -> Remark:
 def _of_folder(folder: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
     """A folder with a pair table, or with the folders HQ and SR (the source project: GT and SR)."""
     while True:  # a zip of a folder holds one folder
-        inner = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
+        inner = [entry for entry in sorted(folder.iterdir()) if not unlisted(entry.name)]
         if len(inner) != 1 or not inner[0].is_dir():
             break
         folder = inner[0]
@@ -122,11 +123,11 @@ def _of_folder(folder: Path, kind: PairKind, confined: bool) -> tuple[list[Found
 def _is_pair_table(path: Path) -> bool:
     if path.suffix.lower() == ".parquet":
         return True
-    import pandas as pd
+    from pairs import PairTableError, read_frame
 
     try:
-        return set(REQUIRED) <= set(pd.read_csv(path, nrows=0).columns)
-    except (ValueError, OSError):
+        return set(REQUIRED) <= set(read_frame(path).columns)
+    except PairTableError:
         return False
 
 
@@ -152,7 +153,7 @@ def _of_table(path: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPai
         if told not in _YES_NO:
             remarks.append(Remark("error", "truth", key, f"truth is {told!r}; use yes (the meaning changed) or no"))
             continue
-        reference, candidate = root / str(row["reference"]), root / str(row["candidate"])
+        reference, candidate = on_disk(root / str(row["reference"])), on_disk(root / str(row["candidate"]))
         if confined and not all(path.resolve().is_relative_to(root.resolve()) for path in (reference, candidate)):
             remarks.append(Remark("error", "path", key, "names a file outside of the archive's folder"))
             continue
@@ -184,26 +185,27 @@ def _json_value(value: Any) -> Any:
 
 
 def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[FoundPair], list[Remark]]:
-    """Outputs named `<model>_<photo>`, or as the photo (then its subfolder is the model); endings may differ."""
+    """Outputs named as `semfid.runtime.pairing` says: as the photo (then its subfolder is the model), or with the model's name
+    before or behind it; endings may differ."""
     remarks: list[Remark] = []
     by_stem: dict[str, Path] = {}
     for path in _pictures(photos, remarks):
-        if path.stem in by_stem:
-            text = f"two photos are called {path.stem!r}: {by_stem[path.stem]} and {path}; rename one"
+        if nfc(path.stem) in by_stem:
+            text = f"two photos are called {path.stem!r}: {by_stem[nfc(path.stem)]} and {path}; rename one"
             remarks.append(Remark("error", "duplicate_name", path.name, text))
-        by_stem.setdefault(path.stem, path)
+        by_stem.setdefault(nfc(path.stem), path)
     found: list[FoundPair] = []
     used: set[str] = set()
     for path in _pictures(outputs, remarks):
         below = path.relative_to(outputs)
-        stem, model = _photo_and_model(path.stem, by_stem)
+        stem, model = split_name(nfc(path.stem), by_stem)
         if stem is None:
             hint = "the photo's name must be what follows a `_` in the output's name, or all of it"
             remarks.append(Remark("warning", "unmatched", below.as_posix(), f"fits no photo of {photos}: {hint}"))
             continue
-        folders = "_".join(below.parts[:-1])
+        folders = nfc("_".join(below.parts[:-1]))
         origin = model or folders or "unknown"
-        name = f"{folders}_{path.name}" if folders else path.name
+        name = f"{folders}_{nfc(path.name)}" if folders else nfc(path.name)
         used.add(stem)
         found.append(
             FoundPair(Path(name).stem, stem, origin, kind, None, None, by_stem[stem], path, by_stem[stem].name, name)
@@ -217,26 +219,14 @@ def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[Found
     return found, remarks
 
 
-def _photo_and_model(stem: str, photos: dict[str, Path]) -> tuple[str | None, str]:
-    """The photo's name may hold underscores: the longest ending that is a photo's name wins."""
-    if stem in photos:
-        return stem, ""
-    at = stem.find("_")
-    while at != -1:
-        if stem[at + 1 :] in photos:
-            return stem[at + 1 :], stem[:at]
-        at = stem.find("_", at + 1)
-    return None, ""
-
-
 def _pictures(folder: Path, remarks: list[Remark]) -> list[Path]:
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.suffix.lower() in ENDINGS:
-            found.append(path)
-        else:
-            code = "nested" if path.suffix.lower() in ARCHIVES else "no_picture"
-            remarks.append(Remark("warning", code, path.relative_to(folder).as_posix(), "no picture: left out"))
-    return found
+    try:
+        listing = list_images(folder)
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be read ({error.strerror})") from error
+    for path in listing.others:
+        code = "nested" if path.suffix.lower() in ARCHIVES else "no_picture"
+        remarks.append(Remark("warning", code, path.relative_to(folder).as_posix(), "no picture: left out"))
+    if listing.summary():
+        remarks.append(Remark("warning", "left_out", folder.name, listing.summary()))
+    return listing.paths

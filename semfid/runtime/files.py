@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from semfid.runtime.errors import ScoringError
+from semfid.runtime.listing import on_disk
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -36,5 +37,5 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def content_digest(path: str | Path) -> bytes:
     """16-byte digest of a file's bytes; raises an OSError where it cannot be read."""
-    with open(path, "rb") as file:
+    with open(on_disk(Path(path)), "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

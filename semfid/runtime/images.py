@@ -1,19 +1,23 @@
 """Decoding and resizing of photos: float32 RGB in [0, 1] whatever the file holds.
 
 File endings are not believed: Pillow looks at the content. Orientation tags are applied; grey, palette, CMYK, 16-bit
-and transparent images all become RGB.
+and transparent images all become RGB. What could mean several things is refused by name: several frames, floats beyond [0, 1],
+integers beyond 16 bits.
 """
 
 from __future__ import annotations
 
-import math
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from semfid.runtime.decoding import FAULTS, Bounds, DecodingFault, decode, fault_of
 from semfid.runtime.errors import ImageFileError
 
 Resize = Literal["squash", "letterbox", "center_crop", "bounded", "none"]
@@ -25,54 +29,109 @@ reduced to S, aspect kept. ``none``: native size."""
 DECODER = "rgb8-exif-white-1"
 """Name of the decoding rules below; part of every cache key, to be raised when they change."""
 
+ROUNDING = 1e-5
+"""How far float values may leave [0, 1]."""
+_RANGE = "bring the values to [0, 1], or save 8-bit PNG"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        image: upright, mode RGB.
+        profile: the bytes of its file's ICC profile; empty where it has none.
+        notes: what was changed on the way, in words.
+    """
+
+    image: Image.Image
+    profile: bytes = b""
+    notes: tuple[str, ...] = ()
+
+
+Colours = Callable[[Image.Image, bytes], tuple[Image.Image, str]]
+"""An image in grey, RGB or CMYK and its ICC profile -> the image in other colours, and a note."""
+
 
 def read_image(path: str | Path) -> Image.Image:
     """Decode a file to an upright 8-bit RGB image.
 
-    Transparency is laid over white, as a browser on a white page shows it; 16-bit values keep their upper 8 bits.
+    Transparency is laid over white, as a browser on a white page shows it; 16-bit values keep their upper 8 bits. Colour
+    profiles are not applied.
 
     Raises:
-        ImageFileError: missing, empty, truncated, or no image at all; names the path.
+        ImageFileError: as `read_photo`; names the path.
+    """
+    return read_photo(path).image
+
+
+def read_photo(path: str | Path) -> Photo:
+    """Decode a file as `read_image`, with its colour profile.
+
+    Raises:
+        ImageFileError: missing, empty, truncated, or no image at all; several frames; values that have no fixed range; names
+            the path.
     """
     path = Path(path)
     try:
-        with Image.open(path) as file:
-            if file.width * file.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow itself only warns
-                raise ImageFileError(
-                    f"{path} is too large to decode safely ({file.width}x{file.height} pixels); scale it down first"
-                )
-            image = ImageOps.exif_transpose(file)
-            image.load()
-            return _to_rgb(image)
-    except FileNotFoundError as error:
-        raise ImageFileError(
-            f"no image {path}; check the path (in the pair table, relative to the table's folder)"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageFileError(f"{path} is not an image that Pillow can read; replace it or drop the pair") from error
-    except Image.DecompressionBombError as error:
-        raise ImageFileError(f"{path} is too large to decode safely: {error}; scale it down first") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's decoders raise all of these on bad files
-        raise ImageFileError(
-            f"{path} is corrupt: {str(error) or type(error).__name__}; replace it or drop the pair"
-        ) from error
+        return decode_photo(path)
+    except DecodingFault as fault:
+        if fault.code == "missing":
+            raise ImageFileError(f"no image {path}; {fault.fix}") from fault
+        raise ImageFileError(f"{path} {fault}") from fault
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-        wide = np.asarray(image).astype(np.int64)
-        # 32-bit files say nothing of their range: small values are 8-bit ones
-        shift = 0 if image.mode == "I" and wide.max(initial=0) <= 255 else 8
-        image = Image.fromarray(np.clip(wide >> shift, 0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.asarray(image)
-        if not np.isfinite(values).all():
-            raise ValueError("it has pixels that are not finite")
-        image = Image.fromarray(np.clip(values * 255.0 + 0.5, 0, 255).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+def decode_photo(source: Path | io.BytesIO, bounds: Bounds | None = None, colours: Colours | None = None) -> Photo:
+    """The one decoder of all rooms.
+
+    Args:
+        colours: applied where the file has a profile; None: colours stay as they are stored.
+
+    Raises:
+        DecodingFault: as `read_photo`; names no path.
+    """
+    decoded = decode(source, bounds)
+    notes = ["turned upright"] if decoded.turned else []
+    try:
+        image = _opaque(_eight_bits(decoded.image, notes), notes)
+        if colours is not None and decoded.profile and image.mode in ("RGB", "CMYK", "L"):
+            image, note = colours(image, decoded.profile)
+            notes += [note] if note else []
+        rgb = image.convert("RGB")
+    except FAULTS as error:
+        raise fault_of(error) from error
+    rgb.info.clear()  # neither palette nor metadata comes along
+    return Photo(rgb, decoded.profile, tuple(notes))
+
+
+def _eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Wider grey images with 8 bits; raises a DecodingFault where nothing says what their values mean."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
+    notes.append("more than 8 bits a channel: its upper 8 are kept")
+    values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise DecodingFault("range", "is corrupt: it has pixels that are not finite")
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if image.mode == "F":
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            raise DecodingFault("range", f"holds float values from {low:g} to {high:g}, beyond [0, 1]", _RANGE)
+        return Image.fromarray(np.clip(values * 255.0 + 0.5, 0, 255).astype(np.uint8))
+    if low < 0 or high > 65535:
+        raise DecodingFault("range", f"holds integers from {low:.0f} to {high:.0f}, beyond 16 bits", _RANGE)
+    # 32-bit files say nothing of their range: small values are 8-bit ones
+    shift = 0 if image.mode == "I" and high <= 255 else 8
+    return Image.fromarray((values.astype(np.int64) >> shift).astype(np.uint8))
+
+
+def _opaque(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Transparent images over white."""
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return image
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema()[0] != 255:
+        notes.append("transparent parts are shown on white")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def resize_image(image: Image.Image, size: int, how: Resize) -> Image.Image:

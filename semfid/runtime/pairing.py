@@ -4,21 +4,25 @@ Rules, the first that fits, endings aside:
 
 1. a pair table says so;
 2. equal names: ``HQ/kitchen.png`` and ``SR/kitchen.jpg``, in any subfolder: ``SR/SwinIR/kitchen.jpg``;
-3. the source project's naming, ``<model>_<reference>``: ``SR/SwinIR_kitchen.png``.
+3. the source project's naming, ``<model>_<reference>``: ``SR/SwinIR_kitchen.png``;
+4. the same with what some networks' scripts put behind it: ``SR/kitchen_out.png``, ``SR/kitchen_SwinIR.png``.
 
-The origin of a candidate is its subfolder, or what stands before the reference's name.
+Names are compared in Unicode NFC. The origin of a candidate is its subfolder, or what stands before or behind the reference's
+name.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
 from semfid.runtime.errors import ScoringError
+from semfid.runtime.listing import Listing, list_images, nfc, on_disk
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2", ".avif", ".heic"}
+SUFFIXES = ("out", "SwinIR")
+"""What the scripts of Real-ESRGAN and SwinIR put behind a photo's name unless they are told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class Pairing:
         pairs: sorted by reference, then candidate.
         missing: references without a candidate, by name.
         extra: candidates without a reference, by path.
+        left_out: a line for each folder in which images were passed over.
     """
 
     pairs: list[FilePair]
     missing: list[str]
     extra: list[str]
+    left_out: tuple[str, ...] = ()
 
 
 def pair_files(reference: Path, candidate: Path) -> Pairing:
@@ -69,16 +75,17 @@ def pair_files(reference: Path, candidate: Path) -> Pairing:
 
 
 def _pair_folders(reference: Path, candidate: Path) -> Pairing:
-    references = _images(reference, apart=candidate)
-    candidates = _images(candidate, apart=reference)
+    listings = _images(reference, apart=candidate), _images(candidate, apart=reference)
+    references, candidates = listings[0].paths, listings[1].paths
     by_path: dict[str, list[Path]] = {}
     by_stem: dict[str, list[Path]] = {}
     for path in references:
-        by_path.setdefault(str(path.relative_to(reference).with_suffix("")), []).append(path)
-        by_stem.setdefault(path.stem, []).append(path)
+        inside = _inside(path, reference)
+        by_path.setdefault(str(inside), []).append(path)
+        by_stem.setdefault(inside.name, []).append(path)
     pairs, extra = [], []
     for path in candidates:
-        inside = path.relative_to(candidate).with_suffix("")
+        inside = _inside(path, candidate)
         found, origin = _reference_of(inside, by_path, by_stem)
         if not found:
             extra.append(str(path))
@@ -91,7 +98,13 @@ def _pair_folders(reference: Path, candidate: Path) -> Pairing:
             f"no name in {candidate} (such as {candidates[0].name}) fits one in {reference} (such as {references[0].name}); "
             "use equal names, <model>_<name>, or a pair table by --pairs"
         )
-    return _pairing(pairs, references, reference, extra)
+    left_out = tuple(dict.fromkeys(summary for one in listings if (summary := one.summary())))
+    return replace(_pairing(pairs, references, reference, extra), left_out=left_out)
+
+
+def _inside(path: Path, root: Path) -> PurePath:
+    """What a file is called below a folder, in the form in which names are compared, without its ending."""
+    return PurePath(nfc(str(path.relative_to(root).with_suffix(""))))
 
 
 def _pairing(pairs: list[FilePair], references: Sequence[Path], root: Path, extra: list[str]) -> Pairing:
@@ -107,23 +120,61 @@ def _pairing(pairs: list[FilePair], references: Sequence[Path], root: Path, extr
 
 
 def _reference_of(
-    inside: Path, by_path: dict[str, list[Path]], by_stem: dict[str, list[Path]]
+    inside: PurePath, by_path: dict[str, list[Path]], by_stem: dict[str, list[Path]]
 ) -> tuple[list[Path], str]:
     """The references that a candidate's path fits, and its origin."""
-    folder = "" if inside.parent == Path() else inside.parent.as_posix()
-    parts = inside.parts
-    for start in range(len(parts)):  # the same path, or the same path below a folder of the model's
-        same = by_path.get(str(Path(*parts[start:])))
-        if same is not None:
-            return same, "/".join(parts[:start])
-    if inside.name in by_stem:
-        return by_stem[inside.name], folder
-    words = inside.name.split("_")
+    folder = "" if inside.parent == PurePath() else inside.parent.as_posix()
+    for name, suffix in _readings(inside.name):
+        parts = inside.with_name(name).parts
+        for start in range(len(parts)):  # the same path, or the same path below a folder of the model's
+            same = by_path.get(str(PurePath(*parts[start:])))
+            if same is not None:
+                return same, "/".join(parts[:start]) or suffix
+        photo, model = _photo_and_model(name, by_stem)
+        if photo is not None:
+            return by_stem[photo], model or folder or suffix
+    return [], folder
+
+
+def split_name(stem: str, photos: Container[str]) -> tuple[str | None, str]:
+    """The photo that an output belongs to by its name, and what its name says of the model.
+
+    Args:
+        stem: of the output; photos' names: both by `listing.nfc`, without endings.
+
+    Returns:
+        the photo, None where there is none; the model, empty where the name says nothing of it.
+    """
+    for name, suffix in _readings(stem):
+        photo, model = _photo_and_model(name, photos)
+        if photo is not None:
+            return photo, model or suffix
+    return None, ""
+
+
+def without_suffix(stem: str) -> tuple[str, str]:
+    """A name without the one of `SUFFIXES` behind it, and that suffix; empty where it has none."""
+    name, _, suffix = stem.rpartition("_")
+    return (name, suffix) if name and suffix in SUFFIXES else (stem, "")
+
+
+def _readings(stem: str) -> Iterator[tuple[str, str]]:
+    """Names that a candidate's stem may stand for, and the suffix that was taken away: the whole stem first."""
+    yield stem, ""
+    name, suffix = without_suffix(stem)
+    if suffix:
+        yield name, suffix
+
+
+def _photo_and_model(name: str, photos: Container[str]) -> tuple[str | None, str]:
+    if name in photos:
+        return name, ""
+    words = name.split("_")
     for start in range(1, len(words)):  # the longest name first: references may have a _ of their own
         stem = "_".join(words[start:])
-        if stem in by_stem:
-            return by_stem[stem], "_".join(words[:start])
-    return [], folder
+        if stem in photos:
+            return stem, "_".join(words[:start])
+    return None, ""
 
 
 def read_pair_table(table: Path) -> Pairing:
@@ -148,22 +199,17 @@ def read_pair_table(table: Path) -> Pairing:
         if not row["pair_id"] or not row["reference"] or not row["candidate"]:
             raise ScoringError(f"{table}, row {number}: pair_id, reference and candidate must be given")
         name = row["pair_id"]
-        pairs.append(FilePair(name, root / row["reference"], root / row["candidate"], row.get("origin") or ""))
+        reference, candidate = on_disk(root / row["reference"]), on_disk(root / row["candidate"])
+        pairs.append(FilePair(name, reference, candidate, row.get("origin") or ""))
     return _pairing(pairs, (), root, [])
 
 
-def _images(folder: Path, apart: Path) -> list[Path]:
+def _images(folder: Path, apart: Path) -> Listing:
     """Image files below a folder, those of the other folder left out where one lies in the other."""
-    other = apart.resolve()
-    inner = other.is_relative_to(folder.resolve()) and other != folder.resolve()
-    found = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in ENDINGS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not (inner and path.resolve().is_relative_to(other))
-    ]
-    if not found:
-        raise ScoringError(f"no images in {folder}")
+    try:
+        found = list_images(folder, apart=apart)
+    except OSError as error:
+        raise ScoringError(f"{folder} cannot be read: {error.strerror}") from error
+    if not found.paths:
+        raise ScoringError(f"no images in {found.summary() or folder}")
     return found

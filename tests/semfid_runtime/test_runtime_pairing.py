@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import string
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.pairing import ENDINGS, FilePair, Pairing, pair_files, read_pair_table
+from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -198,6 +200,72 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
             read_pair_table(path)
 
 
-def test_endings_are_those_of_images() -> None:
-    assert {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"} <= ENDINGS
-    assert all(ending == ending.lower() for ending in ENDINGS)
+@pytest.mark.parametrize(
+    ("references", "candidates", "expected"),
+    [
+        (["k.png"], ["k_out.png"], {"k_out": ("k.png", "out")}),
+        (["k.png"], ["k_SwinIR.png"], {"k_SwinIR": ("k.png", "SwinIR")}),
+        (["k.png"], ["k_out.jpg", "k.png"], {"k_out": ("k.png", "out"), "k": ("k.png", "")}),
+        (["k.png"], ["RealESRGAN/k_out.png"], {"RealESRGAN/k_out": ("k.png", "RealESRGAN")}),
+        (["a/k.png", "b/k.png"], ["a/k_out.png", "M/b/k_out.png"], {"a/k_out": ("k.png", "out"), "M/b/k_out": ("k.png", "M")}),
+        (["k.png"], ["HAT_k_out.png"], {"HAT_k_out": ("k.png", "HAT")}),
+        (["k.png", "k_out.png"], ["k_out.png", "k.png"], {"k_out": ("k_out.png", ""), "k": ("k.png", "")}),
+        (["my_out_photo.png"], ["my_out_photo_out.png"], {"my_out_photo_out": ("my_out_photo.png", "out")}),
+    ],
+)  # fmt: skip
+def test_names_with_a_networks_suffix(
+    tmp_path: Path, references: list[str], candidates: list[str], expected: dict[str, tuple[str, str]]
+) -> None:
+    pairing = pair_files(touch(tmp_path / "HQ", *references), touch(tmp_path / "SR", *candidates))
+    assert found(pairing) == expected and pairing.extra == []
+
+
+@pytest.mark.parametrize("name", ["k_2.png", "k_Out.png", "kout.png", "_out.png", "k_out_x.png"])
+def test_other_endings_of_a_name_are_no_suffix(tmp_path: Path, name: str) -> None:
+    """``k_2`` may be the output of a photo ``k_2`` that is not there."""
+    pairing = pair_files(touch(tmp_path / "HQ", "k.png", "l.png"), touch(tmp_path / "SR", "l.png", name))
+    assert list(found(pairing)) == ["l"] and pairing.missing == ["k.png"] and len(pairing.extra) == 1
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_are_compared_composed(
+    tmp_path: Path, forms: tuple[Literal["NFC", "NFD"], Literal["NFC", "NFD"]]
+) -> None:
+    names = ("Café Zürich.png", "gr/über_out.png")
+    sides = [
+        touch(tmp_path / side, *(unicodedata.normalize(form, name) for name in names))
+        for side, form in zip(("HQ", "SR"), forms, strict=True)
+    ]
+    touch(sides[1], *(unicodedata.normalize(forms[1], f"Ä/{name}") for name in names))
+    pairing = pair_files(*sides)
+    assert found(pairing).keys() == {"Café Zürich", "gr/über_out", "Ä/Café Zürich", "Ä/gr/über_out"}
+    assert not pairing.missing and not pairing.extra and {pair.origin for pair in pairing.pairs} == {"", "Ä"}
+    assert all(pair.reference.is_file() and pair.candidate.is_file() for pair in pairing.pairs)
+    (tmp_path / "t.csv").write_text(
+        "pair_id,reference,candidate\np,HQ/Café Zürich.png,SR/Café Zürich.png\n", encoding="utf-8"
+    )
+    (pair,) = read_pair_table(tmp_path / "t.csv").pairs
+    assert pair.reference.is_file() and pair.candidate.is_file()
+
+
+def test_thumbnails_are_no_pairs_and_are_said(tmp_path: Path) -> None:
+    for side in ("HQ", "SR"):
+        touch(
+            tmp_path / side,
+            "k.png",
+            "l.png",
+            "@eaDir/k.png/SYNOPHOTO_THUMB_M.jpg",
+            "@eaDir/l.png/SYNOPHOTO_THUMB_XL.jpg",
+        )
+    pairing = pair_files(tmp_path / "HQ", tmp_path / "SR")
+    assert found(pairing) == {"k": ("k.png", ""), "l": ("l.png", "")}
+    assert pairing.left_out == tuple(f"{tmp_path / side}: left out 2 images in @eaDir" for side in ("HQ", "SR"))
+
+
+def test_models_behind_links_are_paired(tmp_path: Path) -> None:
+    touch(tmp_path, "HQ/k.png", "SR/ModelA/k.png", "store/modelb/k.png")
+    (tmp_path / "SR/ModelB").symlink_to("../store/modelb")
+    assert found(pair_files(tmp_path / "HQ", tmp_path / "SR")) == {
+        "ModelA/k": ("k.png", "ModelA"),
+        "ModelB/k": ("k.png", "ModelB"),
+    }
