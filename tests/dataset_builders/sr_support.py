@@ -38,10 +38,6 @@ for number, path in enumerate(sorted(source.iterdir())):
     if fault == "padded":
         large = Image.new("RGB", (large.width + 16, large.height + 24))
         large.paste(image.resize((4 * image.width, 4 * image.height), Image.BICUBIC))
-    if fault == "slow":
-        import subprocess, time
-        pathlib.Path("child").write_text(str(subprocess.Popen(["sleep", "60"]).pid))
-        time.sleep(60)
     name = f"{path.stem}_out.png" if fault == "names" else f"{path.stem}.png"
     (target / "sample00").mkdir(exist_ok=True)
     large.save(target / "sample00" / name)

@@ -44,9 +44,6 @@ SMALL: dict[str, Any] = {
 
 # a trunk with BatchNorm and with a layer that no stage depends on, as a CLIP tower's attention pooling
 BACKBONE_PLUGIN = '''
-import os
-import time
-
 import torch
 from torch import nn
 
@@ -66,7 +63,6 @@ class TwoStages(Backbone):
         super().__init__(net, name="two", channels=[width, 2 * width], strides=[2, 4], embed_dim=4, tuning=tuning)
 
     def _stages(self, images: torch.Tensor) -> list[torch.Tensor]:
-        time.sleep(float(os.environ.get("TEST_SLEEP", "0")))
         stem = self.trunk["stem"](images)
         return [stem, self.trunk["deep"](stem)]
 
@@ -74,7 +70,8 @@ class TwoStages(Backbone):
         return self.trunk["pool"](self._stages(images)[1].mean(dim=(2, 3)))
 '''
 
-# a head with dropout that can end the process's work at a given training step
+# a head with dropout that ends the process's work at a given training step: by an error, or by a signal to the process itself, so
+# that no test needs to catch the right moment
 HEAD_PLUGIN = '''
 import os
 
@@ -99,6 +96,8 @@ class DropoutMlp(Head):
         global steps
         steps += int(self.training)
         if self.training and steps == int(os.environ.get("TEST_CRASH_AT", "-1")):
+            if "TEST_SIGNAL" in os.environ:
+                os.kill(os.getpid(), int(os.environ["TEST_SIGNAL"]))
             raise RuntimeError("the power is out")
         return self.mlp(statistic).squeeze(1)
 '''

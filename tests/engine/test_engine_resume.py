@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import time
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from run_support import Write, only_run, plugin_name, run_folders, start
+from run_support import Write, only_run, plugin_name, run_folders, semfid
 
 from semfid.cli import main
 
@@ -53,25 +52,21 @@ def _assert_same(run: Path, expected: Path) -> None:
 
 @pytest.mark.timeout(200)
 def test_kill_9_after_the_first_checkpoint(
-    write_full: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write_full()
     assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
     expected = only_run(tmp_path / "whole")
-    process = start("run", str(file), TEST_SLEEP="0.2")
-    last = tmp_path / "runs" / "t" / expected.name / "checkpoints" / "part-0" / "last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    alive = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    error = process.communicate()[1]
-    assert last.exists() and alive, error[-3000:]
+    steps_an_epoch = sys.modules[Path(plugin_files[1]).stem].steps // EPOCHS
+    moment = {"TEST_CRASH_AT": str(steps_an_epoch + 1), "TEST_SIGNAL": str(int(signal.SIGKILL))}
+    killed = semfid("run", str(file), **moment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     run = only_run(tmp_path / "runs")
+    last = run / "checkpoints" / "part-0" / "last.ckpt"
     assert json.loads((run / "status.json").read_text())["state"] == "running"
     assert not (run / "metrics.json").exists() and not (run / "predictions.csv").exists()
     done = int(torch.load(last, weights_only=True)["epoch"]) + 1
-    assert 1 <= done < EPOCHS
+    assert done == 1
     capsys.readouterr()
     assert main(["run", str(file)]) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if f"/{EPOCHS} " in line and " epoch " in line]
@@ -88,8 +83,6 @@ def test_a_fault_in_any_epoch_changes_nothing(
     monitor: str,
 ) -> None:
     """Every epoch in turn is the last before the fault: what was selected until then must be known afterwards."""
-    import sys
-
     file = write_full({"selection": {"monitor": monitor}})
     assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
     expected = only_run(tmp_path / "whole")
@@ -130,8 +123,6 @@ def test_early_stopping_is_not_trained_past(write_full: Callable[..., Path], tmp
 def test_folds_that_are_done_are_not_trained_again(
     write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
     file = write_full({"data.split": {"folds": 3, "val": 0.2}, "trainer.max_epochs": 2})
     assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
     head = sys.modules[Path(plugin_files[1]).stem]

@@ -131,7 +131,7 @@ class Person:
         assert not self.foreign, self.foreign
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Look every few milliseconds."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -190,7 +190,7 @@ class LiveServer:
     @contextlib.contextmanager
     def running(self) -> Iterator[LiveServer]:
         self._thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not self._server.started:
             if time.monotonic() > deadline:
                 raise RuntimeError("the server does not start")

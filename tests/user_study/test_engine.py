@@ -74,8 +74,9 @@ def test_a_job_that_others_block_is_tried_again(tmp_path: Path, postgres) -> Non
     postgres.drop(name)
 
 
-def test_commits_are_shared_and_synced(tmp_path: Path) -> None:
+def test_commits_are_shared_and_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that wait together take one commit; the database syncs every commit."""
+    monkeypatch.setattr("user_study.database.engine.SHARED_S", 600.0)  # a slow machine shares as much
     database = open_database(f"sqlite:///{tmp_path}/a.db")
     migrate(database)
     commits = []
@@ -85,7 +86,6 @@ def test_commits_are_shared_and_synced(tmp_path: Path) -> None:
         assert c.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert c.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
         futures = [database.submit(lambda c, i=i: note(c, f"{i:03d}")) for i in range(40)]
-        time.sleep(0.05)
     wait(futures)
     assert len(commits) <= 4  # the block above, a first batch, the rest
     assert notes(database) == [f"{i:03d}" for i in range(40)]  # in the order of asking
@@ -130,21 +130,29 @@ def test_two_databases_of_one_file_do_not_lose_writes(tmp_path: Path) -> None:
         one.close()
 
 
-def test_blocks_of_many_threads_share_commits_and_none_overlaps(tmp_path: Path) -> None:
+def test_blocks_of_many_threads_share_commits_and_none_overlaps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Twenty threads write in `with` blocks, one fails: nineteen are stored, in fewer commits, one after the other."""
+    monkeypatch.setattr("user_study.database.engine.SHARED_S", 600.0)
     database = open_database(f"sqlite:///{tmp_path}/a.db")
     migrate(database)
-    commits, inside, together = [], [], threading.Barrier(20)
+    commits, inside, waiting = [], [], threading.Semaphore(0)
     event.listen(database.engine, "commit", lambda _: commits.append(1))
+    submit = database._runner.submit
+    monkeypatch.setattr(database._runner, "submit", lambda work: (submit(work), waiting.release())[0])
+
+    notes_written: list[int] = []
 
     def run(number: int) -> str:
-        together.wait()
         try:
             with database.write() as c:
                 inside.append(number)
                 assert len(inside) == 1
+                for _ in range(20 if not notes_written else 0):  # the first waits until all have asked
+                    waiting.acquire()
+                notes_written.append(number)
                 note(c, f"{number:03d}")
-                time.sleep(0.001)
                 inside.pop()
                 if number == 7:
                     raise ValueError("mine")
@@ -156,7 +164,7 @@ def test_blocks_of_many_threads_share_commits_and_none_overlaps(tmp_path: Path) 
         said = list(threads.map(run, range(20)))
     assert said.count("failed") == 1 and said[7] == "failed"
     assert sorted(notes(database)) == [f"{i:03d}" for i in range(20) if i != 7]
-    assert len(commits) < 20
+    assert len(commits) <= 3  # the first transaction, and the rest in one or two
     database.close()
 
 
@@ -187,7 +195,7 @@ def test_an_address_that_cannot_be(url: str) -> None:
 def test_the_clock_does_not_follow_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     before = clock.now_ms()
-    assert abs(before - time.time() * 1000) < 5_000
+    assert abs(before - time.time() * 1000) < 600_000
     for turned in (0, 4_000_000_000):
         monkeypatch.setattr(time, "time_ns", lambda turned=turned: turned * 1_000_000_000)
-        assert before <= clock.now_ms() < before + 5_000
+        assert before <= clock.now_ms() < before + 600_000  # and not the years that the wall clock jumped
