@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,11 +34,13 @@ import pandas as pd
 from registry import UserError
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.files import write_whole
+from semfid.runtime.tables import HINT, TableError, as_path, lacking, read_table
 
 REQUIRED = ("pair_id", "source_id", "reference", "candidate")
 OPTIONAL = ("origin", "difference", "yes_votes", "votes", "map", "split", "fold")
 SPLITS = ("train", "val", "test")
 TEXT_COLUMNS = ("pair_id", "source_id", "reference", "candidate", "origin", "map", "split")
+PATH_COLUMNS = ("reference", "candidate", "map")
 
 
 class PairTableError(UserError):
@@ -75,6 +78,56 @@ class PairTable:
         return check_pairs(PairTable(frame.reset_index(drop=True), self.root, self.name))
 
 
+def read_frame(path: str | Path, text: Iterable[str] | None = None, where: str = "") -> pd.DataFrame:
+    """Any table that people bring, CSV or Parquet by its ending; `semfid.runtime.tables` says which CSV.
+
+    Args:
+        text: columns that stay text, such as ids and paths; another one becomes numbers where all its values are. None: all
+            stay text.
+        where: the setting that names the file; messages begin with it.
+
+    Raises:
+        PairTableError: missing, unreadable or empty.
+    """
+    path, before = Path(path), f"{where}: " if where else ""
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame = pd.read_parquet(path)
+            for column in set(frame.columns if text is None else text) & set(frame.columns):
+                frame[column] = frame[column].map(lambda value: "" if pd.isna(value) else str(value))
+            return frame
+        kinds: Any = str if text is None else dict.fromkeys(text, str)
+        table = read_table(path)
+        if not table.columns:
+            raise TableError(f"{path} cannot be read as a table: it is empty; {HINT}")
+        return pd.read_csv(io.StringIO(table.as_csv()), dtype=kinds, keep_default_na=False)
+    except TableError as error:
+        raise PairTableError(f"{before}{error}") from error
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
+        raise PairTableError(f"{before}{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+
+
+def as_numbers(values: pd.Series[Any], name: str) -> pd.Series[float]:
+    """A column of numbers; NaN where it says nothing or ``nan``.
+
+    Raises:
+        PairTableError: another text; `name` is the table's in messages.
+    """
+    numbers: pd.Series[float] = pd.to_numeric(values, errors="coerce")
+    broken = numbers.isna() & values.map(lambda value: str(value).strip() not in ("", "nan", "NaN"))
+    if broken.any():
+        row = int(np.flatnonzero(broken)[0])
+        raise PairTableError(f"{name}, row {row + 2}: {values.name} is {values.iloc[row]!r}, not a number")
+    return numbers
+
+
+def as_paths(values: pd.Series[str], root: Path) -> pd.Series[str]:
+    """Paths of a table, relative to `root`, as this system writes them: ``HQ\\a.png`` is ``HQ/a.png``."""
+    if not values.str.contains("\\", regex=False).any():
+        return values
+    return values.map(partial(as_path, root=root)).astype(values.dtype)
+
+
 def read_pairs(
     path: str | Path, columns: Mapping[str, str] | None = None, scale: float = 1.0, clip: bool = False
 ) -> PairTable:
@@ -93,29 +146,18 @@ def read_pairs(
     if not path.is_file():
         raise PairTableError(f"no pair table {path}; give the path of a .csv or .parquet file")
     columns = dict(columns or {})
-    text = {column: str for column in (*TEXT_COLUMNS, *(own for name, own in columns.items() if name in TEXT_COLUMNS))}
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-            for column in set(text) & set(frame.columns):
-                frame[column] = frame[column].map(lambda value: "" if pd.isna(value) else str(value))
-        else:
-            frame = pd.read_csv(path, dtype=text, keep_default_na=False)
-    except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
-        raise PairTableError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+    frame = read_frame(path, [*TEXT_COLUMNS, *(own for name, own in columns.items() if name in TEXT_COLUMNS)])
     absent = [own for own in columns.values() if own not in frame.columns]
     if absent:
         raise PairTableError(f"{path} has no column {absent[0]!r}; it has {', '.join(frame.columns)}")
     frame = frame.assign(**{name: frame[own] for name, own in columns.items()})
+    for name in [name for name in TEXT_COLUMNS if name in frame.columns]:
+        frame[name] = as_paths(frame[name], path.parent) if name in PATH_COLUMNS else frame[name].str.strip()
     if columns.get("difference", "difference") != "difference" and not {"yes_votes", "votes"} & set(columns):
         frame = frame.drop(columns=["yes_votes", "votes"], errors="ignore")  # they speak of another label
     for column in ("difference", "yes_votes", "votes", "fold"):
         if column in frame.columns:
-            numbers = pd.to_numeric(frame[column], errors="coerce")
-            broken = numbers.isna() & frame[column].map(lambda value: str(value).strip() not in ("", "nan", "NaN"))
-            if broken.any():
-                row = int(np.flatnonzero(broken)[0])
-                raise PairTableError(f"{path}, row {row + 2}: {column} is {frame[column].iloc[row]!r}, not a number")
+            numbers = as_numbers(frame[column], f"{path}")
             if column == "difference":
                 numbers = (numbers / scale).clip(0.0, 1.0) if clip else numbers / scale
             frame[column] = numbers
@@ -158,7 +200,7 @@ def check_pairs(table: PairTable) -> PairTable:
         raise PairTableError(f"{name} has no rows; a pair table needs at least one pair")
     missing = [column for column in REQUIRED if column not in frame.columns]
     if missing:
-        raise PairTableError(f"{name} lacks the column {', '.join(missing)}; it has {', '.join(frame.columns)}")
+        raise PairTableError(lacking(name, ", ".join(missing), list(frame.columns)))
     for column in REQUIRED:
         empty = frame[column].astype(str).str.strip() == ""
         if empty.any():

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from coco_file import by_key, captions, read_coco, text_of
 from datamodules.base import existing
 from datamodules.image_dataset import Augment
 from datamodules.image_set import PARTS, ImageDataModule, ImageLoader, ImageTable
 from images import Resize
+from pairs import as_paths, read_frame
 from registry import DATAMODULES, UserError, did_you_mean
 
 
@@ -67,13 +68,7 @@ def _read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
             raise UserError(
                 f"data.columns has no key '{key}'{did_you_mean(key, KNOWN)} (there are: {', '.join(KNOWN)})"
             )
-    try:
-        if path.suffix.lower() == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"data.table: {path} is not a table: {str(error).splitlines()[0]}") from error
+    frame = read_frame(path, where="data.table")
     for ours in ("path", "caption"):
         theirs = columns.get(ours, ours)
         if theirs not in frame.columns:
@@ -82,22 +77,28 @@ def _read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
             )
     theirs_of = {columns.get(ours, ours): ours for ours in KNOWN}
     kept = frame[[name for name in theirs_of if name in frame.columns]]
-    return kept.rename(columns=theirs_of).fillna("").astype(str)
+    return kept.rename(columns=theirs_of)
 
 
 def _read_coco(path: Path) -> pd.DataFrame:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        files = {image["id"]: image["file_name"] for image in content["images"]}
-        rows = [(files[one["image_id"]], one["caption"]) for one in content["annotations"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"data.table: {path} is not a COCO captions file: {type(error).__name__}: {error}; give captions_*.json"
-        ) from error
-    return pd.DataFrame(rows, columns=["path", "caption"])
+    name = f"data.table: {path}"
+    content = read_coco(path, "data.table", ("images", "annotations"))
+    files = {
+        key: text_of(one, "file_name", f"{name}: image {one['id']!r}")
+        for key, one in by_key(content, "images", name).items()
+    }
+    rows = []
+    for row, (_, key, sentence) in enumerate(captions(content, name), start=1):
+        if key not in files:
+            raise UserError(
+                f"{name}: annotations, row {row} is of image {key!r}, which images lack; add it or drop the row"
+            )
+        rows.append((files[key], sentence))
+    return pd.DataFrame(rows, columns=["path", "caption"], dtype=str)
 
 
 def _table(frame: pd.DataFrame, path: Path, root: Path) -> ImageTable:
+    frame = frame.assign(path=as_paths(frame["path"], root))
     empty = frame.index[(frame["caption"].str.strip() == "") | (frame["path"].str.strip() == "")]
     if len(empty):
         row = frame.loc[empty[0]]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from pairs import SPLITS, Grouping, PairTable, assign_folds, assign_splits, read_pairs
+from pairs import SPLITS, Grouping, PairTable, assign_folds, assign_splits, read_frame
 from registry import UserError, did_you_mean
 
 KEYS = ("by", "folds", "repeats", "val", "test", "seed", "file")
@@ -148,15 +149,18 @@ def _fold_parts(table: PairTable, config: SplitConfig, brought: bool) -> list[Pa
 
 
 def _from_file(table: PairTable, path: Path) -> PairTable:
-    import pandas as pd
-
     if not path.is_file():
         raise UserError(f"data.split.file: no file {path}")
-    given = read_pairs(path).frame if path.suffix == ".parquet" else pd.read_csv(path, dtype={"pair_id": str})
+    given = read_frame(path, ["pair_id", "split"], "data.split.file")
     column = "fold" if "fold" in given.columns else "split"
     if not {"pair_id", column} <= set(given.columns):
         raise UserError(f"data.split.file: {path} needs the columns pair_id and split (or fold)")
-    sides = dict(zip(given["pair_id"], given[column], strict=True))
+    pairs = given["pair_id"].str.strip()
+    told = given[column].str.strip() if column == "split" else pd.to_numeric(given[column], errors="coerce")
+    sides = dict(zip(pairs, told, strict=True))
+    torn = [pair for pair, side in zip(pairs, told, strict=True) if side != sides[pair]]
+    if torn:
+        raise UserError(f"data.split.file: {path} gives pair {torn[0]!r} several or no {column}s; keep one row of it")
     missing = [pair for pair in table.frame["pair_id"] if pair not in sides]
     if missing:
         raise UserError(f"data.split.file: {path} has no row for pair {missing[0]!r} ({len(missing)} pairs)")

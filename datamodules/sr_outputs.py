@@ -18,8 +18,9 @@ from datamodules.framing import PairAugment
 from datamodules.safe_pickle import read_pickled_array
 from difference_maps import MapError, as_map, known_mean, read_map
 from images import Resize
-from pairs import PairTable, check_pairs, read_pairs
+from pairs import PairTable, as_numbers, check_pairs, read_frame, read_pairs
 from registry import DATAMODULES, UserError
+from semfid.runtime.tables import as_path
 
 COSINES = ("img_a_pth", "img_b_pth", "out_paths")
 _OUTPUTS = re.compile(r"^LQ_x\d+(?:_degfac_(?P<strength>[0-9.]+))?_(?P<model>.+)_out$")
@@ -84,7 +85,7 @@ class SrOutputsData(PairDataModule):
 
     def load_table(self) -> PairTable:
         path = existing(self.path, "data.table")
-        cosines = path.suffix != ".parquet" and {*COSINES} <= _columns(path)
+        cosines = path.suffix != ".parquet" and {*COSINES} <= {*read_frame(path, where="data.table").columns}
         table = read_cosine_table(path) if cosines else read_pairs(path)
         if "map" not in table.frame.columns:
             raise UserError(
@@ -184,10 +185,7 @@ def read_cosine_table(path: Path) -> PairTable:
     Raises:
         UserError: unreadable; a path that leads nowhere; a number of captions that is no number.
     """
-    try:
-        given = pd.read_csv(path, dtype={column: str for column in COSINES}, keep_default_na=False)
-    except ValueError as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"data.table: {path} cannot be read as CSV: {str(error).splitlines()[0]}") from error
+    given = read_frame(path, COSINES, "data.table")
     rows = []
     for reference, candidate, cosine in zip(*(given[column] for column in COSINES), strict=True):
         a, b = _resolve(path, reference), _resolve(path, candidate)
@@ -208,7 +206,7 @@ def read_cosine_table(path: Path) -> PairTable:
         frame["reference_captions"] = given["ima_ncaps"].to_numpy()
     for column in ("difference", "map_mean"):
         if column in given.columns:
-            frame[column] = pd.to_numeric(given[column], errors="coerce").to_numpy()
+            frame[column] = as_numbers(given[column], f"data.table: {path}").to_numpy()
     return check_pairs(PairTable(frame, Path("/"), str(path)))
 
 
@@ -221,20 +219,13 @@ def origin_of(folder: str) -> str:
 
 
 def _resolve(table: Path, given: str) -> Path:
-    path = Path(given.strip())
+    path = Path(as_path(given.strip(), table.parent))
     for base in table.resolve().parents:  # an absolute path stays as it is
         if (base / path).is_file():
             return base / path
     raise UserError(
         f"data.table: no file {given} relative to the folder of {table}, nor to one above it; put the table where its paths begin"
     )
-
-
-def _columns(path: Path) -> set[str]:
-    try:
-        return {*pd.read_csv(path, nrows=0).columns}
-    except ValueError as error:
-        raise UserError(f"data.table: {path} cannot be read as CSV: {str(error).splitlines()[0]}") from error
 
 
 def _captions(table: PairTable) -> pd.Series[float]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from datamodules.answer_times import WAYS, Clock, TimeError
 from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
 from datamodules.framing import PairAugment
 from images import Resize
-from pairs import PairTable, check_pairs, read_pairs
-from registry import DATAMODULES, UserError
+from pairs import PairTable, as_paths, check_pairs, read_frame, read_pairs
+from registry import DATAMODULES, UserError, did_you_mean
+from semfid.runtime.listing import list_images, nfc
+from semfid.runtime.pairing import without_suffix
 
 ANSWERS = ("User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp")
 SCORES = ("img_names", "userStudyScores")
@@ -33,7 +38,7 @@ class UserStudyData(PairDataModule):
             * scores per pair, ``img_names, userStudyScores``.
         references: folder of the ground-truth photos.
         candidates: folder of the super-resolved images, searched with its subfolders.
-        exclude_users: user codes whose answers do not count.
+        exclude_users: user codes whose answers do not count; one that nobody has is an error.
         min_votes: pairs with fewer answers are left out.
 
     The ground truth of ``<anything>_<photo>.png`` is ``<photo>``. File endings in the CSV need not be those on the disk.
@@ -63,11 +68,15 @@ class UserStudyData(PairDataModule):
             )
         )
         self.answers, self.references, self.candidates = answers, references, candidates
-        self.exclude_users, self.min_votes = [str(user) for user in exclude_users or []], min_votes
+        self.exclude_users, self.min_votes = [str(user).strip() for user in exclude_users or []], min_votes
 
     def load_table(self) -> PairTable:
         path = existing(self.answers, "data.answers")
-        columns = _columns(path)
+        columns = set(read_frame(path, where="data.answers").columns)
+        if self.exclude_users and "User Code" not in columns:
+            raise UserError(
+                f"data.exclude_users: {path} has no column User Code, which names people; remove exclude_users"
+            )
         if "pair_id" in columns:
             table = read_pairs(path)
             if "votes" not in table.frame.columns:
@@ -98,9 +107,10 @@ def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
     """Answers to votes, one row per super-resolved image: columns candidate, photo, yes_votes, votes.
 
     Raises:
-        UserError: no rows, or an answer that is neither yes nor no.
+        UserError: no rows, an answer that is neither yes nor no, a user to be left out who is not there, or a time of which
+            hangs what counts and that cannot be told.
     """
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows = read_frame(path, where="data.answers")
     if len(rows) == 0:
         raise UserError(f"data.answers: {path} has no rows")
     answer = rows["Answer"].str.strip().str.lower()
@@ -110,18 +120,67 @@ def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
         raise UserError(
             f"data.answers: {path}, row {row + 2}: Answer is {rows['Answer'].iloc[row]!r}; only Yes and No count"
         )
-    rows = rows.assign(yes=(answer == "yes").astype(int), candidate=rows["Super Resolution Image"].str.strip())
+    rows = rows.assign(
+        yes=(answer == "yes").astype(int), candidate=as_paths(rows["Super Resolution Image"].str.strip(), path.parent)
+    )
     if "User Code" in rows.columns:
-        rows = rows[~rows["User Code"].isin(exclude_users)]
-        if "Timestamp" in rows.columns:
-            rows = rows.sort_values("Timestamp", kind="stable")
-        # without a code nobody can be told apart: such answers count one by one
-        known = rows["User Code"].str.strip() != ""
-        rows = rows[~known | ~rows.duplicated(["User Code", "candidate"], keep="last")]
+        rows = rows.assign(**{"User Code": rows["User Code"].str.strip()})
+        _refuse_strangers(rows["User Code"], exclude_users, path)
+        rows = last_answers(rows[~rows["User Code"].isin(exclude_users)], path)
     votes = rows.groupby("candidate", sort=True)["yes"].agg(yes_votes="sum", votes="count").reset_index()
     if len(votes) == 0:
         raise UserError(f"data.answers: {path} has no answer left after data.exclude_users")
     return votes.assign(photo=votes["candidate"].map(photo_of))
+
+
+def last_answers(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Of each person and pair the last answer. Without a code nobody can be told apart: such answers count one by one.
+
+    Raises:
+        UserError: a time that cannot be read, or that cannot tell which of two answers was the later.
+    """
+    person = ["User Code", "candidate"]
+    known = rows["User Code"] != ""
+    if "Timestamp" not in rows.columns or (rows["Timestamp"].str.strip() == "").all():
+        return rows[~known | ~rows.duplicated(person, keep="last")]  # the file's order
+    again = known & rows.duplicated(person, keep=False)
+    clock = Clock.of_column(time for time in rows["Timestamp"] if time.strip())
+    kept = []
+    for order in clock.orders:
+        sorted_rows = rows.iloc[np.argsort(_seconds(rows["Timestamp"], again, clock, order, path), kind="stable")]
+        kept.append(sorted_rows[~known[sorted_rows.index] | ~sorted_rows.duplicated(person, keep="last")])
+    for one in kept[1:]:
+        both = kept[0].loc[known, [*person, "yes"]].merge(one.loc[known, [*person, "yes"]], on=person)
+        if (both["yes_x"] != both["yes_y"]).any():
+            user, name = both.loc[both["yes_x"] != both["yes_y"], person].iloc[0]
+            raise UserError(
+                f"data.answers: {path}: which answer of {user!r} to {name!r} was the later hangs on whether its times begin with "
+                f"days or months; {WAYS}"
+            )
+    return kept[0]
+
+
+def _seconds(times: pd.Series[str], again: pd.Series[bool], clock: Clock, month_first: bool, path: Path) -> list[float]:
+    """Of each row; 0 where no time is given and none is needed."""
+    found = []
+    for row, (time, needed) in enumerate(zip(times, again, strict=True)):
+        try:
+            found.append(clock.seconds(time, month_first) if time.strip() or needed else 0.0)
+        except TimeError as error:
+            raise UserError(f"data.answers: {path}, row {int(times.index[row]) + 2}: {error}") from error
+    return found
+
+
+def _refuse_strangers(codes: pd.Series[str], exclude_users: list[str], path: Path) -> None:
+    known = sorted(set(codes) - {""})
+    for user in exclude_users:
+        if user not in known:
+            zeros = [code for code in known if code.lstrip("0") == user.lstrip("0")]
+            near = f"; did you mean {zeros[0]!r}? write it in quotes" if zeros else did_you_mean(user, known)
+            raise UserError(
+                f"data.exclude_users: {path} has no answer of a user {user!r}{near} (there are {len(known)} users, such as "
+                f"{', '.join(known[:3]) or 'none'})"
+            )
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -130,9 +189,10 @@ def read_scores(path: Path) -> pd.DataFrame:
     Raises:
         UserError: an image twice, or a score that is no number.
     """
-    rows = pd.read_csv(path, dtype={"img_names": str})
+    rows = read_frame(path, where="data.answers")
     rows = rows.assign(
-        candidate=rows["img_names"].str.strip(), difference=pd.to_numeric(rows["userStudyScores"], errors="coerce")
+        candidate=as_paths(rows["img_names"].str.strip(), path.parent),
+        difference=pd.to_numeric(rows["userStudyScores"], errors="coerce"),
     )
     broken = rows["difference"].isna()
     if broken.any():
@@ -142,14 +202,15 @@ def read_scores(path: Path) -> pd.DataFrame:
 
 
 def photo_of(candidate: str) -> str:
-    """Stem of the ground truth: what follows the last ``_`` of the super-resolved image's name."""
-    return Path(candidate).stem.rsplit("_", 1)[-1]
+    """Stem of the ground truth: what follows the last ``_`` of the super-resolved image's name, where no network's suffix
+    stands behind it."""
+    return without_suffix(Path(candidate).stem)[0].rsplit("_", 1)[-1]
 
 
 def origin_of(candidate: str) -> str:
     """What stands before the last ``_``: the model that made the image."""
-    head, separator, _ = Path(candidate).stem.rpartition("_")
-    return head if separator else "unknown"
+    name, suffix = without_suffix(Path(candidate).stem)
+    return name.rpartition("_")[0] or suffix or "unknown"
 
 
 def _enough(frame: pd.DataFrame, min_votes: int, path: Path) -> pd.DataFrame:
@@ -170,8 +231,9 @@ def _locate(frame: pd.DataFrame, path: Path, references: Path, candidates: Path)
             ("reference", photos, photo, references),
             ("candidate", outputs, Path(candidate).stem, candidates),
         ):
-            matches = files.get(stem, [])
-            exact = [match for match in matches if match.name == Path(candidate).name] if column == "candidate" else []
+            matches = files.get(nfc(stem), [])
+            wanted = nfc(Path(candidate).name)
+            exact = [match for match in matches if nfc(match.name) == wanted] if column == "candidate" else []
             chosen = exact or matches
             if not chosen:
                 raise UserError(f"{path}: {candidate!r} needs an image '{stem}.*' in {folder}, and there is none")
@@ -196,16 +258,9 @@ def _locate(frame: pd.DataFrame, path: Path, references: Path, candidates: Path)
 
 def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.name.startswith("."):
-            files.setdefault(file.stem, []).append(file)
+    listing = list_images(folder)
+    if listing.summary():
+        warnings.warn(listing.summary(), stacklevel=3)
+    for file in listing.paths:
+        files.setdefault(nfc(file.stem), []).append(file)
     return files
-
-
-def _columns(path: Path) -> set[str]:
-    if path.suffix == ".parquet":
-        return set(read_pairs(path).frame.columns)
-    try:
-        return set(pd.read_csv(path, nrows=0).columns)
-    except (ValueError, OSError) as error:
-        raise UserError(f"data.answers: {path} cannot be read as CSV: {str(error).splitlines()[0]}") from error

@@ -19,7 +19,7 @@ from engine.config import Variant
 from engine.run_folder import RunFolder
 from evaluation import Cell, Column, Resamples, interval, to_csv, to_markdown
 from evaluation.tables import Row, cell_text
-from pairs import write_atomically
+from pairs import read_frame, write_atomically
 
 Values = NDArray[np.float64]
 
@@ -80,7 +80,9 @@ def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Map
 
 def _results(folder: RunFolder) -> pd.DataFrame:
     path = folder.path / "results.csv"
-    return pd.read_csv(path, dtype={"image": str}) if path.is_file() else pd.DataFrame({"image": []})
+    if not path.is_file():
+        return pd.DataFrame({"image": []})
+    return pd.read_csv(path).assign(image=read_frame(path)["image"])  # names are text, and NA is one
 
 
 def _per_image(found: Mapping[str, Sequence[pd.DataFrame]]) -> tuple[list[str], dict[str, dict[str, Values]]]:

@@ -13,13 +13,13 @@ name.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.listing import Listing, list_images, nfc, on_disk
+from semfid.runtime.tables import as_path, lacking, read_table
 
 SUFFIXES = ("out", "SwinIR")
 """What the scripts of Real-ESRGAN and SwinIR put behind a photo's name unless they are told otherwise."""
@@ -181,26 +181,22 @@ def read_pair_table(table: Path) -> Pairing:
     """Pairs of a CSV with the columns pair_id, reference, candidate (and origin), paths relative to it.
 
     Raises:
-        ScoringError: no such file, a missing column, an empty or repeated pair_id, no rows.
+        ScoringError: no such file, a table that cannot be read, a missing column, an empty or repeated pair_id, no rows.
     """
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = reader.fieldnames or [], list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScoringError(f"{table} cannot be read as a CSV: {error}") from error
+    found = read_table(table)
     for column in ("pair_id", "reference", "candidate"):
-        if column not in columns:
-            raise ScoringError(f"{table} lacks the column {column}; it has {', '.join(columns) or 'none'}")
-    if not rows:
+        if column not in found.columns:
+            raise ScoringError(lacking(str(table), column, found.columns))
+    if not found.rows:
         raise ScoringError(f"{table} has no rows")
     root, pairs = table.parent, []
-    for number, row in enumerate(rows, start=2):
-        if not row["pair_id"] or not row["reference"] or not row["candidate"]:
+    for number, values in zip(found.numbers, found.rows, strict=True):
+        row = dict(zip(found.columns, values, strict=True))
+        name = row["pair_id"].strip()
+        if not name or not row["reference"] or not row["candidate"]:
             raise ScoringError(f"{table}, row {number}: pair_id, reference and candidate must be given")
-        name = row["pair_id"]
-        reference, candidate = on_disk(root / row["reference"]), on_disk(root / row["candidate"])
-        pairs.append(FilePair(name, reference, candidate, row.get("origin") or ""))
+        reference, candidate = (on_disk(root / as_path(row[side], root)) for side in ("reference", "candidate"))
+        pairs.append(FilePair(name, reference, candidate, row.get("origin", "").strip()))
     return _pairing(pairs, (), root, [])
 
 

@@ -473,7 +473,7 @@ class TestUserStudy:
         with pytest.raises(UserError, match=r"data\.answers: no such file or folder"):
             DATAMODULES.build("user_study", answers=str(tmp_path / "gone.csv")).prepare()
         (tmp_path / "empty.csv").write_text("")
-        with pytest.raises(UserError, match=r"data\.answers: .* cannot be read as CSV"):
+        with pytest.raises(UserError, match=r"data\.answers: .* cannot be read as a table"):
             DATAMODULES.build("user_study", answers=str(tmp_path / "empty.csv")).prepare()
 
 

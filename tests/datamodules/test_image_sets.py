@@ -224,6 +224,6 @@ def test_bad_caption_tables(captioned: Callable[..., Path], tmp_path: Path) -> N
     refused("has a split without val or test", table=str(captioned(split=["train"] * 8)))
     refused("no such file", table=str(tmp_path / "gone.csv"))
     (tmp_path / "x.json").write_text('{"images": []}')
-    refused("not a COCO captions file", table=str(tmp_path / "x.json"))
+    refused(r"not COCO's JSON \(it has no annotations\)", table=str(tmp_path / "x.json"))
     (tmp_path / "empty.csv").write_text("")
-    refused("is not a table", table=str(tmp_path / "empty.csv"))
+    refused("cannot be read as a table: it is empty", table=str(tmp_path / "empty.csv"))

@@ -306,7 +306,7 @@ class TestFolder:
         [
             (lambda root: (root / "instances.csv").unlink(), r"data\.root: no file .*instances\.csv"),
             (lambda root: (root / "instances.csv").write_text("id,bbox\n1,2\n"), "lacks the column gt_image_path"),
-            (lambda root: (root / "instances.csv").write_text(""), r"instances\.csv cannot be read as CSV"),
+            (lambda root: (root / "instances.csv").write_text(""), r"instances\.csv cannot be read as a table"),
             (
                 lambda root: (root / "positive_pairs/9_1.png").write_bytes(b"x"),
                 r"9_1\.png begins with the annotation 9, which instances\.csv does not have",

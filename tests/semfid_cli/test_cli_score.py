@@ -389,7 +389,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["{hq}", "{sr}/A_s0.png"], "give two files or two folders"),
     (["{hq}", "{root}/empty"], "no images in"),
     (["{hq}", "{root}/other"], "no name in"),
-    (["--pairs", "{root}/gone.csv"], "cannot be read as a CSV"),
+    (["--pairs", "{root}/gone.csv"], "cannot be read as a table"),
     (["{hq}", "{sr}", "--size", "20"], "--size 20"),
     (["{hq}", "{sr}", "--device", "warp"], "--device warp"),
     (["{hq}", "{sr}", "--out", "{root}/s.txt"], "the ending must be one of"),

@@ -181,9 +181,9 @@ def test_a_pair_table(tmp_path: Path) -> None:
         (b"pair_id,reference\np,a\n", "lacks the column candidate; it has pair_id, reference"),
         (b"pair_id,reference,candidate\n", "has no rows"),
         (b"pair_id,reference,candidate\np,a,b\n,a,b\n", "row 3: pair_id, reference and candidate must be given"),
-        (b"pair_id,reference,candidate\np,a\n", "row 2: pair_id"),
+        (b"pair_id,reference,candidate\np,a\n", "row 2 has 2 values and the head 3 names"),
         (b"pair_id,reference,candidate\np,a,b\np,a,c\n", "have one name; rename one of them"),
-        (b"pair_id,reference,candidate\np,\xff,b\n", "cannot be read as a CSV"),
+        (b"pair_id,reference,candidate\np,\xff,b\n", "cannot be read as a table"),
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path: Path, content: bytes, says: str) -> None:
@@ -196,7 +196,7 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, content: bytes, says: str) 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.csv", tmp_path):
-        with pytest.raises(ScoringError, match="cannot be read as a CSV"):
+        with pytest.raises(ScoringError, match="cannot be read as a table"):
             read_pair_table(path)
 
 

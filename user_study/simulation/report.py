@@ -91,8 +91,8 @@ def make_report(study: StudyFolder, outcomes: Sequence[Outcome], seconds: float)
         export(study.database, study.images, folder / "people.csv", "participants", Options(raw=True, names=True))
         export(study.database, study.images, folder / "responses.csv", "responses")
         clean, raw = (_recovery(folder / name) for name in ("clean.csv", "raw.csv"))
-        people = _people(pd.read_csv(folder / "people.csv", keep_default_na=False), outcomes)
-        responses = pd.read_csv(folder / "responses.csv", keep_default_na=False)
+        people = _people(pd.read_csv(folder / "people.csv", dtype={"nickname": str}, keep_default_na=False), outcomes)
+        responses = pd.read_csv(folder / "responses.csv", dtype={"pair_id": str}, keep_default_na=False)
     counted = responses[responses["counted"] == 1].groupby("pair_id").size()
     with study.database.read() as c:
         rows = c.execute(
