@@ -27,7 +27,7 @@ from engine.progress import Advance
 from heads import Head
 from heads.contract import Consumes, Normalize, Taps
 from heads.grid_head import flat, stride_of
-from heads.statistics import pool, squared_differences
+from heads.statistics import differences_for, is_sided, pool
 from registry import UserError
 from semfid.runtime.local_evidence import difference_grids
 
@@ -177,10 +177,11 @@ class StatisticsExtractor(L.LightningModule):
         return result
 
     def _emit_pairs(self, chunk: Chunk) -> None:
-        same_differences: dict[tuple[Taps, Normalize], list[Statistic]] = {}
+        same_differences: dict[tuple[Taps, Normalize, bool], list[Statistic]] = {}
         for statistic in self.statistics:
             if not statistic.per_image:
-                same_differences.setdefault((statistic.taps, statistic.normalize), []).append(statistic)
+                kind = statistic.taps, statistic.normalize, is_sided([statistic.pooling])
+                same_differences.setdefault(kind, []).append(statistic)
                 continue
             for content in chunk.new:
                 described = self._held[content]
@@ -206,13 +207,13 @@ class StatisticsExtractor(L.LightningModule):
                     "a pair's images have different sizes; scale one to the other's size, or set data.resize: squash"
                 )
             y = [torch.cat(tap) for tap in zip(*(self._held[p[2]][taps] for p in group), strict=True)]
-            differences = squared_differences(x, y, normalize)
+            differences = differences_for([statistic.pooling for statistic in statistics], x, y, normalize)
             for statistic in statistics:
                 for pair, value in zip(group, self._of_pairs(statistic, differences), strict=True):
                     self.sink.put(statistic, pair_entry(pair[1], pair[2]), value)
 
     def _of_pairs(self, statistic: Statistic, differences: Sequence[Tensor]) -> Tensor:
-        """(b, D) of squared differences (b, C_l, H_l, W_l) per tap."""
+        """(b, D) of squared differences (b, C_l, H_l, W_l) per tap, as `differences_for` the pooling gives them."""
         if statistic.consumes == "difference_grids":
             return flat(difference_grids(differences, self.trunk.strides, stride_of(statistic.pooling)))
         return pool(differences, [statistic.pooling])

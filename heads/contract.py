@@ -76,7 +76,7 @@ class Head(nn.Module):
 
     consumes: ClassVar[Consumes]
     taps: ClassVar[Taps] = "stages"
-    symmetric: ClassVar[bool] = True
+    symmetric: bool = True
     gives_maps: ClassVar[bool] = False
     normalize: Normalize = "none"
     poolings: tuple[str, ...] = ("mean",)
@@ -134,7 +134,8 @@ class MapHead(Head):
         """Per-position scores, one (B, 1, H_l, W_l) per used tap, before the output function.
 
         Args:
-            squared_differences: (B, C_l, H_l, W_l) for every tap of the trunk, shallow to deep.
+            squared_differences: (B, C_l, H_l, W_l) for every tap of the trunk, shallow to deep; signed where any of the
+                head's poolings is one-sided, see `heads.statistics.differences_for`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement difference_maps")
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from heads.contract import Compress, LinearForm, MapHead, Normalize, Scale, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes, compressed, parse_poolings
+from heads.statistics import channel_sizes, compressed, is_sided, one_side, parse_poolings, split_side
 from registry import HEADS, UserError
 
 Weights = Literal["free", "nonnegative"]
@@ -63,6 +63,7 @@ class _LinearHead(MapHead):
                 f"choose 0 to {len(channels) - 1}"
             )
         self.poolings, self.compress = parse_poolings(pooling), compress
+        self.symmetric = not is_sided(self.poolings)
         self.normalize, self.output, self.shared = normalize, output, shared
         self.used = tuple(channels[-(depth + 1) :])
         self._start = sum(channels) - sum(self.used)
@@ -131,13 +132,22 @@ class _LinearHead(MapHead):
         return self.weight.unflatten(0, (len(self.poolings), -1)).repeat(1, len(self.used)).flatten()
 
     def difference_maps(self, squared_differences: Sequence[Tensor]) -> list[Tensor]:
+        by_pooling = (self._weight() / self.scale).unflatten(0, (len(self.poolings), -1))  # (P, sum of used C_l)
+        # poolings of one direction see the same value at a position: their weights add up
+        weights: dict[str, Tensor] = {}
+        for (side, _), own in zip(map(split_side, self.poolings), by_pooling, strict=True):
+            weights[side] = weights[side] + own if side in weights else own
+        apart = {side: weight.split(self.used) for side, weight in weights.items()}
         taps = list(squared_differences)[-len(self.used) :]
-        # every pooling sees the same value at a position: their weights add up
-        weight = (self._weight() / self.scale).unflatten(0, (len(self.poolings), -1)).sum(dim=0)  # (sum of used C_l,)
         return [
-            torch.einsum("bchw,c->bhw", compressed(tap, self.compress), w).unsqueeze(1)
-            for tap, w in zip(taps, weight.split(self.used), strict=True)
+            torch.stack([self._map_of(tap, side, own[number]) for side, own in apart.items()]).sum(dim=0)
+            for number, tap in enumerate(taps)
         ]
+
+    def _map_of(self, tap: Tensor, side: str, weight: Tensor) -> Tensor:
+        """(B, 1, H, W) of one tap (B, C, H, W) and direction; weight is (C,)."""
+        seen = tap if self.symmetric else one_side(tap, side)
+        return torch.einsum("bchw,c->bhw", compressed(seen, self.compress), weight).unsqueeze(1)
 
 
 def _sizes_by_tap(inputs: Tensor, widths: Sequence[int]) -> Tensor:
@@ -158,7 +168,8 @@ class LpipsLinear(_LinearHead):
         weights: ``nonnegative`` clamps after each step, as LPIPS does.
         bias: a constant; off, identical images score exactly 0.
         scale: ``train`` puts all channels on one scale, see above.
-        pooling: ``mean``, ``max``, ``top:0.05``, or a list of them; a mean hides what is small.
+        pooling: ``mean``, ``max``, ``top:0.05``, or a list of them; a mean hides what is small. ``gained:mean`` and
+            ``lost:mean`` look in one direction alone: reference and candidate are then not exchangeable.
         compress: ``none``, ``sqrt`` or ``log`` of the pooled values, which are heavy-tailed.
     """
 

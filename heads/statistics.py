@@ -10,9 +10,14 @@ from registry import UserError
 from semfid.runtime.statistics import (
     EPS,
     LOG_UNIT,
+    SIDES,
     STEPS,
     compressed,
+    differences_for,
+    is_sided,
+    one_side,
     pool,
+    split_side,
     squared_differences,
     top_means,
     unit_channels,
@@ -21,11 +26,16 @@ from semfid.runtime.statistics import (
 __all__ = [
     "EPS",
     "LOG_UNIT",
+    "SIDES",
     "STEPS",
     "channel_sizes",
     "compressed",
+    "differences_for",
+    "is_sided",
+    "one_side",
     "parse_poolings",
     "pool",
+    "split_side",
     "squared_differences",
     "top_means",
     "unit_channels",
@@ -47,6 +57,8 @@ def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:
     * ``mean``: over all positions.
     * ``max``: the largest value.
     * ``top:0.05``: mean over the largest 5 % of the positions, at least one; the share is above 0 and below 1.
+    * ``gained:mean``, ``lost:max``, ...: the same of one direction alone: only where the candidate's activation is larger
+      than the reference's (what a restoration invented), or smaller (what it lost).
 
     Raises:
         UserError: an unknown word, a share out of range, nothing, or one pooling twice.
@@ -55,13 +67,17 @@ def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:
     parsed = tuple(_parse_pooling(name) for name in names)
     if not parsed or len(set(parsed)) < len(parsed):
         raise UserError(
-            f"head: pooling={list(names)} must name at least one pooling, and each once: mean, max, top:0.05"
+            f"head: pooling={list(names)} must name at least one pooling, and each once: mean, max, top:0.05, "
+            "gained:mean, lost:max"
         )
     return parsed
 
 
 def _parse_pooling(name: str) -> str:
     """One pooling by its canonical name, so that ``top:.05`` and ``top:0.050`` share what is cached."""
+    side, bare = split_side(name)
+    if side:
+        return f"{side}:{_parse_pooling(bare)}"
     if name in ("mean", "max"):
         return name
     word, _, share = name.partition(":")
@@ -72,6 +88,6 @@ def _parse_pooling(name: str) -> str:
     if word != "top" or not 1 / STEPS <= value < 1:
         raise UserError(
             f"head: pooling={name!r} is unknown; choose mean, max, or top:<share of the positions, {1 / STEPS:g} to 1>, "
-            "such as top:0.05"
+            "such as top:0.05; with gained: or lost: in front, of one direction alone"
         )
     return f"top:{value:g}"

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones import Backbone, Taps
-from heads.contract import Normalize
-from heads.statistics import squared_differences
+from heads.contract import Head, Normalize
+from heads.statistics import differences_for
 
 
 def padded(images: Tensor, multiple: int) -> Tensor:
@@ -46,17 +46,25 @@ def shared_features(
 
 
 def map_statistic(
-    reference: Tensor, candidate: Tensor, x: Sequence[Tensor], y: Sequence[Tensor], normalize: Normalize, multiple: int
+    reference: Tensor,
+    candidate: Tensor,
+    x: Sequence[Tensor],
+    y: Sequence[Tensor],
+    head: Head,
+    multiple: int,
+    normalize: Normalize,
 ) -> list[Tensor]:
     """What heads that consume ``squared_difference_maps`` take.
 
     Args:
         reference, candidate: (B, 3, H, W) images.
         x, y: their stages, of the padded images.
+        head: whose poolings say whether differences are signed, see `heads.statistics.differences_for`.
         multiple: what the images were padded to.
+        normalize: the head's, or none where features are of unit length already.
 
     Returns:
         the images' own squared difference, (B, 1, H', W') with H' and W' multiples of `multiple`; d_l of every stage.
     """
     pixel = (reference - candidate).square().mean(dim=1, keepdim=True)  # (B, 1, H, W)
-    return [padded(pixel, multiple), *squared_differences(x, y, normalize)]
+    return [padded(pixel, multiple), *differences_for(head.poolings, x, y, normalize)]

@@ -13,7 +13,7 @@ from batch import PairBatch
 from heads import Head
 from heads.contract import Consumes
 from heads.grid_head import GridHead
-from heads.statistics import pool, squared_differences
+from heads.statistics import differences_for, pool, squared_differences
 from lightning_modules.pair_module import PairModule, named, score_figures
 from registry import HEADS, LIGHTNING_MODULES, UserError
 
@@ -103,9 +103,9 @@ def pair_statistic(trunk: Backbone, head: Head, images: Tensor, pairs: int) -> T
     if head.consumes not in GLOBAL_STATISTICS:
         _refuse(head.consumes)
     x, y = [tap[:pairs] for tap in features], [tap[pairs:] for tap in features]
-    differences = squared_differences(x, y, head.normalize)
     if isinstance(head, GridHead):
-        return head.grids(differences)  # one (B, K_l, h_l, w_l) per tap
+        return head.grids(squared_differences(x, y, head.normalize))  # one (B, K_l, h_l, w_l) per tap
+    differences = differences_for(head.poolings, x, y, head.normalize)
     return pool(differences, head.poolings)  # (B, P * sum C_l)
 
 

@@ -147,7 +147,7 @@ class LocalMapRegressor(PairModule):
 
     def _statistic(self, reference: Tensor, candidate: Tensor, first: Tensor | None) -> list[Tensor]:
         x, y = shared_features(self.trunk, reference, candidate, first, self.multiple, self.head.taps)
-        return map_statistic(reference, candidate, x, y, self.head.normalize, self.multiple)
+        return map_statistic(reference, candidate, x, y, self.head, self.multiple, self.head.normalize)
 
     def _target(self, batch: PairBatch) -> Tensor:
         if batch.map is None:

@@ -17,7 +17,7 @@ from backbones.contract import weights_hash
 from heads import Head, build_head
 from heads.decoder import DecoderHead
 from heads.grid_head import GridHead
-from heads.statistics import pool, squared_differences, unit_channels
+from heads.statistics import differences_for, pool, squared_differences, unit_channels
 from lightning_modules.features import map_statistic, padded
 from lightning_modules.global_regressor import GLOBAL_STATISTICS
 from lightning_modules.local_map import difference_maps, linear_map
@@ -92,8 +92,9 @@ def compare(heads: nn.ModuleList, reference: Description, candidate: Description
         return _grid_scores(heads, _evidence(heads, reference, candidate))
     if heads[0].consumes == "pooled_squared_differences":
         # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
-        taps = (squared_differences([x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
-        statistic = pool(taps, heads[0].poolings)  # type: ignore[arg-type]  # (B, P * sum C_l)
+        poolings: Sequence[str] = heads[0].poolings  # type: ignore[assignment]
+        taps = (differences_for(poolings, [x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
+        statistic = pool(taps, poolings)  # (B, P * sum C_l)
     else:
         statistic = torch.stack([reference[0], candidate[0]], dim=1)  # (B, 2, D)
     return torch.stack([head(statistic.float()) for head in heads]).mean(dim=0)
@@ -106,14 +107,15 @@ def maps(heads: nn.ModuleList, reference: Description, candidate: Description) -
         return torch.stack(_decoded(heads, reference, candidate)).mean(dim=0)
     if isinstance(heads[0], GridHead):
         return _grid_maps(heads, _evidence(heads, reference, candidate))
-    differences = squared_differences(reference, candidate, "none")
+    differences = differences_for(heads[0].poolings, reference, candidate, "none")  # type: ignore[arg-type]
     return torch.stack([linear_map(head, differences) for head in heads]).mean(dim=0)  # type: ignore[arg-type]
 
 
 def _decoded(heads: nn.ModuleList, reference: Description, candidate: Description) -> list[Tensor]:
     """The map of each head, (B, 1, H, W); features are of unit length already where the heads want that."""
-    multiple = max(heads[0].strides)  # type: ignore[arg-type]
-    statistic = map_statistic(reference[0], candidate[0], reference[1:], candidate[1:], "none", multiple)
+    first: DecoderHead = heads[0]  # type: ignore[assignment]
+    multiple = max(first.strides)
+    statistic = map_statistic(reference[0], candidate[0], reference[1:], candidate[1:], first, multiple, "none")
     size = reference[0].shape[-2:]
     return [difference_maps(head, statistic, size) for head in heads]  # type: ignore[arg-type]
 

@@ -47,7 +47,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "tiny_folds": {**TINY, "data.split": {"folds": 2}, "model.head.normalize": "unit", "model.head.bias": True},
     "tiny_poolings": {
         **TINY,
-        "model.head.pooling": ["mean", "max", "top:0.05"],
+        "model.head.pooling": ["mean", "max", "gained:top:0.05"],
         "model.head.compress": "sqrt",
         "data.split": {"folds": 2},
     },

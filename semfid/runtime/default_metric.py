@@ -33,7 +33,16 @@ from semfid.runtime.efficientnet_lite import TAPS, EfficientNetLite0
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.predictors import MAP_HEADS, PREDICTORS, Part, rebuilt, saturated
 from semfid.runtime.scorer import Description, Facts, Scorer
-from semfid.runtime.statistics import Compress, Normalize, compressed, pool, squared_differences, unit_channels
+from semfid.runtime.statistics import (
+    Compress,
+    Normalize,
+    compressed,
+    one_side,
+    pool,
+    signed_squares,
+    squared_differences,
+    unit_channels,
+)
 
 FORMAT = 1
 Sides = Literal["both", "gained", "lost"]
@@ -64,7 +73,7 @@ class Differences:
             x, y = unit_channels(x), unit_channels(y)
         if self.sides == "both":
             return squared_differences([x], [y], "none")[0]
-        return (y - x if self.sides == "gained" else x - y).clamp(min=0.0).square()
+        return one_side(signed_squares([x], [y])[0], self.sides)
 
 
 @dataclass(frozen=True)

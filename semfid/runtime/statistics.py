@@ -18,6 +18,7 @@ EPS = 1e-10
 # of ``compress: log``: a squared difference far below it counts in proportion, far above it by its logarithm
 LOG_UNIT = 1e-4
 STEPS = 10_000  # to which a share is exact
+SIDES = ("gained", "lost")  # in front of a pooling: only where the second image's activation is the larger, or the smaller one
 
 
 def unit_channels(features: Tensor) -> Tensor:
@@ -38,15 +39,56 @@ def _squared_difference(a: Tensor, b: Tensor) -> Tensor:
     return F.mse_loss(a, b, reduction="none")  # the same, in one pass forward and one backward
 
 
+def signed_squares(x: Sequence[Tensor], y: Sequence[Tensor]) -> list[Tensor]:
+    """(f_l(y) - f_l(x)) |f_l(y) - f_l(x)|, one (B, C_l, H_l, W_l) per tap: squared differences that know their direction."""
+    return [(b - a) * (b - a).abs() for a, b in zip(x, y, strict=True)]
+
+
+def one_side(signed: Tensor, side: str) -> Tensor:
+    """Squared differences in one direction, 0 elsewhere, from `signed_squares`; of both where `side` is neither of `SIDES`."""
+    if side == "gained":
+        return signed.clamp(min=0.0)
+    return (-signed).clamp(min=0.0) if side == "lost" else signed.abs()
+
+
+def split_side(pooling: str) -> tuple[str, str]:
+    """``gained:top:0.05`` as (``gained``, ``top:0.05``); a pooling of both directions as (``""``, itself)."""
+    side, _, rest = pooling.partition(":")
+    return (side, rest) if side in SIDES else ("", pooling)
+
+
+def is_sided(poolings: Sequence[str]) -> bool:
+    """Whether any of them looks in one direction alone; all of them then take `signed_squares`."""
+    return any(split_side(pooling)[0] for pooling in poolings)
+
+
+def differences_for(
+    poolings: Sequence[str], x: Sequence[Tensor], y: Sequence[Tensor], normalize: Normalize
+) -> list[Tensor]:
+    """What `pool` takes for some poolings: squared differences, or `signed_squares` where any is one-sided."""
+    if not is_sided(poolings):
+        return squared_differences(x, y, normalize)
+    if normalize == "unit":
+        x, y = [unit_channels(tap) for tap in x], [unit_channels(tap) for tap in y]
+    return signed_squares(x, y)
+
+
 def pool(maps: Iterable[Tensor], poolings: Sequence[str] = ("mean",)) -> Tensor:
     """Every tap by every pooling, in float32: (B, P * sum of C_l), poolings side by side, each of all taps side by side.
 
     Args:
-        maps: (B, C_l, H_l, W_l) per tap, shallow to deep; taken one after the other, so that they may be made on demand.
+        maps: (B, C_l, H_l, W_l) per tap, shallow to deep, see `differences_for`; taken one after the other, so that they may be
+            made on demand.
         poolings: ``mean``, ``max``, or ``top:<share>``: mean over that share of the positions, at least one, largest values
-            first.
+            first; each also as ``gained:mean`` or ``lost:mean``, of one direction alone.
     """
-    taps = [torch.stack([_pooled(tap, pooling) for pooling in poolings], dim=1) for tap in maps]  # (B, P, C_l)
+    sided = is_sided(poolings)
+    taps = []
+    for tap in maps:
+        # each direction is made once, whatever the number of its poolings
+        sides = {side: one_side(tap, side) if sided else tap for side in {split_side(name)[0] for name in poolings}}
+        pooled = [_pooled(sides[side], name) for side, name in map(split_side, poolings)]
+        taps.append(torch.stack(pooled, dim=1))  # (B, P, C_l)
     return torch.cat(taps, dim=2).flatten(1)
 
 

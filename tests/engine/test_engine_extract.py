@@ -37,6 +37,8 @@ STATISTICS = [
     Statistic("embeddings", "stages", "none"),
     Statistic("pooled_squared_differences", "stages", "none", "max"),
     Statistic("pooled_squared_differences", "stages", "unit", "top:0.1"),
+    Statistic("pooled_squared_differences", "stages", "none", "lost:max"),
+    Statistic("pooled_squared_differences", "stages", "unit", "gained:top:0.1"),
     Statistic("difference_grids", "stages", "unit", "grids:4"),
 ]
 
@@ -142,8 +144,10 @@ def _naive(data: PairDataModule, statistic: Statistic) -> Tensor:
             if statistic.consumes == "difference_grids":
                 pieces.append(_cells(((a - b) ** 2)[0], max(1, 4 * a.shape[-1] // SIZE)))
                 continue
+            side = statistic.pooling.partition(":")[0]
+            b = torch.minimum(a, b) if side == "lost" else torch.maximum(a, b) if side == "gained" else b
             positions = ((a - b) ** 2)[0].flatten(1).sort(dim=1, descending=True).values
-            share = {"mean": 1.0, "max": 0.0, "top:0.1": 0.1}[statistic.pooling]
+            share = {"mean": 1.0, "max": 0.0, "top:0.1": 0.1, "lost:max": 0.0, "gained:top:0.1": 0.1}[statistic.pooling]
             pieces.append(positions[:, : max(1, math.ceil(share * positions.shape[1]))].mean(dim=1))
         rows.append(torch.cat(pieces))
     return torch.stack(rows)

@@ -35,7 +35,10 @@ EVEN = SimpleNamespace(channels=(6,) * 5, strides=(16,) * 5, block_channels=(6,)
 # an integer keyword has no list of choices in its signature: these are tried where a head has a keyword of the name
 INTEGERS = {"depth": [0, 3]}
 # what happens to a statistic before it is weighed goes with every other option alike: each is tried with a few of them
-INPUTS = {"pooling": ["max", "top:0.3", ["mean", "max"]], "compress": ["sqrt", "log"]}
+INPUTS = {
+    "pooling": ["max", "top:0.3", ["mean", "max"], "gained:max", ["lost:mean", "mean", "gained:top:0.3"]],
+    "compress": ["sqrt", "log"],
+}
 FEW = (
     {},
     {"normalize": "unit", "scale": "train", "weights": "nonnegative", "output": "sigmoid"},
@@ -111,13 +114,23 @@ def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embed
         return torch.stack([torch.cat([tap.mean((2, 3)) for tap in side], dim=1) for side in (x, y)], dim=1)
     if head.normalize == "unit":
         x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
-    return pooled([(a - b).square() for a, b in zip(x, y, strict=True)], head.poolings)
+    return pooled(signed(x, y), head.poolings)
 
 
-def pooled(differences: list[Tensor], poolings: tuple[str, ...]) -> Tensor:
+def signed(x: list[Tensor], y: list[Tensor]) -> list[Tensor]:
+    """Squared differences, below 0 where y is the smaller."""
+    return [torch.where(b < a, -1.0, 1.0) * (a - b).square() for a, b in zip(x, y, strict=True)]
+
+
+def pooled(signed_differences: list[Tensor], poolings: tuple[str, ...]) -> Tensor:
     """Poolings side by side, each of all taps side by side, from sorted positions."""
     columns = []
-    for pooling in poolings:
+    for name in poolings:
+        side, pooling = name.split(":", 1) if name.startswith(("gained:", "lost:")) else ("", name)
+        differences = [
+            torch.where(tap < 0, 0.0, tap) if side == "gained" else torch.where(tap > 0, 0.0, -tap) if side else tap.abs()
+            for tap in signed_differences
+        ]
         share = {"mean": 1.0, "max": 0.0}.get(pooling)
         share = float(pooling.partition(":")[2]) if share is None else share
         for tap in differences:
@@ -199,13 +212,14 @@ class TestHeadContract:
             torch.testing.assert_close(head(shuffled), head(statistic)[order], rtol=1e-5, atol=1e-6, msg=str(options))
 
     def test_symmetry_where_it_says_so(self, name: str) -> None:
-        differs = False
+        differs, declared = False, True
         for options, head, trunk in built(name):
             there, back = head(pairs_for(head, trunk, 5)), head(pairs_for(head, trunk, 5, swap=True))
             if head.symmetric:
                 torch.testing.assert_close(there, back, rtol=1e-6, atol=1e-6, msg=str(options))
+            declared = declared and head.symmetric
             differs = differs or not torch.allclose(there, back)
-        assert differs != HEADS.get(name).factory.symmetric, "declared asymmetric, yet it is symmetric: say so"
+        assert differs != declared, "declared asymmetric, yet it is symmetric: say so"
 
     def test_gradients_are_finite_at_identical_images(self, name: str) -> None:
         for options, head, trunk in built(name):
@@ -319,8 +333,8 @@ class TestHeadContract:
             x, y = feature_maps(widths, 3, 1), feature_maps(widths, 3, 2)
             if head.normalize == "unit":
                 x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
-            differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
-            maps = head.difference_maps(differences)
+            differences = signed(x, y)
+            maps = head.difference_maps([tap.abs() for tap in differences] if head.symmetric else differences)
             used = differences[len(differences) - len(maps) :]
             assert [tuple(m.shape) for m in maps] == [(3, 1, *tap.shape[2:]) for tap in used], options
             bias = getattr(head, "bias", None)
