@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,7 @@ class TimmBackbone(Backbone):
         )
         self._block_names = [name for name, _ in net.named_modules() if _BLOCK.match(name)]
         self._model_name = model
+        self._own_size = tuple(cfg["input_size"][-2:]) if image_size is None else (image_size, image_size)
         expected = getattr(getattr(net, "patch_embed", None), "img_size", None)
         self.image_size = None if expected is None else int(expected[0])
 
@@ -81,8 +85,28 @@ class TimmBackbone(Backbone):
                 f"{self._model_name} takes {expected[0]}x{expected[1]} images, not {images.shape[-2]}x{images.shape[-1]}; "
                 f"set data.image_size={expected[0]}"
             )
-        final, stages = self.trunk.forward_intermediates(images)  # stages: (B, C_l, H_l, W_l)
+        with self._size_explained(images):
+            final, stages = self.trunk.forward_intermediates(images)  # stages: (B, C_l, H_l, W_l)
         return final, stages
+
+    @contextlib.contextmanager
+    def _size_explained(self, images: Tensor) -> Iterator[None]:
+        """Tell a size that the model cannot take from other faults; families with windows or tables for one size say it in
+        many ways, some of them from inside torch.
+
+        Raises:
+            UserError: names the size that the model is made for.
+        """
+        try:
+            yield
+        except (AssertionError, RuntimeError) as error:
+            height, width = images.shape[-2:]
+            why = _refusal(self._model_name, self._own_size, height, width)
+            if not why:
+                raise
+            raise UserError(
+                f"{self._model_name} cannot take {height}x{width} images ({why}); set data.image_size={self._own_size[0]}"
+            ) from error
 
     def _pool(self, final: Tensor) -> Tensor:
         return self.trunk.forward_head(final, pre_logits=self.trunk.num_classes == 0)  # (B, D)
@@ -94,7 +118,8 @@ class TimmBackbone(Backbone):
             modules[name].register_forward_hook(lambda _m, _i, out: taken.append(out)) for name in self._block_names
         ]
         try:
-            self.trunk.forward_features(images)
+            with self._size_explained(images):
+                self.trunk.forward_features(images)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -103,6 +128,31 @@ class TimmBackbone(Backbone):
                 f"{self._model_name} keeps its channels last inside, so its blocks cannot be tapped; use lpips_linear"
             )
         return taken
+
+
+def _refusal(model: str, own: tuple[int, int], height: int, width: int) -> str:
+    """Why a model takes no images of a size although it takes those of its own; empty where it takes both, or neither."""
+    import timm
+
+    with torch.device("meta"):  # shapes alone: no weights, no arithmetic
+        net = timm.create_model(model, pretrained=False, **_without_classifier(model)).eval()
+        if hasattr(net, "set_input_size") and own != tuple(net.pretrained_cfg["input_size"][-2:]):
+            net.set_input_size(img_size=own)
+    return "" if _fault(net, *own) else _fault(net, height, width)
+
+
+def _fault(net: Any, height: int, width: int) -> str:
+    """What a network on the meta device says of images of a size; empty where it takes them."""
+    try:
+        net.forward_intermediates(torch.zeros(1, 3, height, width, device="meta"))
+    except (AssertionError, RuntimeError) as error:
+        return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return ""
+
+
+def _without_classifier(model: str) -> dict[str, int]:
+    """A CLIP tower's projection is its embedding; any other model's classifier is dropped."""
+    return {} if "clip" in model.split(".")[0] else {"num_classes": 0}
 
 
 def _create(model: str, pretrained: str, init_seed: int) -> Any:
@@ -114,8 +164,7 @@ def _create(model: str, pretrained: str, init_seed: int) -> Any:
             f"backbone: timm has no model '{architecture}'{did_you_mean(architecture, timm.list_models())} "
             "(timm.list_models() names them all)"
         )
-    # a CLIP tower's projection is its embedding; any other model's classifier is dropped
-    keywords = {} if "clip" in architecture else {"num_classes": 0}
+    keywords = _without_classifier(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)  # random weights belong to `init_seed`, not to the run's seed
         try:
@@ -138,13 +187,22 @@ def _create(model: str, pretrained: str, init_seed: int) -> Any:
 def _set_image_size(net: Any, model: str, image_size: int) -> None:
     if not hasattr(net, "set_input_size"):
         raise UserError(f"backbone: timm's '{model}' takes images of any size; remove image_size")
-    patch = getattr(net.patch_embed, "patch_size", (1, 1))[0]
+    given = getattr(getattr(net, "patch_embed", None), "patch_size", 1)
+    patch = given if isinstance(given, int) else given[0]
     if image_size < patch or image_size % patch:
         near = max(1, round(image_size / patch)) * patch
         raise UserError(
             f"backbone: image_size={image_size} is no multiple of the {patch} pixels of {model}'s patches; try {near}"
         )
-    net.set_input_size(img_size=image_size)
+    size = (image_size, image_size)
+    try:
+        net.set_input_size(img_size=size)
+        why = _fault(copy.deepcopy(net).to("meta").eval(), *size)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if why:
+        own = net.pretrained_cfg["input_size"][-1]
+        raise UserError(f"backbone: {model} cannot take image_size={image_size} ({why}); its own size is {own}")
 
 
 def _block_channels(blocks: list[nn.Module]) -> list[int]:

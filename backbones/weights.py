@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,12 +14,16 @@ from torch import Tensor, nn
 from registry import UserError
 
 RUN_PREFIX = "trunk.trunk."  # LightningModule.trunk is the Backbone, Backbone.trunk the network
+ENTRIES = ("state_dict", "model")  # under which training scripts keep a state dict beside the optimizer's
+COMPILED = "_orig_mod."  # torch.compile's, wherever a module of the network was compiled
+WRAPPED = "module."  # of DataParallel, DistributedDataParallel and AveragedModel, around the whole network
 
 
 def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, ...]) -> None:
     """Load a ``.safetensors`` or ``.pt`` / ``.pth`` / ``.ckpt`` state dict into a trunk; half precision becomes float32.
 
-    A run's ``part-<i>.ckpt`` (tuning: full) serves as it is: its trunk is taken.
+    A run's ``part-<i>.ckpt`` (tuning: full) serves as it is: its trunk is taken. What torch.compile, DataParallel,
+    DistributedDataParallel and AveragedModel put before each key is taken off.
 
     Args:
         head_prefixes: the classifier's keys, which may be missing or of another size on either side.
@@ -55,10 +61,21 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"pretrained: {path} holds more than tensors, or is damaged; save a plain state dict"
         ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for entry in ENTRIES:
+        if isinstance(state, dict) and isinstance(state.get(entry), dict):
+            state = state[entry]
+    state = without_wrappers(state) if isinstance(state, dict) else state
     if isinstance(state, dict) and any(str(key).startswith(RUN_PREFIX) for key in state):
         state = {key.removeprefix(RUN_PREFIX): value for key, value in state.items() if key.startswith(RUN_PREFIX)}
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"pretrained: {path} is not a state dict (names to tensors)")
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def without_wrappers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict without what wrappers of the whole network put before its keys, in whichever order they were applied."""
+    state = {str(key).replace(COMPILED, ""): value for key, value in state.items()}
+    averaged = {key: value for key, value in state.items() if key != "n_averaged"}  # AveragedModel's own count
+    while averaged and all(key.startswith(WRAPPED) for key in averaged):
+        state = averaged = {key.removeprefix(WRAPPED): value for key, value in averaged.items()}
+    return state

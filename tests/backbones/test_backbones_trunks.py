@@ -18,6 +18,7 @@ from torchvision.transforms.functional import normalize
 
 from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
+from backbones.weights import without_wrappers
 from registry import RegistryError, UserError
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
@@ -273,6 +274,29 @@ class TestWeightsFiles:
                 self.load(tmp_path / name)
         assert not (tmp_path / "ran").exists()
 
+    @pytest.mark.parametrize(
+        "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "trunk.trunk.", "n_averaged"]
+    )
+    @pytest.mark.parametrize("entry", ["", "state_dict", "model"])
+    def test_wrappers_of_the_whole_network_are_taken_off(self, tmp_path: Path, prefix: str, entry: str) -> None:
+        state = self.net(num_classes=0).state_dict()
+        if prefix == "n_averaged":
+            wrapped = torch.optim.swa_utils.AveragedModel(self.net(num_classes=0)).state_dict()
+            assert "n_averaged" in wrapped
+        else:
+            wrapped = {prefix + key: value for key, value in state.items()}
+        torch.save({entry: wrapped, "epoch": 3} if entry else wrapped, tmp_path / "w.pth")
+        self.assert_same(self.load(tmp_path / "w.pth"), state)
+
+    def test_a_module_that_was_compiled_inside_the_network(self, tmp_path: Path) -> None:
+        state = self.net(num_classes=0).state_dict()
+        torch.save({k.replace("layer1.", "layer1._orig_mod."): v for k, v in state.items()}, tmp_path / "w.pt")
+        self.assert_same(self.load(tmp_path / "w.pt"), state)
+
+    def test_a_part_of_a_network_called_module_keeps_its_name(self) -> None:
+        state = {"module.weight": 1, "head.weight": 2}
+        assert without_wrappers(state) == state
+
     def test_no_state_dict(self, tmp_path: Path) -> None:
         torch.save([1, 2], tmp_path / "list.pt")
         torch.save({"epoch": 3}, tmp_path / "numbers.pt")
@@ -291,6 +315,39 @@ class TestWeightsFiles:
         text = str(error.value)
         assert "cannot get the weights of 'resnet50_clip.openai' from the hub (We couldn't connect" in text
         assert "\n" not in text and "pretrained: none trains from random weights" in text
+
+    @pytest.mark.parametrize(
+        ("model", "size", "right"),
+        [("test_maxvit", 224, 160), ("levit_128s", 160, 224)],
+    )
+    def test_a_size_that_it_cannot_take_is_named_with_its_own(self, model: str, size: int, right: int) -> None:
+        backbone = build_backbone("timm", {"model": model, "pretrained": "none"})
+        said = rf"^{model} cannot take {size}x{size} images \(.+\); set data\.image_size={right}$"
+        for use in (backbone.features, backbone.embed, backbone.features_and_embedding):
+            with torch.no_grad(), pytest.raises(UserError, match=said):
+                use(photos(1, size))
+        with torch.no_grad():
+            assert len(backbone.features(photos(1, right))) == len(backbone.channels)
+
+    @pytest.mark.parametrize(("size", "taken"), [(224, True), (100, False)])
+    def test_a_windowed_model_for_another_size(self, size: int, taken: bool) -> None:
+        keywords = {"model": "test_maxvit", "pretrained": "none", "image_size": size}
+        if taken:
+            backbone = build_backbone("timm", keywords)
+            assert backbone.features(photos(1, size))[-1].shape[-1] == size // backbone.strides[-1]
+        else:
+            with pytest.raises(UserError, match=r"test_maxvit cannot take image_size=100 \(.+\); its own size is 160"):
+                build_backbone("timm", keywords)
+
+    def test_other_faults_are_not_blamed_on_the_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+
+        def broken(*_: Any, **__: Any) -> None:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+
+        monkeypatch.setattr(backbone.trunk, "forward_intermediates", broken)
+        with pytest.raises(RuntimeError, match="unspecified launch failure"):
+            backbone.features(photos(1, 64))
 
     def test_unknown_model(self) -> None:
         with pytest.raises(UserError, match=r"timm has no model 'resnet51'; did you mean .*'resnet50'"):
