@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coco_file import Key, by_key, key_of, read_coco, text_of
+from coco_file import captions as all_captions
 from dataset_builders.coco_masks import fits_photo, mask_of
 from dataset_builders.errors import UnitError
 from images import read_image
 from registry import UserError
+from semfid.runtime.tables import as_path
+
+
+MOST_PIXELS = 1_000_000  # of a photo's side
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +88,27 @@ class CocoSet:
         self.folder = Path(images)
         if not self.folder.is_dir():
             raise UserError(f"photos.images: no folder {images}; give the folder of COCO's images")
+        name = f"photos.instances: {instances}"
         hashes = [_read_hash(instances, "photos.instances")]
-        dataset = _load(Path(instances), "photos.instances")
+        content = read_coco(instances, "photos.instances", ("images", "annotations", "categories"))
+        records = by_key(content, "images", name)
+        numbers = _numbered(records)
+        licences = _licences(content.get("licenses"))
+        self.photos = {
+            numbers[key]: _photo(one, numbers[key], licences, self.folder, name) for key, one in records.items()
+        }
+        _refuse_one_file(self.photos.values(), name)
+        self.supercategory: dict[str, str] = {}
+        categories = self._categories(by_key(content, "categories", name), name)
         self.unfit = dict.fromkeys(_FAULTS, 0)
         self.instances: dict[int, list[Instance]] = {}
         self.own_ids: dict[int, Any] = {}
         self._segmentations: dict[int, Any] = {}
-        try:
-            licences = {one["id"]: one for one in dataset.get("licenses", [])}
-            self.photos = {one["id"]: _photo(one, licences) for one in dataset["images"]}
-            names = {one["id"]: str(one["name"]) for one in dataset["categories"]}
-            self.supercategory = {
-                str(one["name"]): str(one.get("supercategory") or one["name"]) for one in dataset["categories"]
-            }
-            annotations = list(dataset["annotations"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{instances} is not COCO's JSON of instances ({type(error).__name__}: {error}); it needs images, "
-                "annotations and categories with COCO's keys"
-            ) from error
-        self._take(annotations, names)
+        self._take(content["annotations"], numbers, categories)
         self.captions: dict[int, str] = {}
         if captions is not None:
             hashes.append(_read_hash(captions, "photos.captions"))
-            self.captions = _read_captions(Path(captions))
+            self.captions = _first_captions(captions, numbers)
         self.digest = hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def path(self, photo: int) -> Path:
@@ -131,91 +135,157 @@ class CocoSet:
         photo = self.photos[instance.photo]
         return mask_of(self._segmentations[instance.id], photo.width, photo.height)
 
-    def _take(self, annotations: Sequence[Any], names: Mapping[Any, str]) -> None:
+    def _categories(self, records: Mapping[Key, Mapping[str, Any]], name: str) -> dict[Key, str]:
+        """Names of the categories by their ids; fills `supercategory`."""
+        found = {}
+        for key, one in records.items():
+            what = f"{name}: category {one['id']!r}"
+            found[key] = text_of(one, "name", what)
+            above = text_of(one, "supercategory", what) if one.get("supercategory") else found[key]
+            if self.supercategory.setdefault(found[key], above) != above:
+                raise UserError(
+                    f"{what}: there are two categories '{found[key]}' of different supercategories; rename one"
+                )
+        return found
+
+    def _take(self, annotations: Sequence[Any], numbers: Mapping[Key, int], categories: Mapping[Key, str]) -> None:
         """Keep the objects that can be used, each under an id of its own, and count the others."""
-        fit = []
+        fit: list[tuple[Any, Instance]] = []
         for one in annotations:
-            why = self._fault(one, names)
-            if why is None:
-                fit.append(one)
+            try:
+                instance = self._instance(one, numbers, categories)
+            except _Unfit as error:
+                self.unfit[str(error)] += 1
             else:
-                self.unfit[why] += 1
-        numbers = [one["id"] for one in fit if _is_number(one.get("id"))]
-        taken, free = set[int](), max(numbers, default=0) + 1
-        for one in fit:
-            id_ = one.get("id")
-            if not _is_number(id_) or id_ in taken:
-                self.own_ids[free] = id_
+                fit.append((one, instance))
+        keys = [_number(one.get("id")) for one, _ in fit]
+        taken, free = set[int](), max((key for key in keys if key is not None), default=0) + 1
+        for (one, instance), id_ in zip(fit, keys, strict=True):
+            if id_ is None or id_ in taken:
+                self.own_ids[free] = one.get("id")
                 id_, free = free, free + 1
             taken.add(id_)
             self._segmentations[id_] = one["segmentation"]
-            self.instances.setdefault(one["image_id"], []).append(_instance(one, id_, names))
+            self.instances.setdefault(instance.photo, []).append(replace(instance, id=id_))
         for found in self.instances.values():
             found.sort(key=lambda instance: instance.id)
         self.instances = dict(sorted(self.instances.items()))
 
-    def _fault(self, one: Any, names: Mapping[Any, str]) -> str | None:
+    def _instance(self, one: Any, numbers: Mapping[Key, int], categories: Mapping[Key, str]) -> Instance:
+        """An annotation as an object, whose id is yet to be given."""
+        if not isinstance(one, Mapping):
+            raise _Unfit(_FAULTS[3])
         try:
-            if one["image_id"] not in self.photos:
-                return _FAULTS[0]
-            if one["category_id"] not in names:
-                return _FAULTS[1]
-            photo = self.photos[one["image_id"]]
-            _instance(one, 0, names)
-            return None if fits_photo(one["segmentation"], photo.width, photo.height) else _FAULTS[2]
-        except (KeyError, TypeError, ValueError):
-            return _FAULTS[3] if isinstance(one, Mapping) and one.get("segmentation") else _FAULTS[2]
+            number, category = numbers.get(key_of(one["image_id"])), categories.get(key_of(one["category_id"]))
+            box, area, crowd = [_length(value) for value in one["bbox"]], _length(one["area"]), one.get("iscrowd", 0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _Unfit(_FAULTS[3] if one.get("segmentation") else _FAULTS[2]) from error
+        if number is None:
+            raise _Unfit(_FAULTS[0])
+        if category is None:
+            raise _Unfit(_FAULTS[1])
+        if len(box) != 4 or min(*box[2:], area) < 0 or crowd not in (0, 1, None, "0", "1"):
+            raise _Unfit(_FAULTS[3])
+        photo = self.photos[number]
+        if not fits_photo(one.get("segmentation"), photo.width, photo.height):
+            raise _Unfit(_FAULTS[2])
+        return Instance(0, number, category, (box[0], box[1], box[2], box[3]), area, crowd in (1, "1"))
 
 
 _FAULTS = (
     "its photo is not in the JSON",
     "its category is not in the JSON",
-    "it has no mask",
-    "it lacks a key of COCO's, or has a value of another type",
+    "it has no mask that fits its photo",
+    "it lacks a key of COCO's, or has a value of another type or without sense",
 )
 
 
-def _is_number(id_: Any) -> bool:
-    return isinstance(id_, int) and not isinstance(id_, bool)
+class _Unfit(ValueError):
+    """An annotation that is left out; the text is one of `_FAULTS`."""
 
 
-def _photo(one: Mapping[str, Any], licences: Mapping[Any, Mapping[str, Any]]) -> Photo:
-    licence = licences.get(one.get("license"), {})
+def _number(id_: Any) -> int | None:
+    """An annotation's id where it is a number."""
+    try:
+        key = key_of(id_)
+    except ValueError:
+        return None
+    return key if isinstance(key, int) else None
+
+
+def _numbered(records: Mapping[Key, Any]) -> dict[Key, int]:
+    """A number for every id: its own, or, of an id that is a text, one above all others, in the file's order."""
+    free = max((key for key in records if isinstance(key, int)), default=0) + 1
+    texts = [key for key in records if isinstance(key, str)]
+    return {key: key for key in records if isinstance(key, int)} | {
+        key: free + place for place, key in enumerate(texts)
+    }
+
+
+def _length(value: Any) -> float:
+    """A coordinate, a side or an area.
+
+    Raises:
+        ValueError: no finite number.
+    """
+    if isinstance(value, bool) or not math.isfinite(number := float(value)):
+        raise ValueError(f"{value!r} is no length")
+    return number
+
+
+def _photo(one: Mapping[str, Any], number: int, licences: Mapping[Any, Any], folder: Path, name: str) -> Photo:
+    what = f"{name}: image {one['id']!r}"
+    licence = licences.get(one.get("license")) if isinstance(one.get("license"), (int, str)) else None
     return Photo(
-        int(one["id"]),
-        str(one["file_name"]),
-        int(one["width"]),
-        int(one["height"]),
-        str(licence.get("name", "")),
-        str(licence.get("url", "")),
+        number,
+        as_path(text_of(one, "file_name", what), folder),
+        _pixels(one, "width", what),
+        _pixels(one, "height", what),
+        str((licence or {}).get("name", "")),
+        str((licence or {}).get("url", "")),
         str(one.get("flickr_url") or one.get("coco_url") or ""),
     )
 
 
-def _instance(one: Mapping[str, Any], id_: int, names: Mapping[Any, str]) -> Instance:
-    x, y, width, height = (float(value) for value in one["bbox"])
-    crowd = bool(one.get("iscrowd", 0))
-    return Instance(id_, one["image_id"], names[one["category_id"]], (x, y, width, height), float(one["area"]), crowd)
-
-
-def _load(path: Path, key: str) -> Mapping[str, Any]:
+def _pixels(one: Mapping[str, Any], side: str, what: str) -> int:
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise UserError(f"{key}: {path} is not COCO's JSON ({type(error).__name__}: {error})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{key}: {path} is not COCO's JSON (it holds a {type(content).__name__}, not a mapping)")
-    return content
+        pixels = _length(one[side])
+    except (KeyError, TypeError, ValueError):
+        pixels = 0.0
+    if not 1 <= pixels <= MOST_PIXELS or pixels % 1:
+        raise UserError(f"{what}: its {side} is {one.get(side)!r}; give the photo's {side} in pixels")
+    return int(pixels)
 
 
-def _read_captions(path: Path) -> dict[int, str]:
-    try:
-        found: dict[int, str] = {}
-        for one in sorted(json.loads(path.read_text(encoding="utf-8"))["annotations"], key=lambda one: one["id"]):
-            found.setdefault(one["image_id"], " ".join(str(one["caption"]).split()))
-        return found
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"photos.captions: {path} is not COCO's JSON of captions ({error})") from error
+def _licences(records: Any) -> dict[Any, Mapping[str, Any]]:
+    """By their ids; what is none is passed over, for nothing hangs on it but a column of the table."""
+    listed = records if isinstance(records, list) else []
+    return {one["id"]: one for one in listed if isinstance(one, Mapping) and isinstance(one.get("id"), (int, str))}
+
+
+def _refuse_one_file(photos: Iterable[Photo], name: str) -> None:
+    files: dict[str, int] = {}
+    for photo in photos:
+        file = os.path.normpath(photo.file)
+        if file in files:
+            raise UserError(
+                f"{name}: the images {files[file]} and {photo.id} have one file, {photo.file}; drop one of them, or the photo "
+                "stands on two sides of a split"
+            )
+        files[file] = photo.id
+
+
+def _first_captions(path: str | Path, numbers: Mapping[Key, int]) -> dict[int, str]:
+    """Of each photo the caption of the smallest id; captions of other photos are passed over."""
+    name = f"photos.captions: {path}"
+    rows = all_captions(read_coco(path, "photos.captions", ("annotations",)), name)
+    if all(isinstance(id_, (int, float)) for id_, _, _ in rows):
+        rows.sort(key=lambda row: row[0])
+    found: dict[int, str] = {}
+    for _, key, sentence in rows:
+        if key in numbers:
+            found.setdefault(numbers[key], " ".join(sentence.split()))
+    return found
 
 
 def _read_hash(path: str | Path, key: str) -> str:

@@ -43,7 +43,7 @@ def _is_polygon(polygon: Any, far: float) -> bool:
         isinstance(polygon, list)
         and len(polygon) >= 6
         and len(polygon) % 2 == 0
-        and all(isinstance(value, (int, float)) and math.isfinite(value) and abs(value) <= far for value in polygon)
+        and all(type(value) in (int, float) and math.isfinite(value) and abs(value) <= far for value in polygon)
     )
 
 

@@ -275,8 +275,8 @@ def test_ids_that_are_taken_and_damaged_annotations_cost_no_run(tmp_path: Path) 
     lines: list[str] = []
     config = write_edits(root, tmp_path / "out", "{exchange: 2, local: 1}")
     assert build(config, ["after.sr.share=0"], quiet_call(lines)) == 0
-    assert "left out: 1 annotations of tiny: it has no mask" in lines
-    assert "left out: 1 annotations of tiny: it lacks a key of COCO's, or has a value of another type" in lines
+    assert "left out: 1 annotations of tiny: it has no mask that fits its photo" in lines
+    assert "left out: 1 annotations of tiny: it lacks a key of COCO's, or has a value of another type or without sense" in lines
     table = read_pairs(tmp_path / "out" / "pairs.csv").frame
     exchanged = table[(table["kind"] == "exchange") & (table["source_id"] != "001")]
     places = Counter(zip(exchanged["source_id"], exchanged["box"], strict=True))

@@ -100,8 +100,8 @@ def test_damage_costs_one_object_and_is_counted(tmp_path: Path) -> None:
     assert photos.unfit == {
         "its photo is not in the JSON": 1,
         "its category is not in the JSON": 1,
-        "it has no mask": 3,
-        "it lacks a key of COCO's, or has a value of another type": 3,
+        "it has no mask that fits its photo": 2,
+        "it lacks a key of COCO's, or has a value of another type or without sense": 4,
     }
 
 
@@ -125,7 +125,7 @@ def test_a_json_that_is_none_is_named(tmp_path: Path) -> None:
     for content, message in {
         "{": "is not COCO's JSON",
         "[1]": "it holds a list, not a mapping",
-        '{"images": []}': "it needs images, annotations and categories",
+        '{"images": []}': "it has no annotations.*; it needs the lists images and annotations and categories",
     }.items():
         (tmp_path / "instances.json").write_text(content)
         with pytest.raises(UserError, match=message):

@@ -169,7 +169,7 @@ def test_annotations_without_images_and_the_reverse(coco: Path, tmp_path: Path) 
     assert [line for line in lines if line.startswith("left out")] == [
         "left out: 1 annotations: its photo is not in the JSON",
         "left out: 1 annotations: its category is not in the JSON",
-        "left out: 1 annotations: it has no mask",
+        "left out: 1 annotations: it has no mask that fits its photo",
     ]
     assert set(read_pairs(tmp_path / "out" / "pairs.csv").frame["source_id"]) == {"2", "3", "4", "5"}
 
