@@ -67,17 +67,19 @@ def fit_of(config: dict[str, Any]) -> Fit:
     """How a variant is fitted: what its key `fit` says, or ``exact`` where that is possible.
 
     Raises:
-        UserError: ``fit: exact`` where it is not; names what stands in the way.
+        UserError: ``fit: exact`` where it is not, or a head that has no other fit; names what stands in the way.
     """
     wanted = config.get("fit")
     if wanted not in (None, "exact", "gradient"):
         raise UserError(f"fit is {wanted!r}; choose exact or gradient, or leave it out")
-    if wanted == "gradient":
-        return "gradient"
-    obstacle = _obstacle(config)
+    obstacle = "" if wanted == "gradient" else _obstacle(config)
     if obstacle and wanted == "exact":
         raise UserError(f"fit: exact is not possible: {obstacle}; or use fit: gradient")
-    return "gradient" if obstacle else "exact"
+    fit: Fit = "gradient" if obstacle or wanted == "gradient" else "exact"
+    if fit == "gradient" and _only_solved(config):
+        fix = obstacle or "remove fit: gradient"
+        raise UserError(f"the head {named(config['model']['head'], 'model.head')[0]} is solved for, it does not train: {fix}")
+    return fit
 
 
 def starts_exactly(config: dict[str, Any]) -> bool:
@@ -134,6 +136,14 @@ def _no_exact_weights(config: dict[str, Any]) -> str:
             f"{form.output}; take mse or huber with identity or clamp, or binomial with sigmoid"
         )
     return ""
+
+
+def _only_solved(config: dict[str, Any]) -> bool:
+    """Whether a variant's head has no parameters to train."""
+    if module_class(config) is None or not config["model"].get("head"):
+        return False
+    factory: Any = HEADS.get(named(config["model"]["head"], "model.head")[0]).factory
+    return isinstance(factory, type) and issubclass(factory, Head) and factory.solved
 
 
 def _starts_elsewhere(config: dict[str, Any]) -> str:

@@ -72,6 +72,7 @@ class Head(nn.Module):
         gives_maps: whether it also says where, as a `MapHead`, a `heads.grid_head.GridHead` or a `heads.decoder.DecoderHead`.
         needs_calibration: whether `calibrate` must see the training pairs' statistics before the first step.
         calibration_pairs: how many of them at most, the first ones.
+        solved: nothing of it trains: its weights are solved for, and it has no other fit.
     """
 
     consumes: ClassVar[Consumes]
@@ -84,6 +85,7 @@ class Head(nn.Module):
     nonnegative: tuple[str, ...] = ()
     needs_calibration: bool = False
     calibration_pairs: ClassVar[int] = 1024
+    solved: ClassVar[bool] = False
 
     def forward(self, statistic: Tensor) -> Tensor:
         """Predicted difference, (B,)."""

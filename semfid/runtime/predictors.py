@@ -96,12 +96,7 @@ class KernelPredictor(Part):
     def forward(self, statistic: Tensor) -> Tensor:
         """(B,) of (B, D)."""
         z = (statistic / self.scale).split(self._columns, dim=1)
-        supports = self.support.split(self._columns, dim=1)
-        changes = [
-            _kernel_change(own, support, gamma)  # (B, N)
-            for own, support, gamma in zip(z, supports, self.gamma, strict=True)
-        ]
-        return torch.stack(changes).mean(dim=0) @ self.coefficients
+        return kernel_changes(z, self.support.split(self._columns, dim=1), self.gamma) @ self.coefficients
 
 
 class ExpertsPredictor(KernelPredictor):
@@ -151,7 +146,19 @@ class ExpertsPredictor(KernelPredictor):
         return share * super().forward(pooled) + (1 - share) * peak
 
 
-def _kernel_change(z: Tensor, support: Tensor, gamma: Tensor) -> Tensor:
+def kernel_changes(
+    z: Sequence[Tensor], supports: Sequence[Tensor], gammas: Tensor | Sequence[float]
+) -> Tensor:
+    """Mean over blocks of k(z_b, s_b) - k(0, s_b), (B, N), k Gaussian; of blocks (B, D_b) and (N, D_b)."""
+    total: Tensor | None = None
+    for own, support, gamma in zip(z, supports, gammas, strict=True):
+        change = _kernel_change(own, support, gamma)
+        total = change if total is None else total + change
+    assert total is not None
+    return total / len(z)
+
+
+def _kernel_change(z: Tensor, support: Tensor, gamma: Tensor | float) -> Tensor:
     """exp(-gamma |z - s|^2) - exp(-gamma |s|^2), (B, N): exactly 0 at z = 0, and precise near it."""
     at_zero = -gamma * support.square().sum(dim=1)  # (N,)
     gain = gamma * (2 * z @ support.T - z.square().sum(dim=1, keepdim=True))  # (B, N)

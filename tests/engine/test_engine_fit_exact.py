@@ -285,6 +285,36 @@ def test_a_run_from_the_yaml_to_its_scores(write_experiment: Write, capsys: pyte
     assert main(["run", str(path)]) == 0 and len(run_folders(path.parent / "runs")) == 1
 
 
+def test_a_head_that_is_only_solved_for(write_experiment: Write) -> None:
+    head = {"name": "kernel", "depth": 2}
+    change = {"fit": None, "model.head": head, "data.split": {"folds": 3}, "trainer": {"accelerator": "cpu"}}
+    path = write_experiment(change)
+    assert main(["run", str(path)]) == 0
+    folder = only_run(path.parent / "runs")
+    table = predictions(folder)
+    assert table["predicted"].nunique() > 20, "raw scores, not zeros"
+    scorer = load_run(folder)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert (scorer(images, images.clone()) == 0).all() and scorer(images, images.flip(3)).abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"fit": "gradient"}, "the head kernel is solved for, it does not train: remove fit: gradient"),
+        ({"model.backbone.tuning": "full"}, "it does not train: the backbone trains; set model.backbone.tuning: frozen"),
+        ({"model.loss": "ranking"}, "it does not train: there is none for model.loss: ranking"),
+    ],
+)
+def test_a_head_that_is_only_solved_for_refuses_other_fits(
+    write_experiment: Write, capsys: pytest.CaptureFixture[str], change: dict[str, Any], says: str
+) -> None:
+    path = write_experiment({"fit": None, "model.head": "kernel", **change})
+    assert main(["run", str(path)]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_no_seed_has_a_say(write_experiment: Write) -> None:
     path = write_experiment({"fit": "exact", "sweep": {"seed": [0, 1]}, "evaluation.bootstraps": 20})
     assert main(["ablate", str(path)]) == 0
