@@ -119,18 +119,24 @@ class Registry(Generic[T]):
         self.check(name, keywords)
         return self._entries[name].factory(*given, **keywords)
 
-    def check(self, name: str, keywords: Mapping[str, Any]) -> None:
+    def check(self, name: str, keywords: Mapping[str, Any], beside: Sequence[str] = ()) -> None:
         """Check a name and its keywords without building anything.
+
+        Args:
+            beside: what else a YAML may write there, which others check.
 
         Raises:
             RegistryError: unknown name or keyword (with near misses), a missing required keyword, a wrong type.
         """
         entry = self.get(name)
         for key, value in keywords.items():
+            if key in beside:
+                continue
             if key not in entry.keywords:
-                known = ", ".join(entry.keywords) or "none"
+                known = [*beside, *entry.keywords]
                 raise RegistryError(
-                    f"{self.kind} '{name}' has no keyword '{key}'{did_you_mean(key, entry.keywords)} (it takes: {known})"
+                    f"{self.kind} '{name}' has no keyword '{key}'{did_you_mean(key, known)} (it takes: "
+                    f"{', '.join(known) or 'none'})"
                 )
             annotation = entry.keywords[key].annotation
             if not fits(value, annotation):
@@ -142,7 +148,7 @@ class Registry(Generic[T]):
             if parameter.default is inspect.Parameter.empty and key not in keywords:
                 raise RegistryError(f"{self.kind} '{name}' needs the keyword '{key}'")
 
-    def check_named(self, value: Mapping[str, Any] | str, where: str) -> None:
+    def check_named(self, value: Mapping[str, Any] | str, where: str, beside: Sequence[str] = ()) -> None:
         """`check` of a name, or of a mapping with a name and keywords, as a YAML has it; errors begin with `where`.
 
         Raises:
@@ -150,7 +156,7 @@ class Registry(Generic[T]):
         """
         name, keywords = named(value, where)
         try:
-            self.check(name, keywords)
+            self.check(name, keywords, beside)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
 

@@ -21,7 +21,6 @@ from images import read_image
 from registry import UserError
 from semfid.runtime.tables import as_path
 
-
 MOST_PIXELS = 1_000_000  # of a photo's side
 
 

@@ -77,13 +77,14 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
     if "backbone" not in model and task is not None and not task.needs_trunk:
         model["backbone"] = None
     if "backbone" not in model:
+        LIGHTNING_MODULES.check_named(config["model"], "model", ("backbone",))  # it may be there, mistyped
         raise UserError(
             "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
         )
     given = model.pop("backbone")
     if given is not None or task is None or task.needs_trunk:
         BACKBONES.check_named(given, "model.backbone")
-    LIGHTNING_MODULES.check_named({"name": model_name, **model}, "model")
+    LIGHTNING_MODULES.check_named({"name": model_name, **model}, "model", ("backbone",))
     if task is not None:
         task.check(model)
     if "head" in model:
