@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from registry import UserError
+from semfid.runtime.system_faults import remedy
 
 
 class JsonLines:
@@ -46,7 +47,7 @@ class JsonLines:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; free some space or set folder=") from error
+            raise UserError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'set folder=')}") from error
 
     def mend(self) -> None:
         """Cut off a last line that was not finished. Only for the one process that writes."""

@@ -25,6 +25,7 @@ from torch import Tensor
 from registry import UserError
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.files import write_whole
+from semfid.runtime.system_faults import remedy
 
 KEY_BYTES = 16
 EMBEDDINGS = Path(".cache/embeddings")
@@ -131,7 +132,7 @@ class VectorCache:
             path.mkdir(parents=True, exist_ok=True)
             lock = open(path / ".lock", "w")  # noqa: SIM115 - held for the life of the context
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}; free some space or set cache.folder=") from error
+            raise UserError(f"cannot write {path}: {error.strerror}; {remedy(error, 'set cache.folder=')}") from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

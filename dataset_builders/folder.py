@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from dataset_builders.journal import FileRecord, latest_entries
 from registry import UserError
+from semfid.runtime.system_faults import remedy
 from sharding import Shard
 
 STAMP, JOURNALS, TABLES, WORK = "build.json", "journals", "tables.json", ".work"
@@ -82,7 +83,8 @@ class BuildFolder:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise UserError(
-                f"cannot write {target}: {error.strerror}; nothing is lost: free some space and run the same command again"
+                f"cannot write {target}: {error.strerror}; nothing is lost: {remedy(error, 'choose another disk')}, and run the "
+                "same command again"
             ) from error
         return name, hashlib.sha256(content).hexdigest(), len(content)
 
@@ -149,7 +151,8 @@ class BuildFolder:
             (self.path / WORK).mkdir(parents=True, exist_ok=True)
             file = open(self.path / WORK / name, "ab")  # noqa: SIM115 - closed below
         except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; choose another folder as `out`") from error
+            advice = remedy(error, "choose another folder as `out`")
+            raise UserError(f"cannot write {self.path}: {error.strerror}; {advice}") from error
         with file:
             yield file
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 
 from dataset_builders.units import Slot, Unit
 from registry import UserError
+from semfid.runtime.system_faults import remedy
 
 Status = Literal["done", "rejected", "error"]
 FileRecord = tuple[str, str, int]
@@ -167,5 +168,6 @@ def _mend(path: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"cannot write {path}: {error.strerror}; nothing is lost: free some space and run the same command again"
+        f"cannot write {path}: {error.strerror}; nothing is lost: {remedy(error, 'choose another disk')}, and run the same "
+        "command again"
     )

@@ -230,6 +230,7 @@ def _pretrain_in_processes(sweep: Sweep, number: int, name: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        errors="backslashreplace",  # whatever encoding its words have
     )
     if done.returncode != 0:
         raise UserError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
@@ -297,7 +298,12 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
             say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: started")
             process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+                command,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="backslashreplace",
             )
             processes.append(process)
             errors = process.communicate()[1]
@@ -330,7 +336,7 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
 
 def _write_error(folder: RunFolder, text: str) -> None:
     with contextlib.suppress(OSError):  # the disk may be what is wrong
-        (folder.path / "error.txt").write_text(text)
+        (folder.path / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _finished(folder: RunFolder, label: str, seed: int, leaky: bool, learned: bool, maps: bool) -> Finished:

@@ -10,6 +10,7 @@ import torch
 from engine.config import Variant
 from engine.run_folder import RunFolder
 from registry import UserError
+from semfid.runtime.system_faults import remedy, said
 
 
 def attempt(variant: Variant, folder: RunFolder, title: str, work: Callable[[float], None]) -> RunFolder:
@@ -33,9 +34,8 @@ def attempt(variant: Variant, folder: RunFolder, title: str, work: Callable[[flo
             raise
         except OSError as error:
             folder.set_state("failed", str(error))
-            raise UserError(
-                f"{folder.path}: {error.strerror or error}; free some space, or choose another folder by output="
-            ) from error
+            place = "" if error.filename else f"{folder.path}: "
+            raise UserError(f"{place}{said(error)}; {remedy(error, 'choose another folder by output=')}") from error
         except torch.OutOfMemoryError as error:
             folder.set_state("failed", "out of GPU memory")
             raise UserError(
@@ -43,5 +43,10 @@ def attempt(variant: Variant, folder: RunFolder, title: str, work: Callable[[flo
             ) from error
         except Exception as error:
             folder.set_state("failed", f"{type(error).__name__}: {error}")
+            if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):  # its words name no cause
+                raise UserError(
+                    f"{title or variant.label}: a process that loads images was ended, by the system or for lack of memory; set "
+                    "data.workers=0"
+                ) from error
             raise
     return folder

@@ -21,6 +21,7 @@ from engine.config import Variant
 from engine.fit_exact import fit_of
 from pairs import write_atomically
 from registry import UserError
+from semfid.runtime.system_faults import remedy
 
 # where a run takes place and how it is watched, not what comes out
 TRAINER_PLACE = (
@@ -151,9 +152,9 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held for the life of the context
+            lock = open(self.path / ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held for the life of the context
         except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; free some space or set output=") from error
+            raise UserError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'set output=')}") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from registry import UserError
+from semfid.runtime.system_faults import remedy
 
 
 def shown(path: Path) -> str:
@@ -40,9 +41,9 @@ def held(folder: Path, wait: bool = False) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 - held for the life of the context
+        lock = open(folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held for the life of the context
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; free some space or set folder=") from error
+        raise UserError(f"cannot write {folder}: {error.strerror}; {remedy(error, 'set folder=')}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -16,6 +16,7 @@ from PIL import Image
 from pairs import write_atomically
 from registry import UserError
 from scenes.render import check_size
+from semfid.runtime.system_faults import remedy
 
 STAMP = "scenes.json"
 VERSION = 1  # raise it when the same config gives other pixels or labels
@@ -75,7 +76,7 @@ def open_folder(out: Path, kind: str, config: SceneSetConfig, last: str) -> bool
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{out} is a file or lies below one; choose a folder for the scenes") from error
     except OSError as error:
-        raise UserError(f"cannot use the folder {out}: {error.strerror}; choose another one") from error
+        raise UserError(f"cannot use the folder {out}: {error.strerror}; {remedy(error, 'choose another one')}") from error
     others = [name for name in others if not name.startswith(f".{STAMP}.")]  # cut off while the stamp was written
     if others:
         raise UserError(f"{out} holds other files ({others[0]}) and no {STAMP}; choose an empty folder for the scenes")
@@ -113,7 +114,7 @@ def put(path: Path, content: bytes) -> None:
             os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; free some space or choose another folder") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; {remedy(error, 'choose another folder')}") from error
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

@@ -6,15 +6,20 @@ Exit codes: 0 fine, 1 a variant failed, 2 a mistake that the user can mend, 130 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 
+from semfid.runtime.system_faults import remedy, said
 from semfid.study import add_study_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name, or the ± of a table, that an ASCII stream cannot take ends nothing
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest:  # argparse does not take key=value after an option
@@ -26,9 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:  # a full disk, a folder that cannot be written
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"semfid: {place}{error.strerror or error}; free some space or choose another folder", file=sys.stderr)
-        return 2
+        return _mistake(f"{said(error)}; {remedy(error, 'choose another folder')}")
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns an interrupt of a training into SystemExit(1)
         if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
@@ -177,6 +180,9 @@ def _score_arguments(score: argparse.ArgumentParser) -> None:
         "--map-scale", default="unit", metavar="S", help="top of the pictures' scale: unit (1), a number, or auto"
     )
     score.add_argument("--size", default="train", help="train (as the metric was trained), native, or pixels a side")
+    score.add_argument(
+        "--fit", choices=["refuse", "crop"], default="refuse", help="crop: images that SR cut to a multiple of its scale"
+    )
     score.add_argument("--strict", action="store_true", help="fail where a name finds no partner")
     score.add_argument("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
     score.add_argument("--precision", choices=["32", "bf16", "fp16"], default="32", help="of the trunk")

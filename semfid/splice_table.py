@@ -71,7 +71,7 @@ def tabulate(
     writer.writeheader()
     writer.writerows(rows)
     if out is None:
-        print(buffer.getvalue().encode(errors="backslashreplace").decode(), end="")
+        print(buffer.getvalue(), end="")
     else:
         write_atomically(out, buffer.getvalue().encode(errors="surrogateescape"))  # file names may not be UTF-8
         print(f"table: {out}", file=sys.stderr)

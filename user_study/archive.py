@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from semfid.runtime.listing import unlisted
+from semfid.runtime.system_faults import remedy, said
 from user_study.errors import StudyError
 
 MOST_FILES = 50_000
@@ -65,7 +66,7 @@ def unpack(archive: Path, out: Path, limits: Limits | None = None) -> list[str]:
     except RuntimeError as error:  # zipfile's way to say that a password is needed
         raise StudyError(f"{archive}: {error}; pack it without a password") from error
     except OSError as error:
-        raise StudyError(f"{archive}: cannot be unpacked ({error.strerror or error})") from error
+        raise StudyError(f"{archive}: cannot be unpacked ({said(error)}); {remedy(error, 'choose another folder')}") from error
     return left_out
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from semfid.runtime.system_faults import remedy, said
 from user_study.clock import now_ms
 from user_study.database.engine import Database
 from user_study.database.schema import image, participant, response
@@ -81,7 +82,7 @@ def backup(database: Database, images: Path, out: str | Path) -> Path:
             os.rename(work, out)
         return out
     except OSError as error:
-        raise StudyError(f"{out}: cannot be written ({error.strerror or error}); free space or name another place") from error
+        raise StudyError(f"{out}: cannot be written ({said(error)}); {remedy(error, 'name another place')}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
         packed.unlink(missing_ok=True)

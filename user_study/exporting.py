@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from registry import did_you_mean
+from semfid.runtime.system_faults import remedy, said
 from user_study.database.engine import Database
 from user_study.errors import StudyError
 from user_study.exports import answers, dictionary, facts, people
@@ -76,7 +77,7 @@ def export(
         _put(work, out)
         return [out / name for name in names]
     except OSError as error:
-        raise StudyError(f"{out}: cannot be written ({error.strerror or error}); free space or name another place") from error
+        raise StudyError(f"{out}: cannot be written ({said(error)}); {remedy(error, 'name another place')}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
         work.with_suffix(".zip").unlink(missing_ok=True)

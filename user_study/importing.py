@@ -23,6 +23,7 @@ from sqlalchemy import Connection, select
 
 from semfid.runtime.fitting import Size, common_part
 from semfid.runtime.profiles import profiles_differ
+from semfid.runtime.system_faults import remedy, said
 from user_study.archive import Limits
 from user_study.clock import now_ms
 from user_study.database.engine import Database
@@ -174,7 +175,8 @@ def import_pairs(
                 _add_rows(c, fresh, now_ms(), actor, report)
             return replace(report, applied=True)
         except OSError as error:
-            raise StudyError(f"{images}: {error.strerror or error}; free some space, nothing was imported") from error
+            advice = remedy(error, "choose another folder")
+            raise StudyError(f"{images}: {said(error)}; nothing was imported; {advice}") from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 

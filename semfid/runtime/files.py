@@ -9,6 +9,7 @@ from pathlib import Path
 
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.listing import on_disk
+from semfid.runtime.system_faults import remedy
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -31,7 +32,7 @@ def write_whole(path: Path, content: bytes) -> None:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
         raise ScoringError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another folder"
+            f"cannot write {path}: {error.strerror}; {remedy(error, 'choose another folder')}"
         ) from error
 
 
