@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.folder import Scored, ScoreSettings, score_files, settings_for
+from semfid.runtime.folder import Scored, ScoreSettings, crop_of, cut, score_files, settings_for
+from semfid.runtime.images import read_image
 from semfid.runtime.map_files import MapFolder, parse_scale
 from semfid.runtime.pairing import FilePair, Pairing, pair_files, read_pair_table
 from semfid.runtime.progress import Progress
 from semfid.runtime.regions import from_text, regions
-from semfid.runtime.results import Journal, Method, Row, as_csv, row_of
+from semfid.runtime.results import CROPPED, Journal, Method, Row, as_csv, row_of
 from semfid.runtime.scorer import Scorer
 from semfid.scorers import load_scorer
 
@@ -33,7 +34,7 @@ def score(arguments: argparse.Namespace) -> int:
     single = len(pairing.pairs) == 1
     explained = single and bool(scorer.word(0.0))
     wants_maps = arguments.map is not None or (explained and scorer.facts.gives_maps)
-    settings = settings_for(scorer, arguments.size, arguments.precision, arguments.device, wants_maps)
+    settings = settings_for(scorer, arguments.size, arguments.precision, arguments.device, wants_maps, arguments.fit)
     method = Method.of(scorer.facts, settings)
     journal = None if arguments.out is None else Journal(Path(arguments.out), method)
     maps = None if arguments.map is None else MapFolder(Path(arguments.map), top, method)
@@ -48,7 +49,7 @@ def score(arguments: argparse.Namespace) -> int:
     elif not single:
         print(as_csv(ordered).encode(errors="backslashreplace").decode(), end="")  # file names may not be UTF-8
     if explained and not ordered[0]["error"]:
-        _explain(pairing.pairs[0], ordered[0])
+        _explain(pairing.pairs[0], ordered[0], settings)
     _say_summary(ordered, method, arguments.out)
     return 2 if any(row["error"] for row in ordered) else 0
 
@@ -73,16 +74,27 @@ def _score_pairs(
     if rows:
         print(f"{len(rows)} of {len(pairs)} pairs were scored before", file=sys.stderr)
     progress = Progress("scoring", len(todo))
+    notes = []
     for scored in score_files(scorer, todo, settings):
         if maps is not None and scored.map is not None:
             maps.add(scored)
         rows[scored.pair.pair_id] = row = _row(scorer, scored, method)
+        notes += [f"{scored.pair.pair_id}: {scored.note}"] if scored.note else []
         if journal is not None:
             journal.add(scored.pair, row)
         progress.advance()
     if todo and len(pairs) > 1:
         progress.close()
+    _list(notes)
     return rows
+
+
+def _list(lines: Sequence[str]) -> None:
+    """Lines on standard error, the first of them."""
+    for line in lines[:NAMED]:
+        print(f"semfid: {line}", file=sys.stderr)
+    if len(lines) > NAMED:
+        print(f"semfid: and {len(lines) - NAMED} more of this kind", file=sys.stderr)
 
 
 def _row(scorer: Scorer, scored: Scored, method: Method) -> Row:
@@ -90,7 +102,7 @@ def _row(scorer: Scorer, scored: Scored, method: Method) -> Row:
     return row_of(scored, method, word, regions(scored.map) if word and scored.map is not None else ())
 
 
-def _explain(pair: FilePair, row: Row) -> None:
+def _explain(pair: FilePair, row: Row, settings: ScoreSettings) -> None:
     """What two images' difference means, on standard error: the number alone is the result."""
     print(f"in words: {row['word']}", file=sys.stderr)
     places = from_text(row["regions"])
@@ -99,7 +111,9 @@ def _explain(pair: FilePair, row: Row) -> None:
     from semfid.runtime.text import available, compare_text, describe
 
     if available():
-        print(describe(compare_text(pair.reference, pair.candidate)), file=sys.stderr)
+        crop = crop_of(pair, settings)
+        reference, candidate = (cut(read_image(path), crop) for path in (pair.reference, pair.candidate))
+        print(describe(compare_text(reference, candidate)), file=sys.stderr)
 
 
 def _finish_maps(maps: MapFolder, pairing: Pairing, settings: ScoreSettings) -> None:
@@ -121,7 +135,8 @@ def _pairing(arguments: argparse.Namespace) -> Pairing:
 
 
 def _report_names(pairing: Pairing, strict: bool) -> bool:
-    """Say which names found no partner; whether that ends the command."""
+    """Say what was passed over and which names found no partner; whether that ends the command."""
+    _list(pairing.left_out)
     for names, what in (
         (pairing.missing, "references without a candidate"),
         (pairing.extra, "candidates without a reference"),
@@ -151,5 +166,8 @@ def _say_summary(rows: Sequence[Row], method: Method, out: str | None) -> None:
     if len(failed) > NAMED:
         where = f"; all of them in {out}" if out else "; all of them in the column error"
         print(f"semfid: and {len(failed) - NAMED} more failed{where}", file=sys.stderr)
+    cropped = sum(row["size"].endswith(CROPPED) for row in good)
+    if cropped:
+        print(f"cut to the part that both images show: {cropped} of {len(rows)} pairs", file=sys.stderr)
     if out is not None:
         print(f"scores: {out}", file=sys.stderr)

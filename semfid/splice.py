@@ -74,7 +74,10 @@ def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
         raise UserError(
             f"splice: {len(paths)} paths given; give REFERENCE and CANDIDATE (two images or two folders), or --pairs TABLE.csv"
         )
-    return pair_files(Path(paths[0]), Path(paths[1]))
+    pairing = pair_files(Path(paths[0]), Path(paths[1]))
+    for line in pairing.left_out:
+        print(f"semfid: {line}", file=sys.stderr)
+    return pairing
 
 
 def _one(

@@ -13,9 +13,10 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from semfid.runtime.listing import on_disk
+from semfid.runtime.metadata import bare, pixels_are_whole
 
 FAULTS: tuple[type[Exception], ...] = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, RuntimeError,
@@ -87,20 +88,44 @@ def decode(source: Path | io.BytesIO, bounds: Bounds | None = None) -> Decoded:
         DecodingFault: missing, unreadable, damaged, cut short, too large, of several frames, or no image at all.
     """
     bounds = bounds or Bounds()
+    source = on_disk(source) if isinstance(source, Path) else source
     try:
-        with Image.open(on_disk(source) if isinstance(source, Path) else source, formats=bounds.formats) as file:
-            _check(file, bounds)
-            early = (
-                _orientation(file) if hasattr(file, "tag_v2") else 1
-            )  # Pillow turns TIFFs itself, if it is left its tag
-            file.load()
-            turn = early if hasattr(file, "tag_v2") else _orientation(file)
-            profile = file.info.get("icc_profile")
-            image = file.copy()  # the pixels' own size: that of a TIFF is already the upright one
-            turned = image.transpose(_TURNS[turn]) if turn in _TURNS else image
-            return Decoded(turned, profile if isinstance(profile, bytes) else b"", turn >= 5)
+        return _decode(source, bounds)
     except FAULTS as error:
-        raise fault_of(error) from error
+        fault = fault_of(error)
+        if fault.code != "undecodable":
+            raise fault from error
+        without = _without_notes(source)
+        if without is None:
+            raise fault from error
+        try:
+            return _decode(without, bounds)
+        except DecodingFault:
+            raise
+        except FAULTS:
+            raise fault from error
+
+
+def _decode(source: Path | io.BytesIO, bounds: Bounds) -> Decoded:
+    with Image.open(source, formats=bounds.formats) as file:
+        _check(file, bounds)
+        early = _orientation(file) if hasattr(file, "tag_v2") else 1  # Pillow turns TIFFs itself, if it is left its tag
+        file.load()
+        turn = early if hasattr(file, "tag_v2") else _orientation(file)
+        profile = file.info.get("icc_profile")
+        image = file.copy()  # the pixels' own size: that of a TIFF is already the upright one
+        turned = image.transpose(_TURNS[turn]) if turn in _TURNS else image
+        return Decoded(turned, profile if isinstance(profile, bytes) else b"", turn >= 5)
+
+
+def _without_notes(source: Path | io.BytesIO) -> io.BytesIO | None:
+    """The file without what Pillow may have stumbled over."""
+    try:
+        content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+    except OSError:
+        return None
+    found = bare(content)
+    return None if found is None else io.BytesIO(found)
 
 
 def fault_of(error: Exception) -> DecodingFault:
@@ -139,6 +164,9 @@ def _check(file: Image.Image, bounds: Bounds) -> None:
         limit = f", {most:,} at most" if bounds.pixels is not None else ""
         size = f"{file.width}x{file.height} pixels{limit}"
         raise DecodingFault("pixels", f"is too large to decode safely ({size})", "scale it down first")
+    content = file.fp if isinstance(file, ImageFile.ImageFile) and file.format == "PNG" else None
+    if content is not None and not pixels_are_whole(content):
+        raise ValueError("the checksum of its pixels does not fit them")
     frames = _frames(file)
     if frames > 1:
         raise DecodingFault("moving", f"has {frames} frames", "save one of them as a PNG")

@@ -16,11 +16,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from semfid.runtime.decoding import upright_size
 from semfid.runtime.errors import ImageFileError, ScoringError
-from semfid.runtime.images import Resize, read_image, resize_image, to_planes
+from semfid.runtime.fitting import Fit, Size, common_part
+from semfid.runtime.images import Resize, read_photo, resize_image, to_planes
 from semfid.runtime.pairing import FilePair
+from semfid.runtime.profiles import profile_name, profiles_differ
 from semfid.runtime.scorer import SMALLEST, Description, Scorer, expanded, upsampled
 
 Precision = Literal["32", "bf16", "fp16"]
@@ -39,6 +43,7 @@ class ScoreSettings:
         precision: of the trunk; heads stay in float32.
         device: of torch.
         maps: whether difference maps are wanted too.
+        fit: what becomes of two images of different sizes.
     """
 
     image_size: int | None
@@ -46,6 +51,7 @@ class ScoreSettings:
     precision: Precision
     device: str
     maps: bool
+    fit: Fit = "refuse"
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Scored:
         difference: None where the pair failed.
         width, height: of the images that were scored.
         map: (H, W) differences at that size, and the candidate as it was scored, (H, W, 3); where asked for.
+        cropped: whether one of the images was cut to the other's size.
+        note: what makes the difference doubtful; empty: nothing.
     """
 
     pair: FilePair
@@ -65,9 +73,13 @@ class Scored:
     height: int = 0
     map: NDArray[np.floating] | None = None
     picture: NDArray[np.uint8] | None = None
+    cropped: bool = False
+    note: str = ""
 
 
-def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, maps: bool) -> ScoreSettings:
+def settings_for(
+    scorer: Scorer, size: str, precision: Precision, device: str, maps: bool, fit: Fit = "refuse"
+) -> ScoreSettings:
     """Settings out of what a user writes.
 
     Args:
@@ -102,55 +114,86 @@ def settings_for(scorer: Scorer, size: str, precision: Precision, device: str, m
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ScoringError(f"--device {device}: {str(error).splitlines()[0]}; use auto") from error
-    return ScoreSettings(side, "none" if side is None else resize, precision, device, maps)
+    return ScoreSettings(side, "none" if side is None else resize, precision, device, maps, fit)
 
 
 def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettings) -> Iterator[Scored]:
     """Score pairs that are sorted by reference; outcomes come window by window, in the order of `pairs`."""
     scorer = scorer.to(settings.device).eval()
-    groups: list[list[FilePair]] = []
+    groups: list[_Plan] = []
     for pair in pairs:
-        if groups and groups[-1][0].reference == pair.reference:
-            groups[-1].append(pair)
+        crop = crop_of(pair, settings)
+        if groups and groups[-1].pairs[0].reference == pair.reference and groups[-1].crop == crop:
+            groups[-1].pairs.append(pair)
         else:
-            groups.append([pair])
+            groups.append(_Plan([pair], crop))
     with ThreadPoolExecutor(DECODERS) as pool:
         for window in _windows(groups, settings, pool):
             yield from _score_window(scorer, window, settings)
 
 
+def crop_of(pair: FilePair, settings: ScoreSettings) -> Size | None:
+    """The size that both images of a pair are cut to, at the right and below; None: they stay as they are."""
+    if settings.fit == "refuse":
+        return None
+    sizes = upright_size(pair.reference), upright_size(pair.candidate)
+    if sizes[0] is None or sizes[1] is None or sizes[0] == sizes[1]:
+        return None
+    return common_part(sizes[0], sizes[1])
+
+
+def cut(image: Image.Image, crop: Size | None) -> Image.Image:
+    """The part of an image from the top left, or the whole."""
+    return image if crop is None else image.crop((0, 0, *crop))
+
+
 @dataclass
 class _Image:
-    """A decoded image, (3, H, W) uint8 and the (width, height) of its file, or why there is none."""
+    """A decoded image, (3, H, W) uint8, its (width, height) before it was resized, and its colour profile's name; or why there is
+    none."""
 
     pixels: Tensor | None
     size: tuple[int, int] = (0, 0)
     error: str = ""
+    profile: str = ""
+
+
+@dataclass
+class _Plan:
+    """Pairs of one reference that are cut alike."""
+
+    pairs: list[FilePair]
+    crop: Size | None
 
 
 @dataclass
 class _Group:
     pairs: list[FilePair]
     images: list[_Image]  # the reference first
+    cropped: bool
+
+    def note(self, number: int) -> str:
+        """What to say of the colours of a pair."""
+        pair, profile = self.pairs[number], self.images[number + 1].profile
+        return profiles_differ(pair.reference.name, self.images[0].profile, pair.candidate.name, profile)
 
 
-def _decode(path: Path, settings: ScoreSettings) -> _Image:
+def _decode(path: Path, settings: ScoreSettings, crop: Size | None) -> _Image:
     try:
-        image = read_image(path)
+        photo = read_photo(path)
+        image = cut(photo.image, crop)
         if min(image.size) < SMALLEST:
             raise ImageFileError(f"{path} has {image.width}x{image.height} pixels; at least {SMALLEST}x{SMALLEST}")
         pixels = to_planes(resize_image(image, settings.image_size or 0, settings.resize))
-        return _Image(torch.from_numpy(pixels), image.size)
+        return _Image(torch.from_numpy(pixels), image.size, profile=profile_name(photo.profile))
     except ImageFileError as error:
         return _Image(None, error=str(error))
 
 
-def _windows(
-    groups: Sequence[list[FilePair]], settings: ScoreSettings, pool: ThreadPoolExecutor
-) -> Iterator[list[_Group]]:
+def _windows(groups: Sequence[_Plan], settings: ScoreSettings, pool: ThreadPoolExecutor) -> Iterator[list[_Group]]:
     """Decoded groups, together at most one pass's pixels (or one group); the next ones are being decoded meanwhile."""
     budget = _pass_pixels(settings)
-    coming: list[tuple[list[FilePair], list[Future[_Image]]]] = []
+    coming: list[tuple[_Plan, list[Future[_Image]]]] = []
     rest = iter(groups)
 
     def ahead() -> None:
@@ -158,21 +201,21 @@ def _windows(
             group = next(rest, None)
             if group is None:
                 return
-            paths = [group[0].reference, *(pair.candidate for pair in group)]
-            coming.append((group, [pool.submit(_decode, path, settings) for path in paths]))
+            paths = [group.pairs[0].reference, *(pair.candidate for pair in group.pairs)]
+            coming.append((group, [pool.submit(_decode, path, settings, group.crop) for path in paths]))
 
     window: list[_Group] = []
     held = 0
     ahead()
     while coming:
-        pairs, futures = coming.pop(0)
+        plan, futures = coming.pop(0)
         images = [future.result() for future in futures]
         ahead()
         pixels = sum(image.pixels[0].numel() for image in images if image.pixels is not None)
         if window and held + pixels > budget:
             yield window
             window, held = [], 0
-        window.append(_Group(pairs, images))
+        window.append(_Group(plan.pairs, images, plan.crop is not None))
         held += pixels
     if window:
         yield window
@@ -211,9 +254,11 @@ def _misfit(pair: FilePair, reference: tuple[int, int], candidate: tuple[int, in
     """Files of different sizes are refused at any --size: squashed alike they would be compared askew."""
     if reference == candidate:
         return ""
+    common = common_part(reference, candidate)
+    crop = f", or use --fit crop, which cuts both to {common[0]}x{common[1]} from the top left" if common else ""
     return (
         f"{pair.candidate} has {candidate[0]}x{candidate[1]} pixels, its reference {pair.reference.name} "
-        f"{reference[0]}x{reference[1]}; scale one of them to the other's size"
+        f"{reference[0]}x{reference[1]}; scale one of them to the other's size{crop}"
     )
 
 
@@ -293,4 +338,6 @@ def _outcomes(
             height=int(pixels.shape[-2]),
             map=None if maps is None else maps[place],
             picture=None if maps is None else pixels.numpy().transpose(1, 2, 0),
+            cropped=group.cropped,
+            note=group.note(number),
         )

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from semfid.runtime.decoding import FAULTS
 from semfid.runtime.errors import ScoringError
-from semfid.runtime.folder import Scored, ScoreSettings
+from semfid.runtime.folder import Scored, ScoreSettings, crop_of, cut
 from semfid.runtime.heatmap import colours, grey, overlay, with_colour_bar
 from semfid.runtime.images import read_image, resize_image
 from semfid.runtime.pairing import FilePair
@@ -32,6 +33,7 @@ from semfid.runtime.results import Method
 MADE_BY, SCALE = "semfid-method", "semfid-scale"  # keys of the text chunks
 AUTO_SHARE = 0.999  # of the pixels that an automatic scale leaves below its top
 KINDS = ("map.npy", "map.png", "heat.png", "overlay.png")
+LONGEST = 255 - len("._.tmp") - max(len(kind) for kind in KINDS)  # bytes of a name, of the 255 that disks allow
 _LEVELS = 1 << 15  # non-negative float16 numbers, in order
 
 
@@ -106,16 +108,17 @@ class MapFolder:
         top = self.top if self.top is not None else self._percentile(held)
         for pair in held:
             if _text(self.files(pair)[3], SCALE) != f"{top:.6g}":
-                image = resize_image(read_image(pair.candidate), settings.image_size or 0, settings.resize)
+                image = cut(read_image(pair.candidate), crop_of(pair, settings))
+                image = resize_image(image, settings.image_size or 0, settings.resize)
                 self._draw(pair, self._raw(pair), np.asarray(image), top)
             advance()
         return top
 
     def files(self, pair: FilePair) -> tuple[Path, Path, Path, Path]:
         """In subfolders as the candidates are, in the order of `KINDS`. No two pairs share a file, and none lies outside the
-        folder: what a name should not hold is written as %2E."""
+        folder: what a name should not hold is written as %2E. Names that disks refuse for their length end in a hash."""
         parts = [
-            re.sub(r"^\.|[^\w.=+ -]", lambda found: f"%{ord(found[0]):02X}", part) or "%"
+            _short(re.sub(r"^\.|[^\w.=+ -]", lambda found: f"%{ord(found[0]):02X}", part) or "%")
             for part in pair.pair_id.split("/")
         ]
         place = self.folder.joinpath(*parts[:-1])
@@ -146,12 +149,21 @@ class MapFolder:
         return top or 1.0
 
 
+def _short(name: str) -> str:
+    """A name that leaves room for the longest of `KINDS`; equal only for equal names."""
+    whole = name.encode(errors="surrogateescape")
+    if len(whole) <= LONGEST:
+        return name
+    digest = hashlib.sha256(whole).hexdigest()[:16]
+    return f"{whole[: LONGEST - len(digest) - 1].decode(errors='ignore')}~{digest}"
+
+
 def _text(path: Path, key: str) -> str:
     """A text chunk of a PNG; empty where there is no such file or chunk."""
     try:
         with Image.open(path) as image:
             return str(image.info.get(key, ""))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError):
+    except FAULTS:
         return ""
 
 

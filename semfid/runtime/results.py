@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.files import write_whole
+from semfid.runtime.fitting import Fit
 from semfid.runtime.folder import Scored, ScoreSettings
 from semfid.runtime.images import DECODER
 from semfid.runtime.pairing import FilePair
@@ -30,6 +31,7 @@ EXPLAINED = ("word", "regions")  # of the default metric; files of before have n
 COLUMNS = (*OWN, *SHARED, *EXPLAINED)
 ENDINGS = (".csv", ".json", ".parquet")
 
+CROPPED = " cropped"
 Row = dict[str, Any]
 
 
@@ -42,21 +44,24 @@ class Method:
     size: str
     precision: str
 
+    fit: Fit = "refuse"
     @classmethod
     def of(cls, facts: Facts, settings: ScoreSettings) -> Method:
         side = settings.image_size
         size = "native" if side is None else f"{side}x{side} {settings.resize}"
-        return cls(facts.run, facts.weights_hash, size, settings.precision)
+        return cls(facts.run, facts.weights_hash, size, settings.precision, settings.fit)
 
     def words(self) -> str:
         """For the first line of a journal."""
-        return json.dumps({**vars(self), "decoder": DECODER})
+        told = {key: value for key, value in vars(self).items() if (key, value) != ("fit", "refuse")}
+        return json.dumps({**told, "decoder": DECODER})
 
 
 def row_of(scored: Scored, method: Method, word: str = "", found: Sequence[Region] = ()) -> Row:
     """A pair's row.
 
-    ``size`` is that of the images that the backbone saw. ``regions`` is empty where no map was made.
+    ``size`` is that of the images that the backbone saw, with ``cropped`` behind it where one of them was cut. ``regions`` is
+    empty where no map was made.
 
     Args:
         word: for the difference.
@@ -70,7 +75,7 @@ def row_of(scored: Scored, method: Method, word: str = "", found: Sequence[Regio
         "origin": scored.pair.origin,
         "difference": scored.difference,
         "error": scored.error,
-        "size": "" if scored.error else size,
+        "size": "" if scored.error else f"{size}{CROPPED if scored.cropped else ''}",
         "run": method.run,
         "weights": method.weights,
         "precision": method.precision,
@@ -148,8 +153,9 @@ class Journal:
             made_by = [row[key] for key in ("run", "weights", "precision")]
             if made_by != [self.method.run, self.method.weights, self.method.precision]:
                 continue
-            native = self.method.size == "native" and row["size"].endswith(" native")
-            if row["size"] != self.method.size and not native:
+            size = row["size"].removesuffix(CROPPED)
+            native = self.method.size == "native" and size.endswith(" native")
+            if (size != self.method.size and not native) or (size != row["size"] and self.method.fit == "refuse"):
                 continue
             pair = FilePair(row["pair_id"], Path(row["reference"]), Path(row["candidate"]))
             if _unchanged_since(pair, self.out):

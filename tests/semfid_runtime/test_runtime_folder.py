@@ -17,6 +17,7 @@ from scoring_support import ToyScorer, loaded_image, toy_score, write_folders, w
 import semfid.runtime.folder as folder_module
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.folder import Scored, ScoreSettings, score_files, settings_for
+from semfid.runtime.images import Photo
 from semfid.runtime.pairing import FilePair, pair_files
 from semfid.runtime.scorer import Scorer
 
@@ -173,9 +174,9 @@ def test_files_are_decoded_in_threads_while_others_are_scored(
 ) -> None:
     threads: set[str] = set()
     events: list[str] = []
-    read = folder_module.read_image
+    read = folder_module.read_photo
 
-    def noting(path: Path) -> Image.Image:
+    def noting(path: Path) -> Photo:
         threads.add(threading.current_thread().name)
         events.append("read")
         return read(path)
@@ -185,7 +186,7 @@ def test_files_are_decoded_in_threads_while_others_are_scored(
             events.append("describe")
             return super().describe(images)
 
-    monkeypatch.setattr(folder_module, "read_image", noting)
+    monkeypatch.setattr(folder_module, "read_photo", noting)
     monkeypatch.setitem(folder_module.PASS_PIXELS, "cpu", 1)
     pairs = [
         FilePair(f"{pair.pair_id}{copy}", pair.reference, pair.candidate)

@@ -1,0 +1,79 @@
+"""Files without the metadata that Pillow stumbles over, and the checksums of PNG's pixels, which it does not look at.
+
+Pillow refuses a PNG whose texts unpack to more than a megabyte (a picture's whole workflow is often kept so) and JPEGs whose
+markers for other programs are too short. Neither says anything of the pixels.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_NOTES = frozenset(
+    (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME", b"bKGD", b"hIST",
+     b"sBIT", b"sPLT", b"oFFs", b"pCAL", b"sCAL", b"sTER", b"dSIG", b"caBX")
+)  # fmt: skip
+"""Chunks that do not change a pixel as it is stored. tRNS does, and eXIf says how the picture is turned."""
+_JPEG_NOTES = frozenset((0xE0, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xEB, 0xEC, 0xED, 0xEF, 0xFE))
+"""JFIF, profiles, previews, captions, comments. Not EXIF (0xE1) and not Adobe's (0xEE), which says what the channels are."""
+_SCAN = 0xDA
+
+
+def bare(content: bytes) -> bytes | None:
+    """A PNG or JPEG without its notes; None where it is neither, has none, or its parts cannot be told apart."""
+    try:
+        if content.startswith(_PNG):
+            kept = [whole for kind, whole in _chunks(content) if kind not in _PNG_NOTES]
+            found = _PNG + b"".join(kept)
+        elif content.startswith(b"\xff\xd8"):
+            found = _bare_jpeg(content)
+        else:
+            return None
+    except (struct.error, IndexError):
+        return None
+    return found if len(found) < len(content) else None
+
+
+def pixels_are_whole(file: IO[bytes]) -> bool:
+    """Whether the checksums of a PNG's pixels hold; the place in the file stays where it is."""
+    before = file.tell()
+    file.seek(len(_PNG))
+    try:
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"IEND":
+                break
+            if kind != b"IDAT":
+                file.seek(length + 4, 1)
+                continue
+            found = zlib.crc32(file.read(length), zlib.crc32(kind))
+            if len(told := file.read(4)) == 4 and struct.unpack(">I", told)[0] != found:
+                return False
+    finally:
+        file.seek(before)
+    return True
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and bytes of a PNG's chunks; what is left at the end of a file that was cut short has no kind."""
+    at = len(_PNG)
+    while at + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        yield kind, content[at : at + length + 12]
+        at += length + 12
+        if kind == b"IEND":
+            return
+    yield b"", content[at:]
+
+
+def _bare_jpeg(content: bytes) -> bytes:
+    kept, at = [content[:2]], 2
+    while content[at] == 0xFF and content[at + 1] != _SCAN:
+        marker, length = struct.unpack_from(">xBH", content, at)
+        if marker not in _JPEG_NOTES:
+            kept.append(content[at : at + 2 + length])
+        at += 2 + max(length, 2)
+    return b"".join([*kept, content[at:]])
