@@ -24,14 +24,15 @@ from semfid.runtime.images import DECODER
 from semfid.runtime.pairing import FilePair
 from semfid.runtime.regions import Region, from_text, to_text
 from semfid.runtime.scorer import Facts
+from semfid.runtime.system_faults import remedy
 
 OWN = ("pair_id", "reference", "candidate", "origin", "difference", "error", "size")
 SHARED = ("run", "weights", "precision")
 EXPLAINED = ("word", "regions")  # of the default metric; files of before have neither
 COLUMNS = (*OWN, *SHARED, *EXPLAINED)
 ENDINGS = (".csv", ".json", ".parquet")
-
 CROPPED = " cropped"
+
 Row = dict[str, Any]
 
 
@@ -43,8 +44,8 @@ class Method:
     weights: str
     size: str
     precision: str
-
     fit: Fit = "refuse"
+
     @classmethod
     def of(cls, facts: Facts, settings: ScoreSettings) -> Method:
         side = settings.image_size
@@ -130,7 +131,7 @@ class Journal:
             self._file.write(json.dumps([signature(pair), row]) + "\n")
             self._file.flush()
         except OSError as error:
-            raise ScoringError(f"cannot write {self.path}: {error.strerror}; free some space") from error
+            raise ScoringError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'choose another --out')}") from error
 
     def finish(self, rows: Sequence[Row], missing: Sequence[str], extra: Sequence[str]) -> None:
         """Write the file itself, and drop the journal.
