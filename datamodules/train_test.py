@@ -64,7 +64,7 @@ class TrainTestData(PairDataModule):
         )
         self.check({"train": train, "test": test, "split": split})
         self.on_overlap, self.own_split = on_overlap, own_split
-        self.train_data, self.test_data = _side("train", train), _side("test", test)
+        self.train_data, self.test_data = pair_data("data.train", train), pair_data("data.test", test)
         if self.train_data.one_size != self.test_data.one_size:
             raise UserError("data: train and test treat references of another size differently (sizes); set it alike")
         self.one_size = self.train_data.one_size
@@ -105,7 +105,7 @@ class TrainTestData(PairDataModule):
         }
         self.unchanged = unchanged | set(self.test_data.unchanged)
         train = PairTable(train.frame.assign(pair_id=own), train.root, train.name)
-        frames = [_absolute(train), _absolute(test).assign(split="test")]
+        frames = [absolute_frame(train), absolute_frame(test).assign(split="test")]
         frame = pd.concat(frames, ignore_index=True)
         for column in ("map", "origin", "reference_origin", "bbox"):
             if column in frame.columns:
@@ -209,11 +209,19 @@ def shared_photos(train: PairTable, test: PairTable) -> set[str]:
     return shared
 
 
-def _side(side: str, given: Mapping[str, Any]) -> PairDataModule:
-    name, keywords = named(given, f"data.{side}")
+def pair_data(where: str, given: Mapping[str, Any]) -> PairDataModule:
+    """The datamodule of pairs that stands at a key of another one.
+
+    Args:
+        where: the key, such as ``data.train``.
+
+    Raises:
+        UserError: it gives no pairs, or whatever is wrong with its keywords.
+    """
+    name, keywords = named(given, where)
     data = DATAMODULES.build(name, **keywords)
     if not isinstance(data, PairDataModule):
-        raise UserError(f"data.{side}: datamodule '{name}' is not a datamodules.PairDataModule")
+        raise UserError(f"{where}: datamodule '{name}' is not a datamodules.PairDataModule")
     return data
 
 
@@ -227,7 +235,7 @@ def _check_side(side: str, table: PairTable) -> None:
         )
 
 
-def _absolute(table: PairTable) -> pd.DataFrame:
+def absolute_frame(table: PairTable) -> pd.DataFrame:
     """The columns that this project knows, with absolute paths."""
     columns = [column for column in (*KEPT, "split") if column in table.frame.columns]
     frame = table.frame[columns].copy()
