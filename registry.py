@@ -345,7 +345,8 @@ def describe_type(annotation: Any) -> str:
 def _literal_hint(value: Any, annotation: Any) -> str:
     if typing.get_origin(annotation) is Literal and isinstance(value, str):
         return did_you_mean(value, [choice for choice in typing.get_args(annotation) if isinstance(choice, str)])
-    return ""
+    quoted = [str(item) for item in value] if isinstance(value, (list, tuple)) else str(value)
+    return "; put texts that look like something else, such as 007, in quotes" if fits(quoted, annotation) else ""
 
 
 BACKBONES: Registry[nn.Module] = Registry("backbone", "backbones")

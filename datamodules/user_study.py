@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from datamodules.answer_times import WAYS, Clock, TimeError
@@ -20,6 +19,7 @@ from semfid.runtime.pairing import without_suffix
 
 ANSWERS = ("User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp")
 SCORES = ("img_names", "userStudyScores")
+PERSON = ["User Code", "candidate"]  # and what is judged
 
 
 @DATAMODULES.register(
@@ -136,23 +136,26 @@ def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
 def last_answers(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Of each person and pair the last answer. Without a code nobody can be told apart: such answers count one by one.
 
+    Answers of one time are in the file's order, which is that of time where the file is sorted by it, newest first or last.
+
     Raises:
         UserError: a time that cannot be read, or that cannot tell which of two answers was the later.
     """
-    person = ["User Code", "candidate"]
     known = rows["User Code"] != ""
     if "Timestamp" not in rows.columns or (rows["Timestamp"].str.strip() == "").all():
-        return rows[~known | ~rows.duplicated(person, keep="last")]  # the file's order
-    again = known & rows.duplicated(person, keep=False)
+        return rows[~known | ~rows.duplicated(PERSON, keep="last")]  # the file's order
+    again = known & rows.duplicated(PERSON, keep=False)
     clock = Clock.of_column(time for time in rows["Timestamp"] if time.strip())
-    kept = []
-    for order in clock.orders:
-        sorted_rows = rows.iloc[np.argsort(_seconds(rows["Timestamp"], again, clock, order, path), kind="stable")]
-        kept.append(sorted_rows[~known[sorted_rows.index] | ~sorted_rows.duplicated(person, keep="last")])
+    readings = [rows.assign(time=_seconds(rows["Timestamp"], again, clock, order, path)) for order in clock.orders]
+    kept = [_last(reading, known, path) for reading in readings]
     for one in kept[1:]:
-        both = kept[0].loc[known, [*person, "yes"]].merge(one.loc[known, [*person, "yes"]], on=person)
+        both = (
+            kept[0]
+            .loc[known[kept[0].index], [*PERSON, "yes"]]
+            .merge(one.loc[known[one.index], [*PERSON, "yes"]], on=PERSON)
+        )
         if (both["yes_x"] != both["yes_y"]).any():
-            user, name = both.loc[both["yes_x"] != both["yes_y"], person].iloc[0]
+            user, name = both.loc[both["yes_x"] != both["yes_y"], PERSON].iloc[0]
             raise UserError(
                 f"data.answers: {path}: which answer of {user!r} to {name!r} was the later hangs on whether its times begin with "
                 f"days or months; {WAYS}"
@@ -160,12 +163,30 @@ def last_answers(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return kept[0]
 
 
+def _last(rows: pd.DataFrame, known: pd.Series[bool], path: Path) -> pd.DataFrame:
+    """The last of each person and pair by the column time."""
+    steps = rows["time"].dropna().diff().dropna()
+    if (steps < 0).any() and (steps > 0).any():
+        alike = known & rows.duplicated([*PERSON, "time"], keep=False)
+        torn = rows[alike].groupby([*PERSON, "time"])["yes"].nunique() > 1
+        if torn.any():
+            user, name, _ = torn[torn].index[0]
+            raise UserError(
+                f"data.answers: {path}: {user!r} answered {name!r} Yes and No at one time; drop one of the rows, or sort the "
+                "file by time"
+            )
+    elif (steps < 0).any():
+        rows = rows[::-1]
+    rows = rows.sort_values("time", kind="stable")
+    return rows[~known[rows.index] | ~rows.duplicated(PERSON, keep="last")]
+
+
 def _seconds(times: pd.Series[str], again: pd.Series[bool], clock: Clock, month_first: bool, path: Path) -> list[float]:
-    """Of each row; 0 where no time is given and none is needed."""
+    """Of each row; NaN where no time is given and none is needed."""
     found = []
     for row, (time, needed) in enumerate(zip(times, again, strict=True)):
         try:
-            found.append(clock.seconds(time, month_first) if time.strip() or needed else 0.0)
+            found.append(clock.seconds(time, month_first) if time.strip() or needed else float("nan"))
         except TimeError as error:
             raise UserError(f"data.answers: {path}, row {int(times.index[row]) + 2}: {error}") from error
     return found
