@@ -23,7 +23,7 @@ from semfid.runtime.errors import ScoringError
 
 HINT = "save it as CSV in UTF-8: names in the first row, commas between values, text that holds commas in double quotes"
 SEPARATORS = ",;\t|"
-_SAID = re.compile(r"sep=(.)[\r\n]+", re.IGNORECASE)  # Excel's own word for what stands between values
+_SAID = re.compile(r"sep=(.)(?:\r\n|\r|\n)", re.IGNORECASE)  # Excel's own word for what stands between values
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
 
@@ -110,14 +110,13 @@ def _decoded(content: bytes, name: str) -> str:
     if content[:4] == b"PK\x03\x04":
         raise TableError(f"{name} cannot be read as a table: it is a workbook or another archive; {HINT}")
     encoding = next((kind for mark, kind in _MARKS if content.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in content.partition(b"\n")[0]:
+        raise TableError(f"{name} cannot be read as a table: it is UTF-16 without a mark, or no text; {HINT}")
     try:
-        text = content.decode(encoding).removeprefix("\ufeff")
+        return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
         raise TableError(f"{name} cannot be read as a table: row {row} is not {encoding.upper()}; {HINT}") from error
-    if "\0" in text.partition("\n")[0]:
-        raise TableError(f"{name} cannot be read as a table: it is UTF-16 without a mark, or no text; {HINT}")
-    return text
 
 
 def _separator(text: str) -> str:
