@@ -31,8 +31,17 @@ def read_image(path: str | Path) -> Image.Image:
     Raises:
         ImageError: missing, empty, truncated, or no image at all; names the path.
     """
+    return read_photo(path).image
+
+
+def read_photo(path: str | Path) -> runtime.Photo:
+    """The same with its colour profile, as `semfid.runtime.images.read_photo`.
+
+    Raises:
+        ImageError: as `read_image`.
+    """
     try:
-        return runtime.read_image(path)
+        return runtime.read_photo(path)
     except ImageFileError as error:
         raise ImageError(str(error)) from error
 

@@ -24,6 +24,7 @@ from difference_maps import MapError, read_map
 from images import DECODER, Resize
 from pairs import PairTable
 from registry import UserError
+from semfid.runtime.profiles import profiles_differ
 
 Weights = Literal["none", "votes"]
 
@@ -202,9 +203,23 @@ class PairDataModule(L.LightningDataModule):
         """
         paths, maps = self.dataset_paths(), len(self.dataset.map_files())
         images = len({*paths})
-        sizes = decode_files(paths, lambda done, _: progress(done, images + maps))
+        checked = decode_files(paths, lambda done, _: progress(done, images + maps))
+        sizes = {path: one.size for path, one in checked.items()}
         self.check_sizes(sizes)
+        self._note_profiles({path: one.profile for path, one in checked.items()})
         decode_maps(self.dataset, sizes, lambda done, _: progress(images + done, images + maps))
+
+    def _note_profiles(self, profiles: Mapping[str, str]) -> None:
+        """Say which pairs have a colour profile on one side alone, which no decoder applies."""
+        sides = zip(self.table.frame["pair_id"], self.dataset.reference, self.dataset.candidate, strict=True)
+        differ = [
+            f"pair {name!r}: {told}"
+            for name, x, y in sides
+            if (told := profiles_differ(Path(x).name, profiles[x], Path(y).name, profiles[y]))
+        ]
+        if differ:
+            more = f" (and {len(differ) - 1} more such pairs)" if len(differ) > 1 else ""
+            self.notes.append(f"{differ[0]}{more}")
 
     def check_sizes(self, sizes: dict[str, tuple[int, int]]) -> None:
         """Raise a UserError where the two images of a pair must have one size and do not."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.dataset import PairDataset, ReadMap
 from difference_maps import MapError
-from images import ImageError, file_hash, read_image
+from images import ImageError, file_hash, read_photo
 from registry import UserError
+from semfid.runtime.profiles import profile_name
 
 Progress = Callable[[int, int], None]
 Figure = Callable[[NDArray[np.float32]], float]
@@ -32,19 +34,27 @@ def hash_files(paths: Iterable[str], progress: Progress | None = None) -> dict[s
     return hashes
 
 
-def decode_files(paths: Iterable[str], progress: Progress) -> dict[str, tuple[int, int]]:
-    """Decode every distinct image; returns (width, height) by path.
+class Checked(NamedTuple):
+    """What is known of an image that was decoded: (width, height), and what its colour profile is called."""
+
+    size: tuple[int, int]
+    profile: str
+
+
+def decode_files(paths: Iterable[str], progress: Progress) -> dict[str, Checked]:
+    """Decode every distinct image; returns what is known of each by path.
 
     Raises:
         UserError: names the first bad image and says how many there are.
     """
     distinct = sorted({*paths})
     bad: list[ImageError] = []
-    sizes: dict[str, tuple[int, int]] = {}
+    checked: dict[str, Checked] = {}
 
-    def check(path: str) -> tuple[str, tuple[int, int] | ImageError]:
+    def check(path: str) -> tuple[str, Checked | ImageError]:
         try:
-            return path, read_image(path).size
+            photo = read_photo(path)
+            return path, Checked(photo.image.size, profile_name(photo.profile))
         except ImageError as error:
             return path, error
 
@@ -53,12 +63,12 @@ def decode_files(paths: Iterable[str], progress: Progress) -> dict[str, tuple[in
             if isinstance(found, ImageError):
                 bad.append(found)
             else:
-                sizes[path] = found
+                checked[path] = found
             progress(number + 1, len(distinct))
     if bad:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise UserError(f"{bad[0]}{more}")
-    return sizes
+    return checked
 
 
 def decode_maps(dataset: PairDataset, sizes: Mapping[str, tuple[int, int]], progress: Progress) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pairs import PairTable, check_pairs, read_frame
 from registry import UserError
-from semfid.runtime.listing import list_images, on_disk
+from semfid.runtime.listing import list_images, nfc, on_disk
 from semfid.runtime.tables import as_path, lacking
 
 SameClass = Literal["gt", "all", "none"]
@@ -31,14 +31,14 @@ def read_folder(root: Path, maps_csv: Path | None, same_class: SameClass) -> tup
     if not root.is_dir():
         raise UserError(f"data.root: {root} is a file; give the folder with instances.csv")
     instances = _read(root / "instances.csv", _INSTANCES)
-    discarded = {path.name for path in _images(root / "discarded_proposals", needed=False)}
+    discarded = {nfc(path.name) for path in _images(root / "discarded_proposals", needed=False)}
     if maps_csv is None:
         candidates = _images(root / "impainted_proposals")
-        kept = [path for path in candidates if path.name not in discarded]
+        kept = [path for path in candidates if nfc(path.name) not in discarded]
         rows, left_out = _proposals(root, kept, instances), len(candidates) - len(kept)
     else:
         listed = _read(maps_csv, _MAPS)
-        gone = listed["impainted_pth"].map(lambda path: Path(path.strip()).name in discarded)
+        gone = listed["impainted_pth"].map(lambda path: nfc(Path(path.strip()).name) in discarded)
         rows, left_out = _mapped(root, listed[~gone], instances), int(gone.sum())
     rows += _positives(root, instances, same_class)
     if not rows:

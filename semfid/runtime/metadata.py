@@ -26,7 +26,7 @@ def bare(content: bytes) -> bytes | None:
     """A PNG or JPEG without its notes; None where it is neither, has none, or its parts cannot be told apart."""
     try:
         if content.startswith(_PNG):
-            kept = [whole for kind, whole in _chunks(content) if kind not in _PNG_NOTES]
+            kept = [whole for kind, whole in _chunks(content) if kind not in _PNG_NOTES or not _sound(whole)]
             found = _PNG + b"".join(kept)
         elif content.startswith(b"\xff\xd8"):
             found = _bare_jpeg(content)
@@ -50,7 +50,7 @@ def pixels_are_whole(file: IO[bytes]) -> bool:
                 file.seek(length + 4, 1)
                 continue
             found = zlib.crc32(file.read(length), zlib.crc32(kind))
-            if len(told := file.read(4)) == 4 and struct.unpack(">I", told)[0] != found:
+            if file.read(4) != struct.pack(">I", found):
                 return False
     finally:
         file.seek(before)
@@ -67,6 +67,11 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind == b"IEND":
             return
     yield b"", content[at:]
+
+
+def _sound(chunk: bytes) -> bool:
+    """Whether a chunk's checksum holds; one that does not may have swallowed the next."""
+    return chunk[-4:] == struct.pack(">I", zlib.crc32(chunk[4:-4]))
 
 
 def _bare_jpeg(content: bytes) -> bytes:

@@ -64,6 +64,7 @@ def pair_files(reference: Path, candidate: Path) -> Pairing:
         ScoringError: a path that is not there, a file against a folder, a folder without images, two references of one name,
             nothing that fits.
     """
+    reference, candidate = on_disk(reference), on_disk(candidate)
     for path in (reference, candidate):
         if not path.exists():
             raise ScoringError(f"no file or folder {path}")
