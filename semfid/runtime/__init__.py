@@ -4,7 +4,7 @@ nothing of the other rooms, so that it works wherever the wheel lands.
 | file | idea |
 |---|---|
 | images | decoding to RGB and resizing; the clone's `images.py` hands it on |
-| decoding, metadata | opening a file of any kind, upright, or one reason why not; files without the notes that Pillow stumbles over |
+| decoding, metadata | a file of any kind opened, upright, or one reason why not; notes that Pillow stumbles over |
 | profiles, fitting | colour profiles of a pair; two images of which one was cut |
 | listing | the one way to list the images of a folder |
 | scorer | the contract of a metric that is ready to score, and what needs nothing but it |

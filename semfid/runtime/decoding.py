@@ -164,9 +164,9 @@ def _check(file: Image.Image, bounds: Bounds) -> None:
         limit = f", {most:,} at most" if bounds.pixels is not None else ""
         size = f"{file.width}x{file.height} pixels{limit}"
         raise DecodingFault("pixels", f"is too large to decode safely ({size})", "scale it down first")
-    content = file.fp if isinstance(file, ImageFile.ImageFile) and file.format == "PNG" else None
-    if content is not None and not pixels_are_whole(content):
-        raise ValueError("the checksum of its pixels does not fit them")
+    content = file.fp if isinstance(file, ImageFile.ImageFile) else None
+    if content is not None and not pixels_are_whole(content, file.format):
+        raise ValueError("its pixels are damaged or cut short")
     frames = _frames(file)
     if frames > 1:
         raise DecodingFault("moving", f"has {frames} frames", "save one of them as a PNG")

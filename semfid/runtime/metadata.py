@@ -1,4 +1,4 @@
-"""Files without the metadata that Pillow stumbles over, and the checksums of PNG's pixels, which it does not look at.
+"""Files without the metadata that Pillow stumbles over, and marks of whole pixels that it does not look at.
 
 Pillow refuses a PNG whose texts unpack to more than a megabyte (a picture's whole workflow is often kept so) and JPEGs whose
 markers for other programs are too short. Neither says anything of the pixels.
@@ -37,24 +37,52 @@ def bare(content: bytes) -> bytes | None:
     return found if len(found) < len(content) else None
 
 
-def pixels_are_whole(file: IO[bytes]) -> bool:
-    """Whether the checksums of a PNG's pixels hold; the place in the file stays where it is."""
+def pixels_are_whole(file: IO[bytes], kind: str | None) -> bool:
+    """Whether the checksums of a PNG's pixels hold, and a JPEG 2000 ends as it should; True of other kinds. The place in the file
+    stays where it is."""
+    if kind not in ("PNG", "JPEG2000"):
+        return True
     before = file.tell()
-    file.seek(len(_PNG))
     try:
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"IEND":
-                break
-            if kind != b"IDAT":
-                file.seek(length + 4, 1)
-                continue
-            found = zlib.crc32(file.read(length), zlib.crc32(kind))
-            if file.read(4) != struct.pack(">I", found):
-                return False
+        return _checksums_hold(file) if kind == "PNG" else _boxes_end(file)
     finally:
         file.seek(before)
+
+
+def _checksums_hold(file: IO[bytes]) -> bool:
+    file.seek(len(_PNG))
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            break
+        if kind != b"IDAT":
+            file.seek(length + 4, 1)
+            continue
+        found = zlib.crc32(file.read(length), zlib.crc32(kind))
+        if file.read(4) != struct.pack(">I", found):
+            return False
     return True
+
+
+def _boxes_end(file: IO[bytes]) -> bool:
+    """OpenJPEG fills what is missing; but every box says how long it is, and the stream of pixels has a mark at its end."""
+    size = file.seek(0, 2)
+    at = 0
+    file.seek(0)
+    boxed = file.read(4) != b"\xff\x4f\xff\x51"
+    while boxed and at + 8 <= size:
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if length == 1:
+            length = int.from_bytes(file.read(8), "big")
+        end = size if length == 0 else at + max(length, 8)
+        if end > size:
+            return False
+        if kind == b"jp2c":
+            size = end
+        at = end
+    file.seek(max(0, size - 2))
+    return file.read(2) == b"\xff\xd9"
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
