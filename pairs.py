@@ -34,7 +34,7 @@ import pandas as pd
 from registry import UserError
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.files import write_whole
-from semfid.runtime.tables import HINT, TableError, as_path, lacking, read_table
+from semfid.runtime.tables import TableError, as_path, lacking, read_table
 
 REQUIRED = ("pair_id", "source_id", "reference", "candidate")
 OPTIONAL = ("origin", "difference", "yes_votes", "votes", "map", "split", "fold")
@@ -78,18 +78,31 @@ class PairTable:
         return check_pairs(PairTable(frame.reset_index(drop=True), self.root, self.name))
 
 
-def read_frame(path: str | Path, text: Iterable[str] | None = None, where: str = "") -> pd.DataFrame:
+def read_frame(
+    path: str | Path, text: Iterable[str] | None = None, where: str = "", needs: Sequence[str] = ()
+) -> pd.DataFrame:
     """Any table that people bring, CSV or Parquet by its ending; `semfid.runtime.tables` says which CSV.
 
     Args:
-        text: columns that stay text, such as ids and paths; another one becomes numbers where all its values are. None: all
-            stay text.
+        text: columns that stay text (ids, paths); another one becomes numbers where all its values are. None: all stay text.
         where: the setting that names the file; messages begin with it.
+        needs: columns that it must have.
 
     Raises:
-        PairTableError: missing, unreadable or empty.
+        PairTableError: missing, unreadable or empty; without a column that is needed.
     """
-    path, before = Path(path), f"{where}: " if where else ""
+    before = f"{where}: " if where else ""
+    return _refuse_lacking(_read_frame(Path(path), text, before), needs, f"{before}{path}")
+
+
+def _refuse_lacking(frame: pd.DataFrame, needs: Sequence[str], name: str) -> pd.DataFrame:
+    missing = [column for column in needs if column not in frame.columns]
+    if missing:
+        raise PairTableError(lacking(name, ", ".join(missing), list(frame.columns)))
+    return frame
+
+
+def _read_frame(path: Path, text: Iterable[str] | None, before: str) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
@@ -97,10 +110,7 @@ def read_frame(path: str | Path, text: Iterable[str] | None = None, where: str =
                 frame[column] = frame[column].map(lambda value: "" if pd.isna(value) else str(value))
             return frame
         kinds: Any = str if text is None else dict.fromkeys(text, str)
-        table = read_table(path)
-        if not table.columns:
-            raise TableError(f"{path} cannot be read as a table: it is empty; {HINT}")
-        return pd.read_csv(io.StringIO(table.as_csv()), dtype=kinds, keep_default_na=False)
+        return pd.read_csv(io.StringIO(read_table(path).as_csv()), dtype=kinds, keep_default_na=False)
     except TableError as error:
         raise PairTableError(f"{before}{error}") from error
     except (ValueError, OSError) as error:  # pandas' and pyarrow's parser errors are ValueErrors
@@ -123,9 +133,8 @@ def as_numbers(values: pd.Series[Any], name: str) -> pd.Series[float]:
 
 def as_paths(values: pd.Series[str], root: Path) -> pd.Series[str]:
     """Paths of a table, relative to `root`, as this system writes them: ``HQ\\a.png`` is ``HQ/a.png``."""
-    if not values.str.contains("\\", regex=False).any():
-        return values
-    return values.map(partial(as_path, root=root)).astype(values.dtype)
+    foreign = values.str.contains("\\", regex=False).any()
+    return values.map(partial(as_path, root=root)).astype(values.dtype) if foreign else values
 
 
 def read_pairs(
@@ -146,10 +155,8 @@ def read_pairs(
     if not path.is_file():
         raise PairTableError(f"no pair table {path}; give the path of a .csv or .parquet file")
     columns = dict(columns or {})
-    frame = read_frame(path, [*TEXT_COLUMNS, *(own for name, own in columns.items() if name in TEXT_COLUMNS)])
-    absent = [own for own in columns.values() if own not in frame.columns]
-    if absent:
-        raise PairTableError(f"{path} has no column {absent[0]!r}; it has {', '.join(frame.columns)}")
+    text = [*TEXT_COLUMNS, *(own for name, own in columns.items() if name in TEXT_COLUMNS)]
+    frame = read_frame(path, text, needs=list(columns.values()))
     frame = frame.assign(**{name: frame[own] for name, own in columns.items()})
     for name in [name for name in TEXT_COLUMNS if name in frame.columns]:
         frame[name] = as_paths(frame[name], path.parent) if name in PATH_COLUMNS else frame[name].str.strip()
@@ -198,9 +205,7 @@ def check_pairs(table: PairTable) -> PairTable:
     frame, name = table.frame, table.name
     if len(frame) == 0:
         raise PairTableError(f"{name} has no rows; a pair table needs at least one pair")
-    missing = [column for column in REQUIRED if column not in frame.columns]
-    if missing:
-        raise PairTableError(lacking(name, ", ".join(missing), list(frame.columns)))
+    _refuse_lacking(frame, REQUIRED, name)
     for column in REQUIRED:
         empty = frame[column].astype(str).str.strip() == ""
         if empty.any():

@@ -11,7 +11,7 @@ import pandas as pd
 from pairs import PairTable, check_pairs, read_frame
 from registry import UserError
 from semfid.runtime.listing import list_images, nfc, on_disk
-from semfid.runtime.tables import as_path, lacking
+from semfid.runtime.tables import as_path
 
 SameClass = Literal["gt", "all", "none"]
 SAME_CLASS, OTHER_CLASS = "same_class", "other_class"
@@ -123,11 +123,7 @@ def _pair(
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"data.root: no file {path}")
-    frame = read_frame(path)
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise UserError(lacking(str(path), ", ".join(missing), list(frame.columns)))
-    return frame
+    return read_frame(path, needs=columns)
 
 
 def _images(folder: Path, needed: bool = True) -> list[Path]:

@@ -185,7 +185,7 @@ def read_cosine_table(path: Path) -> PairTable:
     Raises:
         UserError: unreadable; a path that leads nowhere; a number of captions that is no number.
     """
-    given = read_frame(path, COSINES, "data.table")
+    given = read_frame(path, COSINES, "data.table", needs=COSINES)
     rows = []
     for reference, candidate, cosine in zip(*(given[column] for column in COSINES), strict=True):
         a, b = _resolve(path, reference), _resolve(path, candidate)

@@ -110,7 +110,7 @@ def count_answers(path: Path, exclude_users: list[str]) -> pd.DataFrame:
         UserError: no rows, an answer that is neither yes nor no, a user to be left out who is not there, or a time of which
             hangs what counts and that cannot be told.
     """
-    rows = read_frame(path, where="data.answers")
+    rows = read_frame(path, where="data.answers", needs=("Super Resolution Image", "Answer"))
     if len(rows) == 0:
         raise UserError(f"data.answers: {path} has no rows")
     answer = rows["Answer"].str.strip().str.lower()
@@ -210,7 +210,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     Raises:
         UserError: an image twice, or a score that is no number.
     """
-    rows = read_frame(path, where="data.answers")
+    rows = read_frame(path, where="data.answers", needs=SCORES)
     rows = rows.assign(
         candidate=as_paths(rows["img_names"].str.strip(), path.parent),
         difference=pd.to_numeric(rows["userStudyScores"], errors="coerce"),

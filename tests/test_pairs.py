@@ -189,7 +189,7 @@ class TestReading:
         assert table.paths("reference") == [tmp_path / "1", tmp_path / "2"]
         with pytest.raises(PairTableError, match=r"difference of pair '12' is 1\.04, outside"):
             read_pairs(tmp_path / f"t.{ending}", columns, scale=100.0)
-        with pytest.raises(PairTableError, match="has no column 'mos'; it has image, ref, dmos"):
+        with pytest.raises(PairTableError, match="lacks the column mos; it has image, ref, dmos"):
             read_pairs(tmp_path / f"t.{ending}", {**columns, "difference": "mos"})
 
     def test_a_pseudo_label_beside_votes(self, tmp_path: Path) -> None:

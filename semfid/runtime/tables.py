@@ -163,6 +163,8 @@ def _named(head: list[str], rows: list[list[str]], numbers: list[int], name: str
     kept = [place for place, column in enumerate(head) if column or any(row[place].strip() for row in rows)]
     if len(kept) < len(head):
         rows = [[row[place] for place in kept] for row in rows]
+    if not kept:
+        raise TableError(f"{name} cannot be read as a table: it is empty; {HINT}")
     columns = tuple(head[place] or f"Unnamed: {place}" for place in kept)
     twice = [column for place, column in enumerate(columns) if column in columns[:place]]
     if twice:

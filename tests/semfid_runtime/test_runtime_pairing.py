@@ -177,7 +177,7 @@ def test_a_pair_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "lacks the column pair_id; it has none"),
+        (b"", "cannot be read as a table: it is empty"),
         (b"pair_id,reference\np,a\n", "lacks the column candidate; it has pair_id, reference"),
         (b"pair_id,reference,candidate\n", "has no rows"),
         (b"pair_id,reference,candidate\np,a,b\n,a,b\n", "row 3: pair_id, reference and candidate must be given"),
