@@ -105,7 +105,7 @@ def fits_alone(bench: Workbench, experiment, wall: float, processor: float) -> N
     for variant in experiment.variants:
         config, data = variant.config, bench.data(variant.config)
         trunk = bench.trunk(config)
-        values = statistics_of(config, bench, make_module(config, trunk), "")
+        values = statistics_of(config, bench, trunk, make_module(config, trunk).head, "")
         rows = np.arange(len(data.table))
         sources = data.table.frame["source_id"].astype(str).tolist()
         watch = Watch()

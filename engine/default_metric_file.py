@@ -19,9 +19,6 @@ from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec, load_me
 from semfid.runtime.efficientnet_lite import TAPS, timm_names
 from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor, MapHead, Part
 
-WORDS = ("same", "details differ", "a detail changed", "something became something else", "changed beyond doubt")
-"""In words: grades 0 to 3 of the ratings; beyond them the answer does not depend on how large the change is."""
-
 
 def save_default_metric(
     path: Path, backbone_state: Mapping[str, Tensor], predictor: Part, map_head: MapHead | None, spec: Spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lightning_modules.experts import Experts
 from lightning_modules.pair_module import PairModule, named
 from lightning_modules.task import ImageTask
 from registry import LIGHTNING_MODULES, RegistryError
@@ -14,6 +15,12 @@ def task_class(config: Mapping[str, Any]) -> type[ImageTask] | None:
     """The class of a variant's module where it trains on single images, else None (also where there is no such module)."""
     found = module_class(config)
     return found if found is not None and issubclass(found, ImageTask) else None
+
+
+def is_experts(config: Mapping[str, Any]) -> bool:
+    """Whether a variant is of experts and a gate, which write metrics' files."""
+    found = module_class(config)
+    return found is not None and issubclass(found, Experts)
 
 
 def needs_maps(config: Mapping[str, Any]) -> bool:

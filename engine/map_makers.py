@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from engine.kinds import needs_maps
+from engine.kinds import is_experts, needs_maps
 from heads import Head
 from lightning_modules.pair_module import named
-from lightning_modules.scorer import RunScorer, load_run
+from lightning_modules.scorer import RunScorer, load_finished
 from metrics import TrainingFreeMetric
 from registry import HEADS, METRICS, RegistryError
-from semfid.runtime.scorer import Description, upsampled
+from semfid.runtime.scorer import Description, Scorer, upsampled
 
 
 class MapMaker(Protocol):
@@ -38,7 +38,7 @@ def gives_maps(config: Mapping[str, Any]) -> bool:
     if not model:
         return False
     name = named(model, "model")[0]
-    if needs_maps(config):
+    if needs_maps(config) or is_experts(config):
         return True
     try:
         factory: Any = METRICS.get(name).factory
@@ -91,16 +91,16 @@ class RunMaps:
         self._described: dict[str, Description] = {}
         self._shared: dict[int, RunScorer] = {}
         if named(config["model"]["backbone"], "model.backbone")[1].get("tuning", "frozen") == "frozen":
-            whole = load_run(folder)  # one trunk for all folds
+            whole = load_finished(folder)  # one trunk for all folds
             if type(whole) is RunScorer:
                 parts = sorted(int(path.stem.split("-")[1]) for path in folder.glob("part-*.ckpt"))
                 heads = dict(zip(parts, whole.heads, strict=True))
                 self._shared = {part: RunScorer(whole.trunk, [head], whole.facts) for part, head in heads.items()}  # type: ignore[list-item]
 
-    def scorer(self, fold: int) -> RunScorer:
+    def scorer(self, fold: int) -> Scorer:
         """The scorer of one fold."""
         if fold != self._fold:
-            found = self._shared[fold] if fold in self._shared else load_run(self.folder, fold)
+            found = self._shared[fold] if fold in self._shared else load_finished(self.folder, fold)
             self._scorer, self._fold, self._described = found.to(self.device), fold, {}
         return self._scorer  # type: ignore[no-any-return]
 

@@ -20,12 +20,13 @@ from engine.fit_exact import (
 from engine.fit_lightning import fit_part
 from engine.fit_task import run_task
 from engine.init_from import InitialWeights
-from engine.kinds import task_class
+from engine.kinds import is_experts, task_class
 from engine.pretraining import pretrained
 from engine.progress import is_rank_zero, say
 from engine.provenance import provenance
 from engine.results import run_figures
 from engine.run_cached import make_module, save_state, train_cached
+from engine.run_experts import train_experts
 from engine.run_folder import RunFolder
 from engine.workbench import Workbench as Workbench
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor
@@ -79,8 +80,12 @@ def carry_out(
 def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     config, data = variant.config, bench.data(variant.config)
     torch.manual_seed(variant.seed)
+    columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
     if any(len(part.train) == 0 for part in data.parts):
         raise UserError("data.split.test: 1 leaves no pair to train on; give a smaller share, or folds")
+    if is_experts(config):
+        facts = train_experts(variant, bench, folder, title, columns)
+        return prediction_table(data, columns), facts
     start = InitialWeights.of(config)
     if start is not None:
         start.check_data(data)
@@ -100,8 +105,7 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
     if config.get("fit") == "exact" and not exact:
         raise UserError("fit: exact needs images that are the same in every epoch; set data.resize: squash, or fit: gradient")
     cached = exact or (cacheable and isinstance(epochs, int) and epochs > 0)
-    columns = {"fold": np.full(len(data.table), -1), "predicted": np.full(len(data.table), np.nan)}
-    facts: dict[str, Any] = {
+    facts = {
         "trunk_identity": trunk.identity,
         "fit": "exact, cached statistics" if exact else "cached statistics" if cached else "images",
         "trainable_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),

@@ -56,7 +56,7 @@ def train_cached(
         facts for the provenance.
     """
     config, data, trunk = variant.config, bench.data(variant.config), module.trunk
-    values = statistics_of(config, bench, module, title)
+    values = statistics_of(config, bench, trunk, module.head, title)
     if not is_rank_zero():
         return {}
     make = functools.partial(make_head, config, trunk)
@@ -110,16 +110,16 @@ def _fit_by_gradient(
     return fit_heads(make, module.loss, values, data.difference, data.weight, data.parts, settings, load)
 
 
-def statistics_of(config: dict[str, Any], bench: Workbench, module: PairModule, title: str) -> Tensor:
+def statistics_of(config: dict[str, Any], bench: Workbench, trunk: Backbone, head: Head, title: str) -> Tensor:
     """(N, ...) what the head consumes, for all pairs of the table, out of the cache or computed."""
     trainer = make_trainer(config)
     cache = None
     if config["cache"]["enabled"]:
         cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
-    own = Statistic.of(module.head)
-    statistics = list(own) if cache is None else _shared_statistics(config, bench, module.trunk, own)
+    own = Statistic.of(head)
+    statistics = list(own) if cache is None else _shared_statistics(config, bench, trunk, own)
     with progress(f"{title} features") as advance:
-        found = extract(module.trunk, bench.data(config), statistics, trainer, cache, advance)
+        found = extract(trunk, bench.data(config), statistics, trainer, cache, advance)
     return found[own[0]] if len(own) == 1 else torch.cat([found[statistic] for statistic in own], dim=1)
 
 

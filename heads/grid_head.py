@@ -65,12 +65,12 @@ class GridHead(Head):
 
     def difference_map(self, statistic: Tensor | Sequence[Tensor]) -> Tensor:
         """(B, 1, h, w) differences, on the first grid."""
-        return self.finish(self.evidence(self._listed(statistic)))
+        return self.finish(self.evidence(self.listed(statistic)))
 
     def forward(self, statistic: Tensor | Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        return self.score_of(self.evidence(self._listed(statistic)))
+        return self.score_of(self.evidence(self.listed(statistic)))
 
-    def _listed(self, statistic: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    def listed(self, statistic: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """Grids in at least float32, from either form."""
         if not isinstance(statistic, Tensor):
             return [_full(grid) for grid in statistic]

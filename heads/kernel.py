@@ -96,7 +96,7 @@ class Kernel(Head):
                 f"head: kernel compares with every training pair, and {len(statistic)} are too many (at most {MOST_PAIRS}); "
                 "use lpips_linear with pooling and compress"
             )
-        inputs = self._inputs(statistic)
+        inputs = self.inputs(statistic)
         sizes = [channel_sizes(block) * len(block.T) ** 0.5 for block in inputs.split(self.widths, dim=1)]
         self.scale = torch.cat([torch.where(own > 0, own, 1.0) for own in sizes]).to(inputs)
         self.support = inputs / self.scale
@@ -112,7 +112,7 @@ class Kernel(Head):
         Raises:
             UserError: other pairs than those of `calibrate`.
         """
-        z = (self._inputs(statistic) / self.scale).double()
+        z = (self.inputs(statistic) / self.scale).double()
         if z.shape != self.support.shape or not torch.equal(z.to(self.support), self.support):
             raise UserError(
                 "head: kernel is solved for on the pairs that it was calibrated with; calibrate it with all of them"
@@ -131,7 +131,7 @@ class Kernel(Head):
         self.coefficients = (self._to_coefficients @ weights.double()).to(self.support)
 
     def forward(self, statistic: Tensor) -> Tensor:
-        z = self._inputs(statistic) / self.scale
+        z = self.inputs(statistic) / self.scale
         return apply_output(self._similarities(z) @ self.coefficients, self.output)  # (B,)
 
     def _similarities(self, z: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class Kernel(Head):
         changes = kernel_changes(z.split(self.widths, dim=1), with_zero.split(self.widths, dim=1), gammas)  # (B, n + 1)
         return changes[:, :-1] - changes[:, -1:]
 
-    def _inputs(self, statistic: Tensor) -> Tensor:
+    def inputs(self, statistic: Tensor) -> Tensor:
         """(B, P * sum of used C_l): the used taps of each pooling, compressed."""
         by_pooling = statistic.unflatten(1, (len(self.poolings), -1))  # (B, P, sum of C_l)
         return compressed(by_pooling[:, :, self._start :].flatten(1), self.compress)

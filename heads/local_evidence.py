@@ -71,7 +71,7 @@ class LocalEvidence(GridHead):
 
     def calibrate(self, statistic: Tensor | Sequence[Tensor]) -> None:
         if self.needs_calibration:
-            sizes = [_sizes(compressed(grid, self.compress)) for grid in self._listed(statistic)]
+            sizes = [_sizes(compressed(grid, self.compress)) for grid in self.listed(statistic)]
             self.scale.copy_(torch.cat(sizes))
 
     def evidence(self, grids: Sequence[Tensor]) -> Tensor:

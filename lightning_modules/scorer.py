@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +22,15 @@ from lightning_modules.global_regressor import GLOBAL_STATISTICS
 from lightning_modules.local_map import difference_maps, linear_map
 from lightning_modules.pair_module import named
 from registry import DATAMODULES, UserError, load_plugins
+from semfid.runtime.default_metric import load_metric_file
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.exported import load_exported, one_path
 from semfid.runtime.scorer import Description, Facts, Scorer
+from semfid.runtime.torch_files import DamagedFileError, load_whole
 from yaml_file import read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
+METRIC = "metric.pt"  # that a run of experts writes
 DEFAULTS = {"image_size": 224, "resize": "squash"}
 
 
@@ -187,6 +189,28 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
     return scorer
 
 
+def load_finished(folder: str | Path, part: int | None = None) -> Scorer:
+    """The scorer of a finished run of any kind: `load_run`, or the metric's file that a run of experts wrote.
+
+    Args:
+        part: as of `load_run`; None: of a run of experts, the metric that was fitted on all pairs.
+
+    Raises:
+        UserError: as `load_run`; a file that is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / METRIC).is_file():
+        return load_run(folder, part)
+    _finished(folder)
+    file = folder / (METRIC if part is None else f"part-{part}.pt")
+    if not file.is_file():
+        raise UserError(f"{folder} has no part {part}; leave it out to use the metric that was fitted on all pairs")
+    try:
+        return load_metric_file(file)
+    except ScoringError as error:
+        raise UserError(str(error)) from error
+
+
 def open_scorer(path: str) -> Scorer:
     """A scorer by the path of a run folder or of an exported file, or by a pattern that fits one of them.
 
@@ -195,12 +219,13 @@ def open_scorer(path: str) -> Scorer:
     """
     try:
         found = one_path(path)
-        return load_exported(found) if found.is_file() else load_run(found)
+        return load_exported(found) if found.is_file() else load_finished(found)
     except ScoringError as error:
         raise UserError(str(error)) from error
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _finished(folder: Path) -> None:
+    """Refuse what is not the folder of a finished run."""
     if not (folder / "status.json").is_file():
         raise UserError(
             f"{folder} is not a run folder; give runs/<experiment>/<variant>-<hash>, or a file that `semfid export` wrote"
@@ -208,6 +233,10 @@ def _config(folder: Path) -> dict[str, Any]:
     state = _json(folder / "status.json").get("state")
     if state != "done":
         raise UserError(f"{folder} is not finished (its state is {state}); run its experiment again")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    _finished(folder)
     try:
         config = read_mapping(folder / "config.yaml")
     except UserError as error:
@@ -245,8 +274,8 @@ def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
     if head.consumes not in GLOBAL_STATISTICS and not isinstance(head, DecoderHead):
         raise UserError(f"{path.parent}: head '{name}' consumes {head.consumes}; it gives no score per pair")
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        saved = load_whole(path)
+    except (OSError, DamagedFileError) as error:
         raise UserError(f"{path} cannot be read: it is cut off or damaged; train the run again") from error
     if trunk.tuning != "full" and saved["trunk_identity"] != trunk.identity:
         raise UserError(

@@ -42,13 +42,13 @@ def load_scorer(path: str | Path | None = None, part: int | None = None) -> Scor
     if not in_clone():
         raise ScoringError(f"{found} is a run folder, which needs the clone of the repository; export it there first")
     try:
-        from lightning_modules.scorer import load_run
+        from lightning_modules.scorer import load_finished
         from registry import UserError
     except ModuleNotFoundError as error:
         raise ScoringError(
             f"{found} is a run folder, which needs the clone's environment (no module '{error.name}'); run `make quickstart`"
         ) from error
     try:
-        return load_run(found, part)
+        return load_finished(found, part)
     except UserError as error:
         raise ScoringError(str(error)) from error

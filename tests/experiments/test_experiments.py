@@ -80,6 +80,8 @@ def test_the_source_document_s_table_is_whole() -> None:
 SPECIAL = {
     "live_subset",
     "local_evidence",
+    "edits_heads",
+    "default_metric",
     "regressor_user_study",
     "sr_with_semantic_loss",
     "clu_inpainting",
