@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from registry import UserError
+from semfid.runtime.system_faults import remedy, said
+from semfid.runtime.torch_files import DamagedFileError, load_whole
 
 RUN_PREFIX = "trunk.trunk."  # LightningModule.trunk is the Backbone, Backbone.trunk the network
 ENTRIES = ("state_dict", "model")  # under which training scripts keep a state dict beside the optimizer's
@@ -49,17 +50,14 @@ def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, .
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu")
+        state = load_file(path) if path.suffix == ".safetensors" else load_whole(path)
     except SafetensorError as error:
         raise UserError(f"pretrained: {path} is not a safetensors file: {error}") from error
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]  # an empty file's error has no text
-        raise UserError(f"pretrained: {path} cannot be read: {reason}") from error
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
+    except OSError as error:
+        raise UserError(f"pretrained: cannot read {said(error)}; {remedy(error, 'give another path')}") from error
+    except DamagedFileError as error:
         raise UserError(
-            f"pretrained: {path} holds more than tensors, or is damaged; save a plain state dict"
+            f"pretrained: {path} holds more than tensors, or is damaged ({error}); copy it again, or save a plain state dict"
         ) from error
     for entry in ENTRIES:
         if isinstance(state, dict) and isinstance(state.get(entry), dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,20 +137,21 @@ def load_checkpoint(path: Path) -> Any:
     Raises:
         UserError: missing, no checkpoint, or of an architecture that spandrel does not know.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from spandrel import ModelLoader, UnsupportedModelError, canonicalize_state_dict
 
+    from semfid.runtime.torch_files import DamagedFileError, load_whole
+
     try:
         plain = path.suffix == ".safetensors"
-        state = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
+        state = load_file(path) if plain else load_whole(path)
         return ModelLoader("cpu").load_from_state_dict(canonicalize_state_dict(state))
     except FileNotFoundError as error:
         raise UserError(f"no weights {path}; docs/datasets.md says where to get them") from error
     except UnsupportedModelError as error:
         raise UserError(f"{path} is of an architecture that spandrel does not know; give another checkpoint") from error
-    except (pickle.UnpicklingError, SafetensorError) as error:
+    except (DamagedFileError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{path} is no plain state dict ({reason}); save it again with torch.save(state_dict)"

@@ -18,6 +18,7 @@ from engine.fit_exact import fit_of, starts_exactly
 from engine.init_from import InitialWeights
 from engine.kinds import module_class, task_class
 from engine.pretraining_section import check_section, pretraining_config
+from engine.trainer_options import check_options, check_selection
 from lightning_modules.optimizers import check_optimizer
 from lightning_modules.pair_module import PairModule, named
 from lightning_modules.task import ImageTask
@@ -109,7 +110,10 @@ def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
             f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], monitors)} "
             f"(there are: {', '.join(monitors)})"
         )
-    _check_pretraining(config, make_trainer(config).world_size, set() if known is None else known)
+    processes = make_trainer(config).world_size
+    if selection["monitor"] != "last" and (task is None or selection["monitor"] in task.monitors):
+        check_selection(config["trainer"], selection["monitor"])
+    _check_pretraining(config, processes, set() if known is None else known)
 
 
 def _check_fit(config: dict[str, Any]) -> None:
@@ -218,6 +222,7 @@ def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
         raise UserError(
             "trainer.fast_dev_run keeps no checkpoint to evaluate; set trainer.max_epochs=1 trainer.limit_train_batches=2"
         )
+    check_options(keywords)
     if "spawn" in str(keywords.get("strategy")) or "fork" in str(keywords.get("strategy")):
         raise UserError(f"trainer.strategy: {keywords['strategy']} loses what its processes compute; use ddp")
     if keywords.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from lightning_modules.pair_module import PairModule
 from registry import BACKBONES, HEADS, Registry, UserError, named
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.exported import one_path
+from semfid.runtime.torch_files import DamagedFileError, load_whole
 from yaml_file import read_mapping
 
 OWN = (
@@ -153,9 +153,9 @@ class InitialWeights:
     def _load(self, part: int, trunk: Backbone) -> dict[str, dict[str, Any]]:
         path = self.folder / f"part-{part if self.parts > 1 else 0}.ckpt"
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            saved = load_whole(path)
             state, identity = saved["state_dict"], saved["trunk_identity"]
-        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        except (OSError, KeyError, DamagedFileError) as error:
             raise UserError(f"init_from: {path} cannot be read; run its experiment again") from error
         found: dict[str, dict[str, Any]] = {"head": {}, "trunk": {}}
         for key, tensor in state.items():

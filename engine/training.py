@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from engine.check import make_trainer
+from engine.checkpoints import BEST, LAST, going_on, read_checkpoint, stopped_early
 from engine.progress import say
+from engine.trainer_options import LAST_EPOCH, check_steps
 from registry import UserError
 
 
@@ -85,7 +88,10 @@ def train_and_test(
         the trainer, and the selected epoch (0 where nothing trains).
     """
     selection, checkpoints = config["selection"], folder / "checkpoints" / name
-    last = ModelCheckpoint(checkpoints, filename="last", save_top_k=1, enable_version_counter=False)
+    # after each epoch, whether or not it was validated: a training without selection ends with it
+    last = ModelCheckpoint(
+        checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
+    )
     best = ModelCheckpoint(
         checkpoints,
         filename="best",
@@ -109,21 +115,32 @@ def train_and_test(
     )
     epoch = 0
     if any(parameter.requires_grad for parameter in module.parameters()):
-        resume = checkpoints / "last.ckpt"
-        if not _stopped_early(resume):
-            trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume.exists() else None)
-            trainer.strategy.barrier("fit")
-        chosen = checkpoints / ("best.ckpt" if monitor is not None else "last.ckpt")
-        state = torch.load(chosen, map_location="cpu", weights_only=True)
+        check_steps(config["trainer"], len(data.train_dataloader()), len(data.val_dataloader()), monitor)
+        cut_off = going_on(checkpoints, monitor is not None, title)
+        if cut_off is None or not stopped_early(cut_off):
+            _fit(trainer, module, data, None if cut_off is None else checkpoints / LAST)
+        state = _selected(checkpoints / (LAST if monitor is None else BEST))
         module.load_state_dict(state["state_dict"])
         epoch = int(state["epoch"])
     trainer.test(module, datamodule=data, verbose=False)
     return trainer, epoch
 
 
-def _stopped_early(checkpoint: Path) -> bool:
-    """Whether early stopping had ended the training that wrote a checkpoint: it must not go on by one epoch more."""
-    if not checkpoint.exists():
-        return False
-    states = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
-    return any(key.startswith("EarlyStopping") and state["stopped_epoch"] > 0 for key, state in states.items())
+def _fit(trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, resume: Path | None) -> None:
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
+    except MisconfigurationException as error:  # of the section trainer: what Lightning sees when it has the loaders
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    trainer.strategy.barrier("fit")
+
+
+def _selected(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise UserError(
+            f"no epoch was {'validated' if path.name == BEST else 'finished'}, so there is none to evaluate; remove the limits "
+            f"from trainer, or {LAST_EPOCH}"
+        )
+    state = read_checkpoint(path)
+    if state is None:
+        raise UserError(f"{path} was changed while this run used it; run the same command again")
+    return state

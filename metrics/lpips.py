@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from metrics import TrainingFreeMetric, zero_where_equal
 from registry import METRICS, UserError
+from semfid.runtime.torch_files import DamagedFileError, load_whole
 
 Net = Literal["alex", "vgg", "squeeze"]
 TRUNKS = {
@@ -79,11 +79,11 @@ def _trunk_state(trunk: nn.Module, net: Net, path: Path) -> dict[str, Tensor]:
     """torchvision's ``features.<i>.*`` under the names of torchmetrics' slices, which keep the number of the layer."""
     name, file = TRUNKS[net]
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_whole(path)
         return {key: state[f"features.{key.removeprefix('slices.').split('.', 1)[1]}"] for key in trunk.state_dict()}
     except FileNotFoundError as error:
         raise UserError(f"lpips: no file {path}; download {file}, or write pretrained: hub") from error
-    except (KeyError, TypeError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except (KeyError, TypeError, OSError, DamagedFileError) as error:
         raise UserError(
             f"lpips: {path} is not torchvision's checkpoint of {name} ({type(error).__name__}); download {file}"
         ) from error

@@ -20,13 +20,14 @@ from images import file_hash, read_image
 from pairs import read_pairs
 from registry import UserError
 from semfid.runtime.listing import list_images
+from semfid.runtime.torch_files import load_whole
 from splice.dictionary import ConceptTower, normalized
 from vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
 
 BATCH = 64  # images that are held at a time
 NONE = "none"
 UNREADABLE = frozenset(
-    ("UnpicklingError", "RuntimeError", "ValueError", "TypeError", "EOFError", "OSError", "KeyError", "IndexError", "error")
+    ("DamagedFileError", "RuntimeError", "ValueError", "TypeError", "EOFError", "OSError", "KeyError", "IndexError", "error")
 )
 """What torch and numpy raise on bytes that are none of theirs; ``error`` is struct's."""
 NAMED = {"scenes": Path(__file__).parents[1] / "assets" / "towers" / "scenes_mean.safetensors"}
@@ -141,7 +142,7 @@ def _own(path: Path) -> ImageMean:
 def _vector(path: Path) -> NDArray[np.float32]:
     try:
         # the SpLiCE project's were saved on a GPU
-        found = np.load(path) if path.suffix == ".npy" else torch.load(path, map_location="cpu", weights_only=True)
+        found = np.load(path) if path.suffix == ".npy" else load_whole(path)
         if isinstance(found, torch.Tensor):
             found = found.detach().float().numpy()
         vector = np.asarray(found, dtype=np.float32).squeeze()

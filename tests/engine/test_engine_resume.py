@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,95 @@ def test_a_fault_in_any_epoch_changes_nothing(
         monkeypatch.delenv("TEST_CRASH_AT")
         assert main(["run", str(file), f"output={output}"]) == 0
         _assert_same(run, expected)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:4000])
+
+
+def _change(path: Path) -> None:
+    """One bit of a weight, which torch would load without a word."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entry = max(archive.infolist(), key=lambda one: one.file_size)
+    content[entry.header_offset + 200 + entry.file_size // 2] ^= 8
+    path.write_bytes(bytes(content))
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "cut": ("last.ckpt", _cut),
+    "empty": ("last.ckpt", lambda path: path.write_bytes(b"")),
+    "text": ("last.ckpt", lambda path: path.write_text("<html>")),
+    "changed": ("last.ckpt", _change),
+    "weights alone": ("last.ckpt", lambda path: torch.save({"weight": torch.zeros(3)}, path)),
+    "the selected one cut": ("best.ckpt", _cut),
+    "the selected one gone": ("best.ckpt", Path.unlink),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_the_part_trained_anew(
+    write_full: Callable[..., Path],
+    plugin_files: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+) -> None:
+    file = write_full({"trainer.max_epochs": 3})
+    assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
+    head = sys.modules[Path(plugin_files[1]).stem]
+    steps_an_epoch, head.steps = head.steps // 3, 0
+    monkeypatch.setenv("TEST_CRASH_AT", str(2 * steps_an_epoch + 1))
+    with pytest.raises(RuntimeError, match="power is out"):
+        main(["run", str(file)])
+    monkeypatch.delenv("TEST_CRASH_AT")
+    run = only_run(tmp_path / "runs")
+    name, damaged = DAMAGES[damage]
+    bad = run / "checkpoints" / "part-0" / name
+    damaged(bad)
+    head.steps = 0
+    capsys.readouterr()
+    assert main(["run", str(file)]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "trained anew" in line]
+    assert len(said) == 1 and f"{bad} was cut short or changed; this part is trained anew" in said[0]
+    assert head.steps == 3 * steps_an_epoch
+    _assert_same(run, only_run(tmp_path / "whole"))
+
+
+def test_a_checkpoint_that_may_not_be_read_is_kept(
+    write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails for a moment is no reason to train anew."""
+    import engine.checkpoints
+
+    (tmp_path / "last.ckpt").write_bytes(b"x")
+
+    def refused(path: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(engine.checkpoints, "load_whole", refused)
+    with pytest.raises(PermissionError):
+        engine.checkpoints.going_on(tmp_path, True, "t")
+    assert (tmp_path / "last.ckpt").exists()
+
+
+def test_an_epoch_that_was_not_validated_goes_on_too(
+    write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off before the first validation: there is no selected epoch yet, and none is missed."""
+    file = write_full({"trainer.max_epochs": 4, "trainer.check_val_every_n_epoch": 2})
+    assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
+    head = sys.modules[Path(plugin_files[1]).stem]
+    steps_an_epoch, head.steps = head.steps // 4, 0
+    monkeypatch.setenv("TEST_CRASH_AT", str(steps_an_epoch + 1))
+    with pytest.raises(RuntimeError, match="power is out"):
+        main(["run", str(file)])
+    monkeypatch.delenv("TEST_CRASH_AT")
+    head.steps = 0
+    assert main(["run", str(file)]) == 0
+    assert head.steps == 3 * steps_an_epoch
+    _assert_same(only_run(tmp_path / "runs"), only_run(tmp_path / "whole"))
 
 
 def test_early_stopping_is_not_trained_past(write_full: Callable[..., Path], tmp_path: Path) -> None:
