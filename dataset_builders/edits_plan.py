@@ -67,6 +67,8 @@ class EditsPlan:
 
     def __post_init__(self) -> None:
         config = self.config
+        config.filters.check_categories(self.photos.supercategory, "filters")
+        config.donors.check_categories(self.photos.supercategory, "donors")
         wanted = {name: config.kinds[name] for name in KINDS if config.kinds.get(name, 0) > 0}
         self.kinds = {name: number for name, number in wanted.items() if self.reader or KINDS[name].pool != "text"}
         identities = {label: step.identity for label, step in self.steps.items()}

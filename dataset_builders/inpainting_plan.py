@@ -15,11 +15,10 @@ from dataset_builders.coco import CocoSet, Instance
 from dataset_builders.errors import UnitError
 from dataset_builders.inpainter import Inpainter
 from dataset_builders.inpainting_config import LEVELS, SAME_CLASS, SAME_SUPER, InpaintingConfig, Split
-from dataset_builders.instance_filters import NAMES, Filters, fault_of_annotation, fault_of_mask, sharpness_of
+from dataset_builders.instance_filters import NAMES, fault_of_annotation, fault_of_mask, sharpness_of
 from dataset_builders.journal import Entry
 from dataset_builders.running import Made
 from dataset_builders.units import Slot, Unit, generator, make_unit, recipe_of, seed_sequence
-from registry import UserError, did_you_mean
 
 Photo = TypeVar("Photo", int, str)
 INSPECT, PAINT = "inspect", "paint"
@@ -55,8 +54,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         filters = self.config.filters
-        _check_categories(filters, self.photos, "filters.categories")
-        _check_categories(self.config.donors, self.photos, "donors.categories")
+        filters.check_categories(self.photos.supercategory, "filters")
+        self.config.donors.check_categories(self.photos.supercategory, "donors")
         for photo, instances in sorted(self.photos.instances.items()):
             for instance in instances:
                 fault = fault_of_annotation(self.photos.photos[photo], instance, filters)
@@ -188,9 +187,3 @@ def assign_split(photos: Iterable[Photo], split: Split) -> dict[Photo, str]:
     return {
         photo: "test" if place < test else "val" if place < test + val else "train" for place, photo in enumerate(order)
     }
-
-
-def _check_categories(filters: Filters, photos: CocoSet, key: str) -> None:
-    for name in filters.categories:
-        if name not in photos.supercategory:
-            raise UserError(f"{key}: no category '{name}'{did_you_mean(name, photos.supercategory)} in photos.instances")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataset_builders.coco import Instance, Photo
 from dataset_builders.settings import require
+from registry import UserError, did_you_mean
 
 NAMES = ("category", "crowd", "short_side", "area", "box_side", "border", "sharpness", "connected", "overlap")
 """The filters in the order in which they look; what one removes, the next does not see."""
@@ -54,6 +55,14 @@ class Filters:
             value = getattr(self, name)
             require(0 <= value <= 1, f"{prefix}.{name}", value, "must lie in 0 .. 1")
 
+    def check_categories(self, known: Mapping[str, str], prefix: str) -> None:
+        """Raise a UserError for a category that no object can have; `known` are those of the photos."""
+        for name in self.categories:
+            if name not in known:
+                raise UserError(
+                    f"{prefix}.categories: no category '{name}'{did_you_mean(name, known)} in the photos' JSON"
+                )
+
 
 def fault_of_annotation(photo: Photo, instance: Instance, filters: Filters) -> str | None:
     """The first filter that removes an object by its annotation alone, or None."""
@@ -74,9 +83,7 @@ def fault_of_annotation(photo: Photo, instance: Instance, filters: Filters) -> s
     return None
 
 
-def fault_of_mask(
-    mask: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], filters: Filters
-) -> str | None:
+def fault_of_mask(mask: NDArray[np.bool_], others: Sequence[NDArray[np.bool_]], filters: Filters) -> str | None:
     """The first filter that removes an object by its mask (H, W) and those of the photo's other objects, or None."""
     if not mask.any():
         return "connected"

@@ -125,6 +125,12 @@ def test_fractions_of_a_kind_are_drawn_per_photo(coco: Path, tmp_path: Path) -> 
     assert set(counts.values()) == {1, 2} and len(counts) == 6 and not table["origin"].str.endswith("+sr").any()
 
 
+@pytest.mark.parametrize("section", ["filters", "donors"])
+def test_a_category_that_no_object_has_is_refused(coco: Path, tmp_path: Path, section: str) -> None:
+    with pytest.raises(UserError, match=rf"{section}\.categories: no category 'dogs'; did you mean 'dog'\?"):
+        built(coco, tmp_path / "out", f"{section}.categories=[cat, dogs]")
+
+
 def test_what_a_photo_does_not_allow_is_a_reject_and_no_error(coco: Path, tmp_path: Path) -> None:
     built(coco, tmp_path / "out", "donors.categories=[bus]", kinds="{same_class: 2, unchanged: 1}")
     rejects = pd.read_csv(tmp_path / "out" / "rejects.csv", dtype=str)
