@@ -112,7 +112,9 @@ def _explain(pair: FilePair, row: Row, settings: ScoreSettings) -> None:
 
     if available():
         crop = crop_of(pair, settings)
-        reference, candidate = (cut(read_image(path), crop) for path in (pair.reference, pair.candidate))
+        reference, candidate = (
+            path if crop is None else cut(read_image(path), crop) for path in (pair.reference, pair.candidate)
+        )
         print(describe(compare_text(reference, candidate)), file=sys.stderr)
 
 
