@@ -4,6 +4,7 @@ the real data."""
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def same_draws() -> None:
 
 @pytest.fixture(autouse=True)
 def own_registries() -> Iterator[None]:
-    """What a test registers is gone after it, whichever room's modules it was the first to import."""
+    """What a test registers is gone after it, whichever room's modules it was the first to import. A plugin's module is
+    forgotten too, so that the next test that names the file gets what it registers."""
     yield
     root = Path(__file__).resolve().parent.parent
     for registry in REGISTRIES.values():
@@ -43,6 +45,8 @@ def own_registries() -> Iterator[None]:
             file = Path(entry.location.rpartition(":")[0])
             if not file.is_relative_to(root) or file.is_relative_to(root / "tests"):
                 del registry._entries[entry.name]
+            if not file.is_relative_to(root):
+                sys.modules.pop(entry.factory.__module__, None)
 
 
 @pytest.fixture
