@@ -9,6 +9,7 @@ from pathlib import Path
 from dataset_builders.folder import JOURNALS, STAMP, TABLES, WORK, read_stamp, read_tables
 from dataset_builders.journal import latest_entries
 from dataset_builders.running import Advance
+from semfid.runtime.listing import unlisted
 
 
 @dataclass
@@ -51,7 +52,7 @@ def verify(path: Path, advance: Advance) -> Findings:
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         known = name in recorded or name in (STAMP, TABLES, "preview.png") or name.split("/")[0] in (JOURNALS, WORK)
-        if not known and not file.is_dir():
+        if not known and not file.is_dir() and not any(unlisted(part) for part in name.split("/")):
             findings.extra.append(name)
     return findings
 

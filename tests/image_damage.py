@@ -172,12 +172,13 @@ def _short(tag: int, *values: int) -> Entry:
     return Entry(tag, 3, len(values), struct.pack(f"<{len(values)}H", *values))
 
 
-def exif_faults() -> dict[str, tuple[bytes, bool]]:
-    """EXIF blocks by what is wrong with them, and whether their orientation (a quarter turn) can still be read."""
+def odd_entries() -> dict[str, list[Entry]]:
+    """Directories with a sound orientation (a quarter turn), by what is wrong with another entry."""
     o = ORIENTATION
-    with_turn = {
+    return {
         "x resolution text": [o, Entry(0x011A, 2, 3, b"72\0")],
         "y resolution text": [o, Entry(0x011B, 2, 3, b"72\0")],
+        "text in centimetres": [o, Entry(0x011A, 2, 3, b"72\0"), _short(0x0128, 3)],
         "resolution unit text": [o, Entry(0x0128, 2, 5, b"inch\0")],
         "resolution of 0": [o, Entry(0x011A, 5, 1, _rational(72, 0)), Entry(0x011B, 5, 1, _rational(0, 0))],
         "two resolutions": [o, Entry(0x011A, 5, 2, _rational(72, 1) * 2)],
@@ -201,7 +202,12 @@ def exif_faults() -> dict[str, tuple[bytes, bool]]:
         "twice": [o, o],
         "as a long number": [Entry(0x0112, 4, 1, struct.pack("<I", 6))],
     }
-    faults = {name: (exif_bytes(entries), True) for name, entries in with_turn.items()}
+
+
+def exif_faults() -> dict[str, tuple[bytes, bool]]:
+    """EXIF blocks by what is wrong with them, and whether their orientation can still be read."""
+    o = ORIENTATION
+    faults = {name: (exif_bytes(entries), True) for name, entries in odd_entries().items()}
     faults["directory behind itself"] = exif_bytes([o], behind=8), True
     faults["orientation is text"] = exif_bytes([Entry(0x0112, 2, 2, b"6\0")]), False
     faults["orientation 0"] = exif_bytes([_short(0x0112, 0)]), False
@@ -220,3 +226,26 @@ EXIF_KINDS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "PNG": {}, "WE
 def with_exif(kind: str, exif: bytes | None) -> bytes:
     """The photo with an EXIF block, or without one."""
     return _saved(photo(), kind, **EXIF_KINDS[kind], **({} if exif is None else {"exif": exif}))
+
+
+def tiff_with(entries: list[Entry]) -> bytes:
+    """The photo as a plain TIFF whose only directory holds these entries too."""
+    pixels = photo().tobytes()
+    width, height = SIZE
+
+    def number(tag: int, *values: int) -> Entry:
+        return Entry(tag, 4, len(values), struct.pack(f"<{len(values)}I", *values))
+
+    own = [
+        number(256, width),
+        number(257, height),
+        number(258, 8, 8, 8),
+        number(259, 1),
+        number(262, 2),
+        number(273, 0),
+    ]
+    own += [number(277, 3), number(278, height), number(279, len(pixels))]
+    rows = sorted([*own, *entries], key=lambda entry: entry.tag)
+    start = len(exif_bytes(rows, b""))
+    rows = [number(273, start) if row.tag == 273 else row for row in rows]
+    return exif_bytes(rows, b"") + pixels

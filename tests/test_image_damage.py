@@ -9,7 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_damage import BOUND, DAMAGES, EXIF_KINDS, SIZE, damaged, exif_faults, kinds, photo, with_exif
+from image_damage import (
+    BOUND,
+    DAMAGES,
+    EXIF_KINDS,
+    SIZE,
+    damaged,
+    exif_faults,
+    kinds,
+    odd_entries,
+    photo,
+    tiff_with,
+    with_exif,
+)
 from PIL import Image
 
 from images import ImageError, read_image
@@ -84,6 +96,15 @@ def test_exif_turns_an_image_and_never_stops_it(kind: str, fault: str, tmp_path:
     np.testing.assert_array_equal(np.asarray(read_image(path)), wanted)
     np.testing.assert_array_equal(np.asarray(read_picture(path).image), wanted)
     assert upright_size(path) == (SIZE[::-1] if turned else SIZE)
+
+
+@pytest.mark.parametrize("fault", odd_entries())
+def test_odd_entries_of_a_tiff_stop_nothing(fault: str, tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff_with(odd_entries()[fault]))
+    wanted = np.rot90(np.asarray(photo()), -1)
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.tif")), wanted)
+    np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "a.tif").image), wanted)
+    assert upright_size(tmp_path / "a.tif") == SIZE[::-1]
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

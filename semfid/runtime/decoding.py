@@ -25,7 +25,7 @@ FAULTS: tuple[type[Exception], ...] = (
 """What Pillow's decoders raise on damaged files (benchmarks/fuzz_images.py), and on metadata of a wrong type."""
 WHOLE_IN_FIRST = ("MPO", "PSD")  # the first frame is the photo; behind it lie previews, or the layers it is made of
 REPLACE = "replace it or drop the pair"
-_ORIENTATION, _SUBFILE = 0x0112, 254
+_ORIENTATION, _SUBFILE, _WIDTH, _HEIGHT = 0x0112, 254, 256, 257
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -146,12 +146,17 @@ def fault_of(error: Exception) -> DecodingFault:
 
 def upright_size(path: Path) -> tuple[int, int] | None:
     """(width, height) as seen upright, from the head of a file; None of what is no image: decoding says why."""
+    path = on_disk(path)
     try:
-        with Image.open(on_disk(path)) as file:
-            if hasattr(file, "tag_v2"):  # Pillow swaps the sides of TIFFs itself
-                return file.size
-            return file.size[::-1] if _orientation(file) >= 5 else file.size
+        with Image.open(path) as file:
+            tags = getattr(file, "tag_v2", None)  # of a TIFF, whose sides Pillow may have exchanged already
+            width, height = file.size if tags is None else (int(tags[_WIDTH]), int(tags[_HEIGHT]))
+            return (height, width) if _orientation(file) >= 5 else (width, height)
     except FAULTS:
+        pass
+    try:
+        return decode(path).image.size  # a head that Pillow stumbles over
+    except DecodingFault:
         return None
 
 

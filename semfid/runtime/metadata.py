@@ -20,21 +20,24 @@ _PNG_NOTES = frozenset(
 _JPEG_NOTES = frozenset((0xE0, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE7, 0xE8, 0xE9, 0xEA, 0xEB, 0xEC, 0xED, 0xEF, 0xFE))
 """JFIF, profiles, previews, captions, comments. Not EXIF (0xE1) and not Adobe's (0xEE), which says what the channels are."""
 _SCAN = 0xDA
+_RESOLUTION, _UNUSED = (282, 283, 296), 0xFDE8  # tags of TIFF; Pillow multiplies a resolution in centimetres, text too
 
 
 def bare(content: bytes) -> bytes | None:
-    """A PNG or JPEG without its notes; None where it is neither, has none, or its parts cannot be told apart."""
+    """A PNG, JPEG or TIFF without its notes; None where it is neither, has none, or its parts cannot be told apart."""
     try:
         if content.startswith(_PNG):
             kept = [whole for kind, whole in _chunks(content) if kind not in _PNG_NOTES or not _sound(whole)]
             found = _PNG + b"".join(kept)
         elif content.startswith(b"\xff\xd8"):
             found = _bare_jpeg(content)
+        elif content[:4] in (b"II*\0", b"MM\0*"):
+            found = _without_resolution(content)
         else:
             return None
     except (struct.error, IndexError):
         return None
-    return found if len(found) < len(content) else None
+    return found if found != content else None
 
 
 def pixels_are_whole(file: IO[bytes], kind: str | None) -> bool:
@@ -110,3 +113,14 @@ def _bare_jpeg(content: bytes) -> bytes:
             kept.append(content[at : at + 2 + length])
         at += 2 + max(length, 2)
     return b"".join([*kept, content[at:]])
+
+
+def _without_resolution(content: bytes) -> bytes:
+    """A TIFF whose first directory says nothing of pixels per inch."""
+    order, found = "<" if content[:1] == b"I" else ">", bytearray(content)
+    (at,) = struct.unpack_from(f"{order}I", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, at)
+    for place in range(at + 2, at + 2 + 12 * count, 12):
+        if struct.unpack_from(f"{order}H", content, place)[0] in _RESOLUTION:
+            struct.pack_into(f"{order}H", found, place, _UNUSED)
+    return bytes(found)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from image_damage import exif_faults
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms
 from scoring_support import ToyScorer, picture, toy_score
 
 import semfid.score
@@ -177,16 +177,3 @@ def test_what_was_left_out_is_said(tmp_path: Path, command: Command) -> None:
     code, out, err = command()
     assert code == 0 and len(out.split()) == 1
     assert f"semfid: {tmp_path / 'SR'}: left out 1 image in @eaDir" in err
-
-
-def test_a_resolution_as_text_costs_its_tiff_at_most(tmp_path: Path, command: Command) -> None:
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[282] = "72"
-    tags.tagtype[282] = 2
-    tags[296] = 3  # centimetres: Pillow multiplies the text
-    for name in "ab":
-        save(tmp_path / f"HQ/{name}.png", 1)
-    save(tmp_path / "SR/a.tif", 1, tiffinfo=tags)
-    save(tmp_path / "SR/b.png", 1)
-    rows = rows_of(command()[1])
-    assert rows["b"]["difference"] == "0.0" and (rows["a"]["difference"] == "0.0" or rows["a"]["error"])
