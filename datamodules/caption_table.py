@@ -11,6 +11,7 @@ from coco_file import by_key, captions, read_coco, text_of
 from datamodules.base import existing
 from datamodules.image_dataset import Augment
 from datamodules.image_set import PARTS, ImageDataModule, ImageLoader, ImageTable
+from datamodules.renaming import check_columns
 from images import Resize
 from pairs import as_paths, read_frame
 from registry import DATAMODULES, UserError, did_you_mean
@@ -63,11 +64,7 @@ KNOWN = ("path", "caption", "class", "split")
 
 
 def _read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    for key in columns:
-        if key not in KNOWN:
-            raise UserError(
-                f"data.columns has no key '{key}'{did_you_mean(key, KNOWN)} (there are: {', '.join(KNOWN)})"
-            )
+    check_columns(columns, KNOWN)
     frame = read_frame(path, where="data.table")
     for ours in ("path", "caption"):
         theirs = columns.get(ours, ours)

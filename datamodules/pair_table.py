@@ -6,8 +6,9 @@ from typing import Any
 
 from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
 from datamodules.framing import PairAugment
+from datamodules.renaming import check_columns
 from images import Resize
-from pairs import PairTable, read_pairs
+from pairs import OPTIONAL, REQUIRED, PairTable, read_pairs
 from registry import DATAMODULES, UserError
 
 
@@ -49,6 +50,7 @@ class PairTableData(PairDataModule):
         )
         self.path, self.columns, self.invert, self.scale = table, columns, invert, scale
         self.clip = clip
+        check_columns(columns or {}, (*REQUIRED, *OPTIONAL))
         if scale <= 0:
             raise UserError(f"data.scale is {scale:g}; it must be positive")
 

@@ -263,6 +263,8 @@ class TestPairTable:
         assert data.table.frame["difference"].tolist() == pytest.approx([1.0, 0.8, 0.5, 0.2, 0.0, 0.0])
         with pytest.raises(UserError, match="outside"):
             pairs_module(path, columns={"difference": "mos"}, scale=100.0).prepare()
+        with pytest.raises(UserError, match=r"data\.columns has no key 'diference'; did you mean 'difference'"):
+            pairs_module(path, columns={"diference": "mos"}, scale=100.0)
         with pytest.raises(UserError, match=r"data\.scale is 0; it must be positive"):
             pairs_module(path, scale=0.0)
 
