@@ -107,6 +107,21 @@ def test_odd_entries_of_a_tiff_stop_nothing(fault: str, tmp_path: Path) -> None:
     assert upright_size(tmp_path / "a.tif") == SIZE[::-1]
 
 
+@pytest.mark.parametrize("kind", [2, 7])  # text and bytes, where a ratio should be
+def test_odd_exif_of_an_avif_stops_nothing(kind: int, tmp_path: Path) -> None:
+    """Its turn stands in a box of its own; Pillow writes the EXIF anew when it opens the file."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.5
+    photo().save(tmp_path / "a.avif", exif=exif, quality=90)
+    content = (tmp_path / "a.avif").read_bytes()
+    sound = np.asarray(read_image(tmp_path / "a.avif"))
+    ratio = [struct.pack(f"{order}HHI", 0x011A, 5, 1) for order in "<>"]
+    odd = [struct.pack(f"{order}HHI", 0x011A, kind, 1) for order in "<>"]
+    (tmp_path / "a.avif").write_bytes(content.replace(ratio[0], odd[0]).replace(ratio[1], odd[1]))
+    assert (tmp_path / "a.avif").read_bytes() != content and sound.shape[:2] == SIZE
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.avif")), sound)
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
