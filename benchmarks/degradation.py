@@ -28,6 +28,7 @@ import published_degradation  # type: ignore[import-not-found]
 
 from degradations import build_degradation, generator_of
 from degradations.operations import enlarge_bicubic, from_bytes
+from semfid.runtime.listing import list_images
 
 STRENGTHS = (0.3, 0.7, 1.0)
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=40)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    photos = [read(path) for path in sorted(Path(arguments.photos).glob("*.jpg"))]
+    photos = [read(path) for path in list_images(Path(arguments.photos), deep=False).paths]
     for width, height in ((512, 512), (1024, 768)):
         timed([cv2.resize(photo, (width, height)) for photo in photos[: arguments.timed]], arguments.timed)
     views = [view(photos, number) for number in range(arguments.images)]

@@ -22,6 +22,7 @@ from dataset_builders.edits_contract import NotPossible
 from dataset_builders.edits_text import inked, other_words, redrawn, reordered, runs
 from dataset_builders.masks import pasted
 from semfid.runtime.images import read_image
+from semfid.runtime.listing import list_images
 from semfid.runtime.text import text_comparer
 from semfid.runtime.text.boxes import Box
 
@@ -30,7 +31,7 @@ LINES = 2  # of a photo
 
 def main() -> None:
     comparer, rng, found = text_comparer(), np.random.default_rng(0), defaultdict(list)
-    for path in sorted(path for folder in sys.argv[1:] for path in Path(folder).glob("*.jpg")):
+    for path in sorted(path for folder in sys.argv[1:] for path in list_images(Path(folder), deep=False).paths):
         photo = read_image(path)
         words = [word for word in comparer(photo, photo, gained=False).words if len(word.reference) > 1]
         for word in words[:LINES]:
