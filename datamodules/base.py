@@ -19,6 +19,7 @@ from datamodules.dataset import Collate, EvaluationBatches, JudgeMap, PairDatase
 from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, decode_maps, hash_files
 from datamodules.framing import Framing, PairAugment
+from datamodules.shared_memory import Shared, check_room
 from datamodules.splits import Part, SplitConfig, split_table
 from difference_maps import MapError, read_map
 from images import DECODER, Resize
@@ -313,11 +314,14 @@ class PairDataModule(L.LightningDataModule):
         if self.loader.object_crop is not None:
             self.dataset.typical_sides()  # before there are workers, which would each do it
         dataset, workers = self.dataset.view(maps, augmented, self._seed), self.loader.workers
+        if self.loader.resize != "none":  # else images are of any size
+            pairs = min(self.loader.batch_size, len(self.table))
+            check_room(workers, len(batches), pairs * self.loader.image_size**2 * (6 + 2 * maps))  # type: ignore[arg-type]
         return DataLoader(
             dataset,  # type: ignore[arg-type]
             batch_sampler=WithEpoch(batches) if dataset.augmented else batches,  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=self._collate,
+            collate_fn=Shared(self._collate),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

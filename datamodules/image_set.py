@@ -21,6 +21,7 @@ from datamodules.dataset import EvaluationBatches, TrainBatches
 from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, hash_files
 from datamodules.image_dataset import Augment, ImageCollate, ImageDataset
+from datamodules.shared_memory import Shared, check_room
 from images import Resize
 from registry import UserError, did_you_mean
 
@@ -252,11 +253,14 @@ class ImageDataModule(L.LightningDataModule):
 
     def load(self, batches: Sampler[list[tuple[int, float]]]) -> DataLoader[ImageBatch]:
         workers = self.loader.workers
+        if self.loader.resize != "none":  # else images are of any size
+            images = min(self.loader.batch_size, len(self.table.paths))
+            check_room(workers, len(batches), images * self.loader.image_size**2 * 3)  # type: ignore[arg-type]
         return DataLoader(
             self.dataset,  # type: ignore[arg-type]
             batch_sampler=WithEpoch(batches),  # type: ignore[arg-type]
             num_workers=workers,
-            collate_fn=self._collate,
+            collate_fn=Shared(self._collate),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

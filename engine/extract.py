@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
+from datamodules.shared_memory import Shared, check_room
 from engine.cache import CacheKey, StatisticsCache
 from engine.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 from engine.progress import Advance
@@ -81,8 +82,8 @@ class _Images(Dataset[Tensor]):
         return len(self.path_of)
 
 
-def _as_list(images: list[Tensor]) -> list[Tensor]:
-    return images
+def _as_list(images: Sequence[Tensor]) -> list[Tensor]:
+    return list(images)
 
 
 class _Chunks(torch.utils.data.Sampler[list[str]]):
@@ -128,7 +129,7 @@ class StatisticsExtractor(L.LightningModule):
             self.images,
             batch_sampler=_Chunks(self._mine),  # type: ignore[arg-type]
             num_workers=self.workers,
-            collate_fn=_as_list,
+            collate_fn=Shared(_as_list),
         )
 
     def predict_step(self, batch: list[Tensor], batch_idx: int) -> None:
@@ -326,6 +327,9 @@ def _compute(
         return {}
     many = LARGE_IMAGES_PER_PASS if data.loader.resize in ("none", "bounded") else IMAGES_PER_PASS
     missing = [(row, a, b) for (a, b), row in distinct.items()]
+    if data.loader.resize != "none":  # else images are of any size
+        chunks, size = -(-2 * len(missing) // many), 3 * data.loader.image_size**2
+        check_room(data.loader.workers, chunks, min(many, 2 * len(missing)) * size * trainer.world_size)
     sink = _Sink(cache, keys)
     images = _Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
     extractor = StatisticsExtractor(trunk, missing, many, images, wanted, sink, data.loader.workers, advance)
