@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from dataset_builders.errors import UnitError
 from dataset_builders.journal import FileRecord, latest_entries
 from registry import UserError
 from semfid.runtime.system_faults import remedy
@@ -70,6 +72,7 @@ class BuildFolder:
 
         Raises:
             UserError: the disk is full, or the folder cannot be written.
+            UnitError: the disk takes no name of this length.
         """
         target = self.path / name
         temporary = self._on_their_way / target.name
@@ -82,6 +85,11 @@ class BuildFolder:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            if error.errno == errno.ENAMETOOLONG:
+                raise UnitError(
+                    f"{len(os.fsencode(target.name))} bytes are too long for a name on this disk; shorten the names of the "
+                    "photo and its folders"
+                ) from error
             raise UserError(
                 f"cannot write {target}: {error.strerror}; nothing is lost: {remedy(error, 'choose another disk')}, and run the "
                 "same command again"

@@ -10,7 +10,7 @@ from typing import Any
 
 from dataset_builders.errors import UNIT_FAULTS, UnitError, reason_of
 from dataset_builders.folder import BuildFolder
-from dataset_builders.journal import Entry, Journal
+from dataset_builders.journal import Entry, FileRecord, Journal
 from dataset_builders.units import Slot, Unit
 from registry import UserError
 
@@ -108,8 +108,13 @@ class Worker:
     def _record(self, unit: Unit, result: Made | BaseException, seconds: float) -> Entry:
         before = self.entries.get(unit.slot)
         tries = before.tries + 1 if before is not None and before.id == unit.id and before.status == "error" else 1
+        files: list[FileRecord] = []
         if isinstance(result, Made):
-            files = [self.folder.put(name, content) for name, content in result.files.items()]
+            try:
+                files = [self.folder.put(name, content) for name, content in result.files.items()]
+            except UnitError as error:
+                result = error
+        if isinstance(result, Made):
             entry = self.journal.append(
                 unit,
                 "rejected" if result.rejected else "done",

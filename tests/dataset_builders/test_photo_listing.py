@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,9 @@ from sr_support import silent
 
 from dataset_builders.importing import import_folders
 from dataset_builders.photo_folder import PhotoSettings, list_photos
+from dataset_builders.running import Made
+from dataset_builders.session import Call, open_build
+from dataset_builders.units import Unit, make_unit
 from pairs import read_pairs
 from registry import UserError
 
@@ -61,3 +64,17 @@ def test_two_outputs_of_one_photo_are_refused(tmp_path: Path, write_photo: Photo
         write_photo(tmp_path / path, 1)
     with pytest.raises(UserError, match=r"k\.png and k_out\.png share a name; remove one of them"):
         import_folders(tmp_path, tmp_path / "pairs.csv", silent)
+
+
+def test_a_name_that_is_too_long_costs_its_unit(tmp_path: Path) -> None:
+    units = [make_unit("paint", name, "a", "recipe", [name]) for name in ("first", "x" * 300, "last")]
+
+    def painted(batch: Sequence[Unit]) -> list[Made]:
+        return [Made({f"out/{unit.sample}.png": b"1", f"maps/{unit.sample}.png": b"2"}, {}) for unit in batch]
+
+    with open_build(tmp_path, "test", {}, Call(lambda _: None, silent)) as worker:
+        worker.run(units, painted, lambda *_: None, batch_size=2)
+        entries = [worker.entries[unit.slot] for unit in units]
+    assert [entry.status for entry in entries] == ["done", "error", "done"]
+    assert entries[1].reason.startswith("304 bytes are too long for a name on this disk; shorten")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["first.png", "last.png"]
