@@ -236,10 +236,12 @@ def test_a_name_with_a_backslash_is_that_file_where_it_is_there(folder: Path) ->
 
 
 def test_rows_are_numbered_as_in_the_file(tmp_path: Path) -> None:
-    table = parse_table(b"sep=;\n\na;b\n1;2\n;\n\n3;4;\n", "t.csv")
+    table = parse_table(b"sep=;\n\na;b\n1;2\n;\n\n3;4\n", "t.csv")
     assert (table.columns, table.rows, table.numbers) == (("a", "b"), [["1", "2"], ["3", "4"]], [4, 7])
     with pytest.raises(ScoringError, match=r"t\.csv, row 4 has 3 values and the head 2 names"):
         parse_table(b"a,b\n\n1,2\n1,2,3\n", "t.csv")
+    with pytest.raises(ScoringError, match=r"t\.csv, row 3 has 2 values and the head 2 names, the other rows 3 values"):
+        parse_table(b"a,b\n1,2,\n12,\n3,4,\n", "t.csv")  # the comma between 1 and 2 is lost
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import gzip
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,15 +79,9 @@ def parse_table(content: bytes, name: str) -> TextTable:
     records = _records(text, said[1] if said is not None else _separator(text), name)
     while records and not any(records[0]):
         first, records = first + 1, records[1:]
-    head = records[0] if records else []
-    rows, numbers = [], []
-    for number, fields in enumerate(records[1:], start=first + 1):
-        if len(fields) == len(head) and fields[0] not in ("", head[0]):  # nearly all
-            rows.append(fields)
-            numbers.append(number)
-        elif any(field.strip() for field in fields):
-            rows.append(_fitting(fields, head, f"{name}, row {number}"))
-            numbers.append(number)
+    head, below = (records[0], records[1:]) if records else ([], [])
+    numbers = [number for number, fields in enumerate(below, start=first + 1) if any(map(str.strip, fields))]
+    rows = _fitting([below[number - first - 1] for number in numbers], numbers, head, name)
     return _named(head, rows, numbers, name)
 
 
@@ -149,14 +144,21 @@ def _records(text: str, separator: str, name: str) -> list[list[str]]:
         raise TableError(f"{name} cannot be read as a table: {error}; {HINT}") from error
 
 
-def _fitting(fields: list[str], head: Sequence[str], where: str) -> list[str]:
-    while len(fields) > len(head) and not fields[-1].strip():
-        fields = fields[:-1]
-    if len(fields) != len(head):
-        raise TableError(f"{where} has {len(fields)} values and the head {len(head)} names; mend the row, and {HINT}")
-    if len(head) > 1 and fields == head:
-        raise TableError(f"{where} is the head again; remove it")
-    return fields
+def _fitting(rows: list[list[str]], numbers: Sequence[int], head: list[str], name: str) -> list[list[str]]:
+    """Rows of as many values as the head has names. What all rows have more than it, and is empty, goes: commas at their ends.
+
+    Raises:
+        TableError: a row of another length than most, for its values may stand in wrong columns; the head again.
+    """
+    usual = Counter(map(len, rows)).most_common(1)[0][0] if rows else len(head)
+    usual = usual if usual > len(head) else len(head)
+    for number, fields in zip(numbers, rows, strict=True):
+        if len(fields) != usual or (usual > len(head) and any(map(str.strip, fields[len(head) :]))):
+            others = f"the head {len(head)} names" + (f", the other rows {usual} values" if usual > len(head) else "")
+            raise TableError(f"{name}, row {number} has {len(fields)} values and {others}; mend the row, and {HINT}")
+        if fields[0] == head[0] and len(head) > 1 and fields[: len(head)] == head:
+            raise TableError(f"{name}, row {number} is the head again; remove it")
+    return [fields[: len(head)] for fields in rows] if usual > len(head) else rows
 
 
 def _named(head: list[str], rows: list[list[str]], numbers: list[int], name: str) -> TextTable:
