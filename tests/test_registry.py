@@ -433,12 +433,12 @@ class TestPlugins:
                     out = context.Queue()
                     child = context.Process(target=double, args=(sys.modules["plug_spawn"].Box(21), out))
                     child.start()
-                    print(out.get(timeout=30))
+                    print(out.get(timeout=600))
                     child.join(30)
                 """
             )
         )
-        done = subprocess.run([sys.executable, str(tmp_path / "drive.py")], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, str(tmp_path / "drive.py")], capture_output=True, text=True, timeout=600)
         assert done.stdout.strip() == "('plug_spawn', 42)", done.stderr
 
     def test_a_real_backbone_by_file(self, tmp_path: Path) -> None:

@@ -79,7 +79,6 @@ def test_batches_are_what_they_were(workers: int) -> None:
         assert batch.image.is_shared() == (workers > 0) == batch.parts[0].is_shared()
 
 
-@pytest.mark.timeout(60)
 def test_no_room_reaches_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tensor, "share_memory_", _full)
     assert len(list(_loader(0))) == 10

@@ -188,6 +188,6 @@ def dom(page: Path, tmp_path: Path, width: int = 1200) -> tuple[str, str]:
     assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     command += ["--enable-logging=stderr", "--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom"]
-    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=600)
     log = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "Content Security Policy" in line]
     return done.stdout, "\n".join(log)

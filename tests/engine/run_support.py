@@ -190,7 +190,7 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def semfid(*arguments: str, timeout: float = 150, **env: str) -> subprocess.CompletedProcess[str]:
+def semfid(*arguments: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the real command; at the time limit it is ended hard with all that it started."""
     process = start(*arguments, **env)
     try:

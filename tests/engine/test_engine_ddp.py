@@ -43,7 +43,6 @@ def _gather_in(rank: int, store: str, padded: bool, module: GlobalRegressor, ans
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["our batches", "DistributedSampler's repetition"])
-@pytest.mark.timeout(60)
 def test_five_items_on_two_processes_give_the_figures_of_one(tmp_path: Path, padded: bool) -> None:
     repeated = [0, 1, 2, 3, 4, 0]
     assert spearmanr(LABELS[repeated], SCORES[repeated])[0] == pytest.approx(0.118, abs=5e-4)  # what must not come out
@@ -55,9 +54,9 @@ def test_five_items_on_two_processes_give_the_figures_of_one(tmp_path: Path, pad
     processes = [context.Process(target=_gather_in, args=(r, store, padded, module, answers)) for r in range(2)]
     for process in processes:
         process.start()
-    found = [answers.get(timeout=50) for _ in processes]
+    found = [answers.get(timeout=600) for _ in processes]
     for process in processes:
-        process.join(timeout=20)
+        process.join(timeout=600)
     for _, rows, figures in found:
         assert rows == [0, 1, 2, 3, 4]
         assert figures["srcc"] == pytest.approx(0.4, abs=1e-12)
@@ -93,7 +92,6 @@ ODD = {"data.scenes": 13, "data.batch_size": 7, "data.split": {"val": 0.2, "test
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize("tuning", ["frozen", "full", "maps"])
 def test_a_run_on_two_processes_equals_a_run_on_one(
     write_experiment: Write, plugin_files: list[str], tmp_path: Path, tuning: str

@@ -51,7 +51,6 @@ def _assert_same(run: Path, expected: Path) -> None:
     assert epochs[0] == epochs[1]
 
 
-@pytest.mark.timeout(200)
 def test_kill_9_after_the_first_checkpoint(
     write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,7 +39,7 @@ def test_two_processes(tmp_path: Path, shares: list[list[int]]) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(600)
     hung = [process.pid for process in processes if process.is_alive()]
     for process in processes:
         process.kill()

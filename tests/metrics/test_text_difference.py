@@ -114,7 +114,7 @@ class TestUse:
             f"print(text.describe(text.compare_text({str(tmp_path / 'a.png')!r}, {str(tmp_path / 'a.png')!r}))); "
             "print(sorted({'cv2', 'rapidocr_onnxruntime', 'shapely', 'registry', 'metrics', 'images'} & set(sys.modules)))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
         assert done.stdout.splitlines() == ["text: 2 words kept", "[]"]
 
 

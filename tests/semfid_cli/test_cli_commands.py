@@ -182,7 +182,6 @@ def test_what_plugins_import_is_what_the_framework_uses() -> None:
     assert semfid.plugins.Head is heads.Head and semfid.plugins.Backbone is backbones.Backbone
 
 
-@pytest.mark.timeout(150)
 def test_ctrl_c_in_a_training_exits_with_130(write_experiment: Write, plugin_files: list[str], tmp_path: Path) -> None:
     """Lightning by itself turns an interrupt into exit code 1."""
     file = write_experiment(
@@ -203,7 +202,6 @@ def test_ctrl_c_in_a_training_exits_with_130(write_experiment: Write, plugin_fil
     assert not (run / "metrics.json").exists()
 
 
-@pytest.mark.timeout(150)
 def test_jobs_run_variants_in_processes_of_their_own(
     write_experiment: Write, plugin_files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -166,7 +166,6 @@ def _on_two(rank: int, store: str, scorer: Scorer, pairs: Any, answers: Any) -> 
     dist.destroy_process_group()
 
 
-@pytest.mark.timeout(90)
 def test_two_processes_give_the_value_of_one(
     linear_scorer: Scorer, pairs: Any, truth: np.ndarray, tmp_path: Path
 ) -> None:
@@ -178,9 +177,9 @@ def test_two_processes_give_the_value_of_one(
     processes = [context.Process(target=_on_two, args=(rank, *arguments)) for rank in range(2)]
     for process in processes:
         process.start()
-    found = [answers.get(timeout=60) for _ in processes]
+    found = [answers.get(timeout=600) for _ in processes]
     for process in processes:
-        process.join(timeout=20)
+        process.join(timeout=600)
     for _, values in found:
         for name in ("uneven", "one has none"):
             assert values[name] == pytest.approx(float(alone.compute()), abs=1e-6)

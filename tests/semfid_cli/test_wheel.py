@@ -119,7 +119,7 @@ def test_it_works_where_nothing_else_of_the_repository_is(
         },
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])

@@ -73,7 +73,7 @@ class Postgres:
         self._base = f"postgresql://postgres@/{{}}?host={self._folder}"
 
     def _call(self, program: str, *arguments: str) -> None:
-        subprocess.run([*self._as, str(self._programs / program), *arguments], check=True, capture_output=True, timeout=60)
+        subprocess.run([*self._as, str(self._programs / program), *arguments], check=True, capture_output=True, timeout=600)
 
     def new(self, template: str | None = None) -> str:
         """Make a database; returns its name."""
@@ -199,7 +199,7 @@ class LiveServer:
             yield self
         finally:
             self._server.should_exit = True
-            self._thread.join(20)
+            self._thread.join(600)
 
 
 class Player:

@@ -178,7 +178,7 @@ def test_what_cannot_begin_is_told_to_everybody(tmp_path: Path, monkeypatch: pyt
     futures = [database.submit(lambda c: note(c, "x")) for _ in range(2)]
     with pytest.raises(DBAPIError), database.write() as c:
         note(c, "y")
-    assert all(isinstance(future.exception(timeout=10), DBAPIError) for future in futures)
+    assert all(isinstance(future.exception(timeout=600), DBAPIError) for future in futures)
     other.execute("ROLLBACK")
     database.transact(lambda c: note(c, "z"))
     assert notes(database) == ["z"]

@@ -174,7 +174,7 @@ importing.import_pairs(study.database, study.images, [sys.argv[2]])
 
 def test_a_run_that_is_killed_leaves_a_usable_study(empty: StudyFolder, tmp_path: Path) -> None:
     table = pair_table(tmp_path / "set", main=6)
-    done = subprocess.run([sys.executable, "-c", KILLED, empty.path, table], cwd=ROOT, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, empty.path, table], cwd=ROOT, timeout=600, check=False)
     assert done.returncode == 9
     assert _count(empty.database) == (0, 0)
     assert [fault.level for fault in check(empty.database, empty.images)] == ["note"]
