@@ -17,6 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 from registry import UserError, did_you_mean
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, and not always there
+_Misfits = (
+    ValueError,
+    AttributeError,
+    LookupError,
+)  # PyYAML's, of a tag that does not fit its value: !!timestamp 2, !!int x
+UNREADABLE = (yaml.YAMLError, OmegaConfBaseException, OSError, RecursionError, *_Misfits)
 
 
 def read_mapping(path: str | Path, what: str = "file", resolve: bool = False) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def read_mapping(path: str | Path, what: str = "file", resolve: bool = False) ->
     except FileNotFoundError as error:
         near = did_you_mean(path.name, [one.name for one in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
         raise UserError(f"no {what} {path}{near}; give the path of a YAML") from error
-    except (yaml.YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path} is not a YAML file: {' '.join(str(error).split())}; write `key: value` lines"
         ) from error

@@ -49,7 +49,21 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, room: str, text: str
 
 
 @pytest.mark.parametrize(
-    "content", [b"a: [", b"- a\n", b"text", b"\xff\xfea", b"a: \xe9", b"a: &x [*x]", b"\x00", b"[" * 9000, b"a: ${"]
+    "content",
+    [
+        b"a: [",
+        b"- a\n",
+        b"text",
+        b"\xff\xfea",
+        b"a: \xe9",
+        b"a: &x [*x]",
+        b"\x00",
+        b"[" * 9000,
+        b"a: ${",
+        b"a: !!timestamp 2",
+        b"a: !!int x",
+        b"a: !!bool x",
+    ],
 )
 def test_what_is_no_mapping_is_named_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file.yaml").write_bytes(content)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from datamodules import ImageDataModule
+from datamodules.caption_table import CaptionData
 from datamodules.image_dataset import random_window
 from registry import DATAMODULES, UserError
 
@@ -227,3 +228,25 @@ def test_bad_caption_tables(captioned: Callable[..., Path], tmp_path: Path) -> N
     refused(r"not COCO's JSON \(it has no annotations\)", table=str(tmp_path / "x.json"))
     (tmp_path / "empty.csv").write_text("")
     refused("cannot be read as a table: it is empty", table=str(tmp_path / "empty.csv"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"caption": None}, r"annotations, row 2 \(image 1\): its caption is null and no text"),
+        ({"caption": 404}, r"annotations, row 2 \(image 1\): its caption is 404 and no text"),
+        ({"caption": " "}, r"annotations, row 2 \(image 1\): its caption is \" \" and no text"),
+        ({"image_id": 9}, r"annotations, row 2 is of image 9, which images lack"),
+        ({"image_id": []}, r"annotations, row 2 has no image_id"),
+    ],
+)
+def test_coco_captions_that_are_no_texts_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    images_of = [{"id": "01", "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    rows = [{"id": number, "image_id": number, "caption": f"Photo {number}."} for number in (2, 1)]
+    path = tmp_path / "captions.json"
+    path.write_text(json.dumps({"images": images_of, "annotations": rows}))
+    table = CaptionData(str(path)).load_images()
+    assert (list(table.paths), list(table.captions)) == (["a.png", "b.png"], [("Photo 1.",), ("Photo 2.",)])
+    path.write_text(json.dumps({"images": images_of, "annotations": [rows[0], {**rows[1], **change}]}))
+    with pytest.raises(UserError, match=rf"data\.table: .*captions\.json: {says}"):
+        CaptionData(str(path)).load_images()
