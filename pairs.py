@@ -34,6 +34,7 @@ import pandas as pd
 from registry import UserError
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.files import write_whole
+from semfid.runtime.listing import on_disk
 from semfid.runtime.tables import TableError, as_path, lacking, read_table
 
 REQUIRED = ("pair_id", "source_id", "reference", "candidate")
@@ -65,8 +66,8 @@ class PairTable:
         return len(self.frame)
 
     def paths(self, column: str) -> list[Path]:
-        """Absolute paths of the images (or maps) of a column, in row order."""
-        return [self.root / value for value in self.frame[column]]
+        """Paths of the images (or maps) of a column, in row order, in the spelling of the disk."""
+        return [on_disk(self.root / value) for value in self.frame[column]]
 
     def content_hash(self) -> str:
         """sha256 (hex) of the rows, independent of file format and of the order of rows and columns."""

@@ -21,7 +21,7 @@ from PIL import Image
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "tests")]
 
-from image_damage import BOUND, EXIF_KINDS, damaged, exif_faults, kinds, with_exif  # type: ignore[import-not-found]  # noqa: E402
+from image_damage import BOUND, EXIF_KINDS, damaged, exif_faults, kinds, odd_entries, tiff_with, with_exif  # type: ignore[import-not-found]  # noqa: E402
 
 from difference_maps import MapError, read_map  # noqa: E402
 from images import ImageError, read_image  # noqa: E402
@@ -74,20 +74,20 @@ def damage(name: str, content: bytes, count: int, folder: Path) -> Counter[str]:
 
 def exif(folder: Path) -> int:
     """How many images with a fault in their EXIF are not decoded as they should be."""
-    bad = tried = 0
-    for kind in EXIF_KINDS:
-        path = folder / "image"
-        path.write_bytes(with_exif(kind, None))
+    cases = [(kind, name, with_exif(kind, None), with_exif(kind, block), turned)
+             for kind in EXIF_KINDS for name, (block, turned) in exif_faults().items()]  # fmt: skip
+    cases += [("TIFF", name, tiff_with([]), tiff_with(entries), True) for name, entries in odd_entries().items()]
+    path, bad = folder / "image", 0
+    for kind, name, sound, odd, turned in cases:
+        path.write_bytes(sound)
         plain = np.asarray(read_image(path))
-        for name, (block, turned) in exif_faults().items():
-            path.write_bytes(with_exif(kind, block))
-            wanted = np.rot90(plain, -1) if turned else plain
-            found = outcome(path, wanted, wanted.shape[1::-1])
-            tried += 1
-            if found != "same":
-                bad += 1
-                print(f"  {kind}, {name}: {found}")
-    print(f"EXIF: {tried} images, {bad} not as they should be")
+        path.write_bytes(odd)
+        wanted = np.rot90(plain, -1) if turned else plain
+        found = outcome(path, wanted, wanted.shape[1::-1])
+        if found != "same":
+            bad += 1
+            print(f"  {kind}, {name}: {found}")
+    print(f"EXIF: {len(cases)} images, {bad} not as they should be")
     return bad
 
 

@@ -25,6 +25,7 @@ from difference_maps import MapError, read_map
 from images import DECODER, Resize
 from pairs import PairTable
 from registry import UserError
+from semfid.runtime.listing import on_disk
 from semfid.runtime.profiles import profiles_differ
 
 Weights = Literal["none", "votes"]
@@ -384,7 +385,7 @@ def _weights(table: PairTable, how: Weights) -> Tensor:
 
 def existing(path: str, key: str) -> Path:
     """A path of the YAML, checked to be there."""
-    found = Path(path).expanduser()
+    found = on_disk(Path(path).expanduser())
     if not found.exists():
         raise UserError(f"{key}: no such file or folder {found}")
     return found

@@ -32,6 +32,7 @@ from images import read_image, resize_image
 from pairs import PairTable
 from registry import UserError
 from semfid.runtime.images import to_planes
+from semfid.runtime.listing import on_disk
 
 Index = tuple[int, float] | tuple[int, float, int]  # row, size of the whole batch, epoch (absent or -1: as it stands)
 ReadMap = Callable[[str], "NDArray[np.float32]"]
@@ -269,7 +270,7 @@ def map_paths(table: PairTable) -> list[str]:
     if "map" not in table.frame.columns:
         return [""] * len(table)
     values = table.frame["map"].tolist()
-    return [str(table.root / value) if isinstance(value, str) and value.strip() else "" for value in values]
+    return [str(on_disk(table.root / value)) if isinstance(value, str) and value.strip() else "" for value in values]
 
 
 def _shown(values: NDArray[np.float32] | None, frame: Frame) -> Tensor:

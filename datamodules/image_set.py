@@ -24,6 +24,7 @@ from datamodules.image_dataset import Augment, ImageCollate, ImageDataset
 from datamodules.shared_memory import Shared, check_room
 from images import Resize
 from registry import UserError, did_you_mean
+from semfid.runtime.listing import on_disk
 
 SPLIT_KEYS = ("val", "test", "seed")
 PARTS = ("train", "val", "test")
@@ -205,7 +206,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def dataset_paths(self) -> list[str]:
         """Every image's path, in row order."""
-        return [str(self.table.root / path) for path in self.table.paths]
+        return [str(on_disk(self.table.root / path)) for path in self.table.paths]
 
     def describe(self) -> str:
         """One line for `--check`."""

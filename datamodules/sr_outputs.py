@@ -20,6 +20,7 @@ from difference_maps import MapError, as_map, known_mean, read_map
 from images import Resize
 from pairs import PairTable, as_numbers, check_pairs, read_frame, read_pairs
 from registry import DATAMODULES, UserError
+from semfid.runtime.listing import on_disk
 from semfid.runtime.tables import as_path
 
 COSINES = ("img_a_pth", "img_b_pth", "out_paths")
@@ -221,8 +222,9 @@ def origin_of(folder: str) -> str:
 def _resolve(table: Path, given: str) -> Path:
     path = Path(as_path(given.strip(), table.parent))
     for base in table.resolve().parents:  # an absolute path stays as it is
-        if (base / path).is_file():
-            return base / path
+        found = on_disk(base / path)
+        if found.is_file():
+            return found
     raise UserError(
         f"data.table: no file {given} relative to the folder of {table}, nor to one above it; put the table where its paths begin"
     )

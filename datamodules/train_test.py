@@ -18,6 +18,7 @@ from datamodules.framing import PairAugment
 from images import Resize
 from pairs import OPTIONAL, REQUIRED, PairTable, assign_splits, check_pairs
 from registry import DATAMODULES, UserError, named
+from semfid.runtime.listing import on_disk
 
 KEPT = (*(column for column in (*REQUIRED, *OPTIONAL) if column not in ("split", "fold")), "reference_origin", "bbox")
 SIDES = ("train", "test")
@@ -243,7 +244,7 @@ def absolute_frame(table: PairTable) -> pd.DataFrame:
         frame[column] = [str(path.resolve()) for path in table.paths(column)]
     if "map" in frame.columns:
         frame["map"] = [
-            str((table.root / path).resolve()) if isinstance(path, str) and path.strip() else ""
+            str(on_disk(table.root / path).resolve()) if isinstance(path, str) and path.strip() else ""
             for path in frame["map"]
         ]
     return frame

@@ -19,6 +19,7 @@ from dataset_builders.coco_masks import fits_photo, mask_of
 from dataset_builders.errors import UnitError
 from images import read_image
 from registry import UserError
+from semfid.runtime.listing import on_disk
 from semfid.runtime.tables import as_path
 
 MOST_PIXELS = 1_000_000  # of a photo's side
@@ -112,7 +113,7 @@ class CocoSet:
 
     def path(self, photo: int) -> Path:
         """Where the file of a photo should be."""
-        return self.folder / self.photos[photo].file
+        return on_disk(self.folder / self.photos[photo].file)
 
     def picture(self, photo: int) -> NDArray[np.uint8]:
         """(H, W, 3) RGB of a photo, as its annotations see it.

@@ -75,3 +75,21 @@ def test_check_says_which_pairs_have_a_profile_on_one_side(tmp_path: Path, write
     data.check_images(lambda *_: None)
     assert "pair 'p2': x2.png has the colour profile Wide built-in, y2.png none" in data.describe()
     assert data.describe().endswith("(and 1 more such pairs)")
+
+
+def test_paths_of_a_table_in_the_other_spelling(tmp_path: Path, write_photo: Photo) -> None:
+    """The table was written elsewhere: its names are composed, the disk's are not."""
+    rows = []
+    for number in range(4):
+        names = [f"{side}/Zürich {number}.png" for side in ("HQ", "SR", "maps")]
+        for seed, name in enumerate(names):
+            path = write_photo(tmp_path / unicodedata.normalize("NFD", name), 10 * number + seed)
+        Image.new("L", (24, 20), 128).save(path)
+        rows.append((f"p{number}", f"s{number}", *names, number / 10))
+    columns = ["pair_id", "source_id", "reference", "candidate", "map", "difference"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "pairs.csv", index=False)
+    data = DATAMODULES.build("pairs", table=str(tmp_path / "pairs.csv"), image_size=16, split={"val": 0, "test": 0.5})
+    assert isinstance(data, PairDataModule)
+    data.prepare()
+    data.check_images(lambda *_: None)
+    assert len(data.content_digest(maps=True)) == 16

@@ -170,7 +170,7 @@ class TestFaults:
             file.write_bytes(b"nothing")
         data = pairs_module(path, workers=1)
         loader = data.load([[(0, 1.0)]], maps=True)  # type: ignore[arg-type]
-        with pytest.raises(UserError, match=r"^map .*maps/0\.png is no image that Pillow can read") as error:
+        with pytest.raises(UserError, match=r"^map .*maps/0\.png is not an image that Pillow can read") as error:
             list(loader)
         assert "\n" not in str(error.value)
         loader._iterator._shutdown_workers()  # type: ignore[union-attr]
