@@ -182,13 +182,13 @@ class _Walk:
         if unlisted(entry.name):
             why = "helper" if entry.name.lower() in HELPERS else "hidden"
             self.listing.left_out.append(LeftOut(path, why, sum(1 for _ in self._images_in(path))))
-        elif os.path.isdir(path):
-            if self.deep and not entry.is_symlink():
-                return path
-            self._links += [path] if self.deep else []
-        elif os.path.isfile(path):
+        elif entry.is_dir(follow_symlinks=False):
+            return path if self.deep else None
+        elif entry.is_file(follow_symlinks=False) or os.path.isfile(path):
             kind = self.listing.paths if path.suffix.lower() in self.endings else self.listing.others
             kind.append(path)
+        elif os.path.isdir(path):
+            self._links += [path] if self.deep else []
         elif entry.is_symlink():
             self._leave(path, "broken")
         return None
