@@ -10,7 +10,7 @@ import pytest
 
 from engine.config import Variant
 from engine.run_folder import RunFolder
-from engine.task_results import compare_tasks
+from engine.task_results import _results, compare_tasks
 
 EVALUATION = {"bootstraps": 400, "level": 0.95}
 IMAGES = [f"i{n:02d}" for n in range(40)]
@@ -80,3 +80,10 @@ def test_a_figure_that_one_variant_lacks_stays_empty(tmp_path: Path, scores: dic
     results = compare_tasks(runs, EVALUATION)
     assert np.isnan(results.rows[0]["own"].value) and results.rows[0]["own"].note == "-"
     assert not any("own" in note for note in results.notes)
+
+
+def test_names_of_images_stay_text(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("image,predicted,accuracy\nNA,null,1\n007,1,\n1e5,2,0.5\n")
+    table = _results(RunFolder(tmp_path))
+    assert table["image"].tolist() == ["NA", "007", "1e5"]
+    assert table["accuracy"].isna().tolist() == [False, True, False]
