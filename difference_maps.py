@@ -24,6 +24,7 @@ from PIL import Image
 from scipy.sparse import csr_array
 
 from registry import UserError
+from semfid.runtime.arrays import load_array
 from semfid.runtime.decoding import REPLACE, DecodingFault, decode
 from semfid.runtime.images import ROUNDING, Resize, bounded_size
 from semfid.runtime.listing import on_disk
@@ -229,14 +230,11 @@ def as_map(values: NDArray[np.generic], name: str) -> NDArray[np.float32]:
 
 def _read_array(path: Path) -> NDArray[np.float32]:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = load_array(path)
+    except ValueError as error:
         raise MapError(
-            f"map {path} cannot be read as .npy: {str(error).splitlines()[0] if str(error) else type(error).__name__}; "
-            "write it again with numpy.save, without Python objects"
+            f"map {path} cannot be read as .npy: {error}; write it again with numpy.save, one array without Python objects"
         ) from error
-    if not isinstance(values, np.ndarray):
-        raise MapError(f"map {path} is an archive of arrays; save one array with numpy.save")
     return as_map(values, str(path))
 
 

@@ -20,6 +20,7 @@ from difference_maps import MapError, as_map, known_mean, read_map
 from images import Resize
 from pairs import PairTable, as_numbers, check_pairs, read_frame, read_pairs
 from registry import DATAMODULES, UserError
+from semfid.runtime.arrays import load_array
 from semfid.runtime.listing import on_disk
 from semfid.runtime.tables import as_path
 
@@ -158,10 +159,9 @@ def _array(path: str) -> NDArray[np.generic]:
     if Path(path).suffix.lower() != ".npy":
         return read_pickled_array(path)
     try:
-        values: NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return load_array(path)
+    except ValueError as error:
         raise MapError(f"map {path} cannot be read as .npy: {error}; write it again with numpy.save") from error
-    return values
 
 
 def from_cosine(cosine: NDArray[np.generic], name: str) -> NDArray[np.float32]:

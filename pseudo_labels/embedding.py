@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pairs import write_atomically
 from pseudo_labels.catalogue import Advance
 from registry import UserError
+from semfid.runtime.arrays import ARRAY_FAULTS
 from text_embedders import TextEmbedder
 
 CHUNK = 4096  # sentences to a file
@@ -73,5 +73,5 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return json.loads(file["texts"].tobytes()), file["vectors"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except ARRAY_FAULTS as error:
         raise UserError(f"{path} is not what semfid wrote ({error}); remove it") from error

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from images import file_hash, read_image
 from pairs import read_pairs
 from registry import UserError
+from semfid.runtime.arrays import load_array
 from semfid.runtime.listing import list_images
 from semfid.runtime.torch_files import load_whole
 from splice.dictionary import ConceptTower, normalized
@@ -142,7 +143,7 @@ def _own(path: Path) -> ImageMean:
 def _vector(path: Path) -> NDArray[np.float32]:
     try:
         # the SpLiCE project's were saved on a GPU
-        found = np.load(path) if path.suffix == ".npy" else load_whole(path)
+        found = load_array(path) if path.suffix == ".npy" else load_whole(path)
         if isinstance(found, torch.Tensor):
             found = found.detach().float().numpy()
         vector = np.asarray(found, dtype=np.float32).squeeze()

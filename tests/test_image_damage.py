@@ -24,6 +24,7 @@ from image_damage import (
 )
 from PIL import Image
 
+from difference_maps import MapError, read_map
 from images import ImageError, read_image
 from semfid.runtime.decoding import upright_size
 from user_study.pictures import PictureError, read_picture
@@ -180,6 +181,25 @@ def test_pixels_of_a_png_are_held_against_their_checksum(tmp_path: Path) -> None
     assert several.getvalue().count(b"IDAT") > 1
     (tmp_path / "b.png").write_bytes(several.getvalue())
     np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "b.png")), noise)
+
+
+def test_damaged_maps_are_refused_in_one_line(tmp_path: Path) -> None:
+    """numpy reads the head of its files as Python: damage there is an error of Python's own reader."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.random.default_rng(0).random(SIZE, dtype=np.float32))
+    content, path, refused = buffer.getvalue(), tmp_path / "a.npy", 0
+    for seed in range(400):
+        path.write_bytes(damaged(content[:128], seed)[1] + content[128:])
+        try:
+            read_map(path)
+        except MapError as error:
+            refused += 1
+            assert "a.npy" in str(error) and "\n" not in str(error)
+    assert refused > 200
+    np.savez(tmp_path / "b.npy", a=np.zeros(3))
+    (tmp_path / "b.npy.npz").rename(tmp_path / "b.npy")
+    with pytest.raises(MapError, match=r"it is an archive of arrays; write it again with numpy\.save, one array"):
+        read_map(tmp_path / "b.npy")
 
 
 def test_the_kinds_are_what_they_are_called() -> None:

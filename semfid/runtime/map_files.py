@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from semfid.runtime.arrays import load_array
 from semfid.runtime.decoding import FAULTS
 from semfid.runtime.errors import ScoringError
 from semfid.runtime.folder import Scored, ScoreSettings, crop_of, cut
@@ -133,8 +134,8 @@ class MapFolder:
     def _raw(self, pair: FilePair) -> NDArray[np.float32]:
         path = self.files(pair)[0]
         try:
-            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-        except (OSError, ValueError, EOFError) as error:
+            return np.asarray(load_array(path), dtype=np.float32)
+        except (ValueError, TypeError) as error:
             raise ScoringError(f"{path} cannot be read; remove it and score again") from error
 
     def _percentile(self, pairs: Iterable[FilePair]) -> float:
