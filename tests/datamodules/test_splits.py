@@ -259,3 +259,35 @@ def test_everything_is_tested() -> None:
         found, (part,) = split(table, test=1)
         assert part.test.tolist() == list(range(len(SOURCES))) and len(part.train) == len(part.val) == 0
         assert set(found.frame["split"]) == {"test"} and "fold" not in found.frame.columns
+
+
+NAMES = ["NA", "null", "None", "nan", "N/A", "1e5", "007", "TRUE"]
+
+
+@pytest.mark.parametrize("column", ["split", "fold"])
+def test_a_split_file_takes_back_any_name(tmp_path: Path, column: str) -> None:
+    table = table_of(NAMES, pair_id=NAMES)
+    drawn = assign_splits(table, 0.25, 0.25, 0) if column == "split" else assign_folds(table, 4, 0)
+    drawn.frame.to_csv(tmp_path / "split.csv", index=False)
+    taken, _ = split(table, file=str(tmp_path / "split.csv"), val=0)
+    assert taken.frame[column].tolist() == drawn.frame[column].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("p000,train\np000,test\n", "gives pair 'p000' several or no splits; keep one row of it"),
+        ("p000,train\n p000 ,train\n", "has no row for pair 'p001'"),
+    ],
+)
+def test_a_split_file_that_contradicts_itself_is_refused(tmp_path: Path, rows: str, says: str) -> None:
+    (tmp_path / "split.csv").write_text(f"pair_id,split\n{rows}")
+    with pytest.raises(UserError, match=rf"data\.split\.file: .*split\.csv {says}"):
+        split(table_of(SOURCES), file=str(tmp_path / "split.csv"))
+
+
+def test_a_fold_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    table = table_of(["a", "b"])
+    (tmp_path / "split.csv").write_text("pair_id,fold\np000,0\np001,first\n")
+    with pytest.raises(UserError, match=r"split\.csv gives pair 'p001' several or no folds"):
+        split(table, file=str(tmp_path / "split.csv"))
