@@ -9,6 +9,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from semfid.runtime.system_faults import remedy, said
@@ -20,12 +21,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name, or the ± of a table, that an ASCII stream cannot take ends nothing
             stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata, which nobody reads; the decoder names what matters
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest:  # argparse does not take key=value after an option
         if not hasattr(arguments, "overrides") or any(word.startswith("-") or "=" not in word for word in rest):
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         arguments.overrides += rest
+    for setting in getattr(arguments, "overrides", ()):
+        if arguments.command != "splice" and any("\ud800" <= character <= "\udfff" for character in setting):
+            return _mistake(f"{setting}: this holds bytes that are no text here; write it in UTF-8, with LC_ALL=C.UTF-8")
     try:
         return _run(arguments)
     except BrokenPipeError:
