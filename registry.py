@@ -221,7 +221,9 @@ def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, An
     if isinstance(value, str):
         return value, {}
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}")
+        near = [key for key in value if did_you_mean(key, ["name"])] if isinstance(value, Mapping) else []
+        meant = f"; did you mean 'name' by {near[0]!r}?" if near and "name" not in value else ""
+        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}{meant}")
     return value["name"], {str(key): item for key, item in value.items() if key != "name"}
 
 

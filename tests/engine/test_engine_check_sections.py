@@ -46,3 +46,11 @@ def test_a_mistyped_section_gets_its_near_miss(tmp_path: Path, key: str, wrong: 
 def test_a_section_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.backbone is missing; give \{name: resnet50_imagenet\}"):
         checked(tmp_path, {"name": "global_regressor", "head": "linear"})
+
+
+@pytest.mark.parametrize("section", ["data", "model", "model.backbone", "model.head"])
+def test_a_mistyped_name_gets_its_near_miss(tmp_path: Path, section: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"^{section} must be a name or a mapping with a name.*did you mean 'name' by 'nam'\?"
+    ):
+        checked(tmp_path, MODEL, f"{section}={{nam: linear, backbone: resnet50_imagenet}}")
