@@ -46,6 +46,15 @@ def test_mistakes_and_help_on_an_ascii_stream(tmp_path: Path, monkeypatch: pytes
     assert "\\xfcnbekannt-\\udcff.yaml" in error and "k\\xe4rnel" in error and "Traceback" not in error
 
 
+@pytest.mark.parametrize("command", ["run", "ablate", "build edits", "label maps"])
+def test_settings_that_are_no_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a name in Latin 1, or of any accent where the locale is C."""
+    assert main([*command.split(), "x.yaml", *(["--out", "o.csv"] if "label" in command else []), "name=\udcff"]) == 2
+    assert capsys.readouterr().err == (
+        "semfid: name=\\udcff: this holds bytes that are no text here; write it in UTF-8, with LC_ALL=C.UTF-8\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
