@@ -47,7 +47,7 @@ def score(arguments: argparse.Namespace) -> int:
     elif single and not ordered[0]["error"]:
         print(f"{ordered[0]['difference']:.6f}", flush=True)
     elif not single:
-        print(as_csv(ordered).encode(errors="backslashreplace").decode(), end="")  # file names may not be UTF-8
+        print(as_csv(ordered), end="")  # main lets any name through
     if explained and not ordered[0]["error"]:
         _explain(pairing.pairs[0], ordered[0], settings)
     _say_summary(ordered, method, arguments.out)
