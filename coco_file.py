@@ -48,11 +48,12 @@ def key_of(value: Any) -> Key:
         ValueError: neither a whole number nor a text.
     """
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        value = int(value)
     if isinstance(value, str) and value.strip():
-        return int(value) if value.strip().isdecimal() and value.isascii() else value.strip()
+        value = value.strip()
+        value = int(value) if value.isdecimal() and value.isascii() and len(value) < 40 else value
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value if isinstance(value, str) or abs(value) < 2**62 else str(value)  # tables hold 64 bits
     raise ValueError(f"{value!r} is no id")
 
 

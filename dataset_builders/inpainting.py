@@ -12,7 +12,7 @@ Two stages a photo: it is opened and its objects are filtered (`inspect`), then 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from dataset_builders.coco import CocoSet
@@ -130,7 +130,7 @@ class _Run:
         with self.call.stage("paint") as advance:
             self.worker.run(pending, self.painter.make, advance, watch=estimator)
 
-    def _copy(self, photos: Iterable[int]) -> None:
+    def _copy(self, photos: Collection[int]) -> None:
         from dataset_builders.references import copies
 
         with self.call.stage("copy photos") as advance:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import PurePosixPath
 
 from dataset_builders.coco import CocoSet
 from dataset_builders.errors import UnitError
 from dataset_builders.running import Made
 from dataset_builders.units import Unit, make_unit
+from registry import UserError
 
 STAGE = "reference"
 
 
-def copies(photos: CocoSet, ids: Iterable[int]) -> tuple[list[Unit], Callable[[Sequence[Unit]], list[Made | UnitError]]]:
-    """A unit for each photo, and what makes it: the file's bytes as they are."""
+def copies(
+    photos: CocoSet, ids: Collection[int]
+) -> tuple[list[Unit], Callable[[Sequence[Unit]], list[Made | UnitError]]]:
+    """A unit for each photo, and what makes it: the file's bytes as they are.
+
+    Raises:
+        UserError: a file_name that leads out of the folder of images, and would out of the set.
+    """
+    for photo in ids:
+        file = PurePosixPath(photos.photos[photo].file)
+        if file.is_absolute() or ".." in file.parts:
+            raise UserError(
+                f"photos.instances: the file_name {file} leads out of photos.images, so it cannot be copied into the set; set "
+                "references: source"
+            )
 
     def make(batch: Sequence[Unit]) -> list[Made | UnitError]:
         results: list[Made | UnitError] = []

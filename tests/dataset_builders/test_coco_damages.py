@@ -101,6 +101,11 @@ def texts(content: Content) -> None:
     every("annotations", "image_id", lambda id_: f"photo {id_}")(content)
 
 
+def eighty_bits(content: Content) -> None:
+    every("images", "id", lambda id_: id_ + 2**80)(content)
+    every("annotations", "image_id", lambda id_: str(id_ + 2**80))(content)
+
+
 def runs(size: list[int], counts: Any) -> Callable[[Content], object]:
     return first("annotations", segmentation={"size": size, "counts": counts})
 
@@ -149,6 +154,8 @@ ALIKE: dict[str, Callable[[Content], object]] = {
     "ids of annotations texts": every("annotations", "id", str),
     "ids of images texts": every("images", "id", lambda id_: f"{id_:012}"),
     "ids of images floats": every("images", "id", float),
+    "ids of annotations of 80 bits": every("annotations", "id", lambda id_: id_ + 2**80),
+    "ids of images of 80 bits": eighty_bits,
     "image_id texts": every("annotations", "image_id", str),
     "category_id texts": every("annotations", "category_id", str),
     "ids of images words": texts,

@@ -205,6 +205,16 @@ def test_rejects_stay_with_their_reason(coco: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "all" / "pairs.csv").exists() and len(pd.read_csv(tmp_path / "all" / "rejects.csv")) == 18
 
 
+@pytest.mark.parametrize("name", ["../images/001.png", "{root}/images/001.png"])
+def test_a_photo_outside_of_its_folder_is_not_copied_out_of_the_set(tmp_path: Path, name: str) -> None:
+    content = write_coco(tmp_path / "coco", photos=2)
+    content["images"][0]["file_name"] = name.format(root=tmp_path / "coco")
+    save(tmp_path / "coco", content)
+    assert len(built(tmp_path / "coco", tmp_path / "source")) > 0
+    with pytest.raises(UserError, match=r"001\.png leads out of photos\.images.*set references: source"):
+        built(tmp_path / "coco", tmp_path / "out", "references=copy")
+
+
 def test_copies_of_the_photos_make_the_folder_whole(coco: Path, tmp_path: Path) -> None:
     built(coco, tmp_path / "out", "references=copy", "table=pairs.csv")
     shutil.move(tmp_path / "out", tmp_path / "moved")
