@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import re
 import zlib
 from collections import Counter
@@ -93,7 +94,7 @@ def lacking(name: str, missing: str, columns: Sequence[str]) -> str:
 
 def as_path(value: str, root: str | Path) -> str:
     """A path of a table as this system writes it: ``HQ\\a.png`` is ``HQ/a.png`` where no file has that very name."""
-    return value.replace("\\", "/") if "\\" in value and not (Path(root) / value).is_file() else value
+    return value.replace("\\", "/") if "\\" in value and not os.path.isfile(os.path.join(root, value)) else value
 
 
 def _decoded(content: bytes, name: str) -> str:
