@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datamodules.splits import SplitConfig, split_table
@@ -117,10 +117,17 @@ class TestFolds:
         st.integers(2, 5),
         st.integers(0, 3),
     )
+    @example([0] * 8 + [1, 2, 3, 4], 2, 0)
     def test_each_pair_is_tested_once_and_never_trained_on_then(
         self, sources: list[int], folds: int, seed: int
     ) -> None:
-        table, parts = split(table_of([f"s{i}" for i in sources]), folds=folds, seed=seed, val=0.2)
+        rows = [f"s{i}" for i in sources]
+        bare, without = split(table_of(rows), folds=folds, seed=seed, val=0)
+        if min(len(names(bare, part.train)) for part in without) == 1:  # folds are even in pairs, not in sources
+            with pytest.raises(UserError, match=r"data\.split\.val=0\.2 leaves no source to train on; set val: 0"):
+                split(table_of(rows), folds=folds, seed=seed, val=0.2)
+            return
+        table, parts = split(table_of(rows), folds=folds, seed=seed, val=0.2)
         assert [part.index for part in parts] == list(range(folds))
         assert Counter(np.concatenate([part.test for part in parts]).tolist()) == Counter(range(len(sources)))
         for part in parts:
