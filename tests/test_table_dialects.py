@@ -20,6 +20,7 @@ from datamodules.sr_outputs import read_cosine_table
 from datamodules.user_study import count_answers, read_scores
 from dataset_builders.importing import Findings, _metrics
 from dataset_builders.photo_folder import PhotoSettings, Scores
+from images import ImageError, read_image
 from pairs import PairTable, read_frame, read_pairs
 from registry import UserError
 from semfid.runtime.errors import ScoringError
@@ -269,3 +270,9 @@ def test_a_packed_table_is_unpacked(tmp_path: Path) -> None:
 
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,b\n1,2\n"))
     assert read_table(tmp_path / "t.csv.gz").rows == [["1", "2"]]
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "a" * 5_000 + ".png", "", "HQ"])
+def test_a_path_that_leads_to_no_image_is_named(folder: Path, name: str) -> None:
+    with pytest.raises(ImageError, match=folder.name):
+        read_image(folder / name)

@@ -122,7 +122,7 @@ def _without_notes(source: Path | io.BytesIO) -> io.BytesIO | None:
     """The file without what Pillow may have stumbled over."""
     try:
         content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a zero byte in its name
         return None
     found = bare(content)
     return None if found is None else io.BytesIO(found)
