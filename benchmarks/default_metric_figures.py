@@ -54,8 +54,9 @@ def read_run(folder: Path) -> pd.DataFrame:
         own = pd.read_csv(path, dtype=str, keep_default_na=False)
         own["pair_id"] = f"{name}:" + own["pair_id"]
         tables.append(own.drop(columns=["source_id", "difference"], errors="ignore").assign(set=name, root=str(path.parent)))
-    joined = found.drop(columns="origin").merge(pd.concat(tables, ignore_index=True).fillna(""), on="pair_id", how="left")
-    return joined.assign(rated=joined["set"].isin(config["model"]["rated"]))
+    ours = found.drop(columns=["origin", "votes", "yes_votes"], errors="ignore")  # the sets' own tables have them
+    joined = ours.merge(pd.concat(tables, ignore_index=True).fillna(""), on="pair_id", how="left")
+    return joined.assign(rated=joined["set"].isin(config["model"].get("rated", config["data"]["sets"])))
 
 
 def rating_figures(table: pd.DataFrame) -> dict[str, list[float]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from default_metric_figures import edit_figures
 
+from evaluation import Column, to_markdown
 from yaml_file import read_mapping
 
 SHOWN = ("plain", "hard", "local", "all")
@@ -22,7 +23,7 @@ SHOWN = ("plain", "hard", "local", "all")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", type=Path, help="folder of finished runs")
-    rows = []
+    rows: list[dict[str, object]] = []
     for file in sorted(parser.parse_args().experiment.glob("*/predictions.csv")):
         config = read_mapping(file.parent / "config.yaml")
         edits = pd.read_csv(config["data"]["table"], dtype=str, keep_default_na=False)[["pair_id", "kind", "after"]]
@@ -36,8 +37,8 @@ def main() -> None:
         low, high = figures["edits auc all"][1:]
         label = file.parent.name.rsplit("-", 1)[0].removesuffix("_seed=0")
         rows.append({"variant": label, **cells, "all": f"{figures['edits auc all'][0]:.3f} [{low:.3f}, {high:.3f}]"})
-    table = pd.DataFrame(rows).sort_values("all", ascending=False)
-    print(table.to_markdown(index=False, floatfmt=".3f"))
+    rows.sort(key=lambda row: str(row["all"]), reverse=True)
+    print(to_markdown(rows, [Column(name, name) for name in rows[0]]))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ from semfid.runtime.predictors import kernel_changes
 
 MOST_PAIRS = 5000  # an eigendecomposition of more takes minutes
 RANK = 1e-12  # of the largest eigenvalue: what lies below is rounding
-BOTH_SIDES = ("gained:mean", "gained:max", "lost:mean", "lost:max", "mean", "max")
 
 
 @HEADS.register(
@@ -61,9 +60,9 @@ class Kernel(Head):
         trunk: TrunkShape,
         depth: int = 3,
         normalize: Normalize = "none",
-        pooling: str | list[str] = list(BOTH_SIDES),  # noqa: B006 - read, never changed
+        pooling: str | list[str] = ["gained:mean", "gained:max", "lost:mean", "lost:max", "mean", "max"],  # noqa: B006 - only read
         compress: Compress = "sqrt",
-        gamma: float = 0.4,
+        gamma: float = 3.0,
         output: Output = "clamp",
     ) -> None:
         super().__init__()
@@ -74,7 +73,7 @@ class Kernel(Head):
                 f"choose 0 to {len(channels) - 1}"
             )
         if not gamma > 0:
-            raise UserError(f"head: gamma={gamma:g} must be above 0; 0.4 suits most features")
+            raise UserError(f"head: gamma={gamma:g} must be above 0; 3 suits most features")
         self.poolings, self.compress, self.gamma = parse_poolings(pooling), compress, gamma
         self.normalize, self.output = normalize, output
         self.symmetric = not is_sided(self.poolings)

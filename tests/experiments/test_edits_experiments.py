@@ -40,6 +40,22 @@ def test_heads_beside_each_other(name: str, shrink: Callable[[Path], list[str]],
         assert len(maps) == 5 and maps["average_precision"].between(0, 1).all()
 
 
+def test_ratings(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    sets = {}
+    for seed, name in enumerate(("koniq_sr", "coco128_sr")):
+        config = SceneSetConfig(scenes=6, candidates_per_scene=2, size=64, seed=seed)
+        sets[name] = {"name": "pairs", "table": str(write_pair_set(tmp_path / name, config))}
+    path = ROOT / "experiments" / "ratings.yaml"
+    words = [word for word in shrink(path) if not word.startswith("data.")]
+    words += [f"data.sets={json.dumps(sets)}", "data.split={folds: 2, repeats: 2, val: 0}"]
+    words.append("model.backbone={name: timm, model: test_resnet, pretrained: none}")
+    heads = [{**head, "depth": 2} for head in content(path)["sweep"]["model.head"]]
+    words.append(f"sweep.model.head={json.dumps(heads)}")
+    assert main(["ablate", str(path), *words]) == 0
+    results = tables(tmp_path / "runs", path.stem)
+    assert len(results) == len(heads) and (results["n"] == 24).all() and (results["seeds"] == 2).all()
+
+
 def test_default_metric(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
     """Two small sets, random weights: one file per fold and one of all pairs, which scores and says where."""
     sets = {}

@@ -80,6 +80,7 @@ def test_the_source_document_s_table_is_whole() -> None:
 SPECIAL = {
     "live_subset",
     "local_evidence",
+    "ratings",
     "edits_heads",
     "default_metric",
     "regressor_user_study",
