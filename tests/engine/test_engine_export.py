@@ -69,9 +69,9 @@ def test_other_heads_folds_and_trunks_of_one_size(runs: Runs, tmp_path: Path, na
 def test_onnxruntime_agrees(runs: Runs, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import onnxruntime
 
-    target = tmp_path / "deep" / "s.onnx"
+    target, finished = tmp_path / "deep" / "s.onnx", runs["linear"]  # whose training, if this test is the first, speaks too
     capfd.readouterr()
-    assert main(["export", str(runs["linear"]), "--format", "onnx", "--out", str(target)]) == 0
+    assert main(["export", str(finished), "--format", "onnx", "--out", str(target)]) == 0
     printed = capfd.readouterr()
     assert printed.out == f"{target} (card: {target}.md)\n" and printed.err == ""
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
