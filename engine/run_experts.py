@@ -144,6 +144,7 @@ def _scores(
     with torch.no_grad():
         for some in torch.from_numpy(rows).split(rows_at_once(grids)):
             peak = evidence.difference_map(grids[some]).clamp(min=0.0).flatten(1).amax(dim=1, keepdim=True)  # (b, 1)
+            peak = peak**experts.power
             raw = predictor(torch.cat([kernel.inputs(pooled[some]), peak], dim=1))
             found.append(saturated(raw, experts.saturation).double())
     return torch.cat(found).numpy()

@@ -4,8 +4,9 @@
 
 k is kernel ridge regression on pooled differences v of the images as they are, fitted on *rated* pairs: outputs of restoration,
 where every position differs a little. m is local evidence on a small view of the images, trained on all other pairs: edits, where
-most positions do not differ. The gate g says which of the two kinds a pair is. The map mixes alike: local evidence where a place
-was edited, and where an image was restored a sum of differences, each channel by what it says of the rated pairs' labels.
+most positions do not differ; raised to a power, it is the share of such pairs that are changed. The gate g says which of the two
+kinds a pair is. The map mixes alike: local evidence where a place was edited, and where an image was restored a sum of
+differences, each channel by what it says of the rated pairs' labels.
 
 Solved for or trained on cached statistics by `engine.run_experts`; nothing here is stepped through images.
 """
@@ -69,6 +70,7 @@ class Experts(nn.Module):
         evidence: keywords of the head ``local_evidence``, of 5 stages.
         view: side that images are squashed to for local evidence.
         penalty: of the kernel expert; None: chosen by leaving photos out.
+        power: local evidence is raised to it, see `predictors.ExpertsMap`; its rank order stays.
         gate_ridge: of the gate's regression; large, the gate is softer.
         slope: of the gate.
         optimizer: of local evidence.
@@ -84,6 +86,7 @@ class Experts(nn.Module):
         evidence: dict[str, Any] | None = None,
         view: int = 224,
         penalty: float | None = None,
+        power: float = 1.0,
         gate_ridge: float = 1.0,
         slope: float = 20.0,
         optimizer: dict[str, Any] | None = None,
@@ -99,6 +102,9 @@ class Experts(nn.Module):
         if view < 32:
             raise UserError(f"model.view is {view}; it must be at least 32 pixels, 224 is a good start")
         self.trunk, self.rated, self.view = trunk, tuple(rated), view
+        if power < 1:
+            raise UserError(f"model.power is {power:g}; it must be at least 1")
+        self.power = power
         self.penalty, self.gate_ridge, self.slope = penalty, gate_ridge, slope
         self.saturation, self.metric = saturation, metric
         self.optimizer = optimizer or {"name": "adamw", "lr": 4e-3, "weight_decay": 0.01, "schedule": "cosine"}
@@ -187,6 +193,7 @@ class Experts(nn.Module):
             strides=torch.tensor([STRIDES[stage] for stage in STAGES]),
             stride=torch.tensor(evidence.stride),
             restored=restored,
+            power=torch.tensor(self.power),
         )
 
     def spec(self, figures: Mapping[str, float], card: Mapping[str, Any]) -> Spec:

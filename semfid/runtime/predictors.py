@@ -272,14 +272,19 @@ class ExpertsMap(LocalMap):
     Args:
         first, first_bias, second, second_bias, last, strides, stride: see `LocalMap`.
         restored: (K,) nonnegative weights of the grids' channels side by side.
+        power: () at least 1: local evidence is raised to it, which keeps its order, and makes of it the share of pairs with
+            such evidence that are changed.
     """
 
     kind = "experts"
-    parts = (*LocalMap.parts, "restored")
+    parts = (*LocalMap.parts, "restored", "power")
 
-    def __init__(self, *, restored: Tensor, **local: Tensor) -> None:
+    def __init__(self, *, restored: Tensor, power: Tensor, **local: Tensor) -> None:
         super().__init__(**local)
-        self._hold(restored=restored)
+        self._hold(restored=restored, power=power)
+
+    def local(self, grids: Sequence[Tensor], compress: Compress) -> Tensor:
+        return super().local(grids, compress) ** self.get_buffer("power")
 
     def forward(self, differences: Iterable[Tensor], compress: Compress, saturation: float) -> Tensor:
         """(B, 2, h, w): local evidence, then the map of a restored image."""

@@ -87,7 +87,7 @@ def test_a_map_of_two_experts_needs_their_shares(state: Any) -> None:
     local = {"first": torch.zeros(2, inputs), "first_bias": torch.zeros(2), "second": torch.zeros(2, 2)}
     local |= {"second_bias": torch.zeros(2), "last": torch.zeros(2)}
     strides = {"strides": torch.tensor([STRIDES[tap] for tap in TAPS]), "stride": torch.tensor(2)}
-    head = ExpertsMap(**local, **strides, restored=torch.zeros(inputs))
+    head = ExpertsMap(**local, **strides, restored=torch.zeros(inputs), power=torch.tensor(1.0))
     with pytest.raises(UserError, match="needs the share of each; predictor 'linear' has none"):
         loaded(spec(map_head="experts"), state, heads()[0], head)
 

@@ -207,7 +207,7 @@ class TestWhichFit:
         for name in HEADS.names():
             keywords = {key: known.default for key, known in HEADS.get(name).keywords.items()}
             form = HEADS.get(name).factory.linear_form(keywords)  # type: ignore[attr-defined]
-            assert (form is not None) == (name.startswith("lpips_linear") or name == "concept_linear")
+            assert (form is not None) == (name.startswith("lpips_linear") or name in ("concept_linear", "kernel"))
 
     def test_the_hash_of_a_run_knows(self) -> None:
         exact, gradient = run_hash(EXACT, "d"), run_hash(merged(EXACT, {"fit": "gradient"}), "d")

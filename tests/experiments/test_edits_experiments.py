@@ -113,6 +113,7 @@ def image(path: Path) -> torch.Tensor:
             "experts needs model.backbone: {name: timm, model: tf_",
         ),
         ("model.kernel={output: tanh}", "model.kernel.output is the metric's own; remove it"),
+        ("model.power=0.5", "model.power is 0.5; it must be at least 1"),
         ("model.slope=0", "model.slope is 0; it must be above 0"),
     ],
 )

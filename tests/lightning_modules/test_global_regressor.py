@@ -93,6 +93,14 @@ def cells(tap: torch.Tensor, factor: int) -> torch.Tensor:
     return torch.cat([squares.mean((2, 4)), squares.amax(4).amax(2)])
 
 
+def naive_pooled(x: torch.Tensor, y: torch.Tensor, way: str) -> torch.Tensor:
+    """(C,) mean or maximum over the positions of (C, H, W), in one direction where `way` says so."""
+    side = way.partition(":")[0]
+    y = torch.minimum(x, y) if side == "lost" else torch.maximum(x, y) if side == "gained" else y
+    squares = (x - y).square().flatten(1)
+    return squares.max(dim=1).values if way.endswith("max") else squares.mean(dim=1)
+
+
 class TestPairStatistic:
     @pytest.mark.parametrize(
         "name",
@@ -121,7 +129,8 @@ class TestPairStatistic:
             elif head.consumes == "pooled_features":
                 rows.append(torch.stack([torch.cat([tap[0].mean((1, 2)) for tap in side]) for side in (a, b)]))
             else:
-                rows.append(torch.cat([(p - q).square()[0].mean((1, 2)) for p, q in zip(a, b, strict=True)]))
+                ways = [(way, p[0], q[0]) for way in head.poolings for p, q in zip(a, b, strict=True)]
+                rows.append(torch.cat([naive_pooled(p, q, way) for way, p, q in ways]))
         if head.consumes == "difference_grids":
             assert isinstance(statistic, list)
             rows = [torch.stack(tap) for tap in zip(*rows, strict=True)]

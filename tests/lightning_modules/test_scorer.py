@@ -15,7 +15,7 @@ from scoring_support import Runs, loaded_image, naive_scores, regressor
 
 from backbones import build_backbone
 from heads import build_head
-from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor
+from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, pair_statistic
 from lightning_modules.scorer import RunScorer, load_run
 from registry import HEADS, UserError
 from semfid.runtime.scorer import Facts
@@ -83,6 +83,10 @@ class TestEveryGlobalHead:
         with torch.no_grad():
             for parameter in module.head.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape))
+            if module.head.solved:  # its weights are of the pairs that it has seen
+                seen = pair_statistic(trunk, module.head, torch.rand(8, 3, 64, 64), 4)
+                assert isinstance(seen, torch.Tensor)
+                module.head.calibrate(seen)
         return RunScorer(trunk, [module.head], FACTS), module.eval()
 
     def side(self, name: str) -> tuple[int, int]:

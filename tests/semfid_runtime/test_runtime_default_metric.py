@@ -179,7 +179,7 @@ def test_maps_of_two_experts_mix_by_the_share_of_each(network: Any) -> None:
         "strides": torch.tensor([4]),
         "stride": torch.tensor(4),
     }
-    head = ExpertsMap(**local, restored=torch.full((24,), 0.02))
+    head = ExpertsMap(**local, restored=torch.full((24,), 0.02), power=torch.tensor(1.5))
     given = spec(
         statistics=(Statistic(taps=(tap,), poolings=("mean",)),),
         predictor="experts",

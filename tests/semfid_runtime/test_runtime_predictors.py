@@ -62,7 +62,7 @@ def local_map(second: int = 3) -> LocalMap:
 
 
 def experts_map() -> ExpertsMap:
-    return ExpertsMap(**local_map().stored(), restored=draw(2 * 4 + 5, seed=9).abs() * 0.05)
+    return ExpertsMap(**local_map().stored(), restored=draw(2 * 4 + 5, seed=9).abs() * 0.05, power=torch.tensor(3.0))
 
 
 def test_linear() -> None:
@@ -174,7 +174,7 @@ def test_experts_map_gives_both_maps() -> None:
     fine, coarse = draw(2, 4, 6, 4).square(), draw(2, 5, 3, 2, seed=1).square()
     found = head([fine, coarse], "sqrt", 0.8)
     assert found.shape == (2, 2, 3, 2)
-    torch.testing.assert_close(found[:, :1], local_map()([fine, coarse], "sqrt", 0.8))
+    torch.testing.assert_close(found[:, :1], local_map()([fine, coarse], "sqrt", 0.8) ** 3)
     cells = fine.unflatten(3, (2, 2)).unflatten(2, (3, 2)).permute(0, 1, 2, 4, 3, 5).flatten(4)  # (2, 4, 3, 2, 4)
     inputs = compressed(torch.cat([cells.mean(4), cells.amax(4), coarse], dim=1), "sqrt")  # (2, 13, 3, 2)
     raw = (inputs * head.restored[:, None, None]).sum(dim=1)
