@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import pandas as pd
 
 from datamodules.base import LoaderConfig, PairDataModule, Weights
 from datamodules.framing import PairAugment
-from datamodules.train_test import absolute_frame, pair_data
+from datamodules.train_test import absolute_frame, check_pair_data, pair_data
 from images import Resize
 from pairs import PairTable, check_pairs
-from registry import DATAMODULES, UserError, named
+from registry import DATAMODULES, UserError
 
 
 @DATAMODULES.register("joined", summary="several sets of pairs as one: their pairs train and are tested together")
@@ -61,18 +60,7 @@ class JoinedData(PairDataModule):
         if not isinstance(sets, Mapping) or not sets:
             raise UserError("data.sets must name at least one set: {ratings: {name: pairs, table: ratings.csv}}")
         for name, given in sets.items():
-            where = f"data.sets.{name}"
-            DATAMODULES.check_named(given, where)
-            kind, own = named(given, where)
-            for field in fields(LoaderConfig):
-                if field.name in own:
-                    raise UserError(f"{where}.{field.name} has no effect; remove it and set data.{field.name}")
-            factory: Any = DATAMODULES.get(kind).factory
-            if not (isinstance(factory, type) and issubclass(factory, PairDataModule)):
-                raise UserError(f"{where}: datamodule '{kind}' gives no pairs; use pairs, sr_outputs or user_study")
-            if issubclass(factory, JoinedData):
-                raise UserError(f"{where}: joined cannot stand inside itself; name its sets here")
-            factory.check(own)
+            check_pair_data(f"data.sets.{name}", given, cls, "data.split")
 
     def load_table(self) -> PairTable:
         frames, unchanged = [], set()

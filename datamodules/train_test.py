@@ -73,19 +73,7 @@ class TrainTestData(PairDataModule):
     @classmethod
     def check(cls, keywords: Mapping[str, Any]) -> None:
         for side in SIDES:
-            where = f"data.{side}"
-            DATAMODULES.check_named(keywords[side], where)
-            name, own = named(keywords[side], where)
-            for field in fields(LoaderConfig):
-                if field.name in own:
-                    mine = "val of data.split" if field.name == "split" else f"data.{field.name}"
-                    raise UserError(f"{where}.{field.name} has no effect; remove it and set {mine}")
-            factory: Any = DATAMODULES.get(name).factory
-            if not (isinstance(factory, type) and issubclass(factory, PairDataModule)):
-                raise UserError(f"{where}: datamodule '{name}' gives no pairs; use pairs, sr_outputs or user_study")
-            if issubclass(factory, TrainTestData):
-                raise UserError(f"{where}: train_test cannot stand inside itself")
-            factory.check(own)
+            check_pair_data(f"data.{side}", keywords[side], cls, "val of data.split")
         for key in keywords.get("split") or {}:
             if key not in ("val", "seed"):
                 raise UserError(
@@ -208,6 +196,32 @@ def shared_photos(train: PairTable, test: PairTable) -> set[str]:
         if digests.get(str(reference)) in tested:
             shared.add(str(source))
     return shared
+
+
+def check_pair_data(where: str, given: Any, outer: type[PairDataModule], split: str) -> None:
+    """Check the datamodule of pairs that stands at a key of another one, before it is built.
+
+    Args:
+        where: the key, such as ``data.train``.
+        given: its name and keywords.
+        outer: the other one, which cannot stand inside itself.
+        split: where its split is said instead.
+
+    Raises:
+        UserError: it gives no pairs, or a keyword that it cannot have there; names the key.
+    """
+    DATAMODULES.check_named(given, where)
+    name, own = named(given, where)
+    for field in fields(LoaderConfig):
+        if field.name in own:
+            mine = split if field.name == "split" else f"data.{field.name}"
+            raise UserError(f"{where}.{field.name} has no effect; remove it and set {mine}")
+    factory: Any = DATAMODULES.get(name).factory
+    if not (isinstance(factory, type) and issubclass(factory, PairDataModule)):
+        raise UserError(f"{where}: datamodule '{name}' gives no pairs; use pairs, sr_outputs or user_study")
+    if issubclass(factory, outer):
+        raise UserError(f"{where}: {name} cannot stand inside itself; give its sets here, each by itself")
+    factory.check(own)
 
 
 def pair_data(where: str, given: Mapping[str, Any]) -> PairDataModule:
