@@ -143,7 +143,7 @@ def test_pseudo_labels_train_and_people_judge(
     path = ROOT / "experiments" / "regressor_user_study.yaml"
     words = [*shrink(path), f"data.answers={answers}", "data.workers=0", "data.batch_size=6", SMALL_TRUNK]
     words += ["data.split={val: 0.2, test: 0.3}", "model.head.depth=3"]
-    assert main(["run", str(path), *words, f"init_from={start}"]) == 0
+    assert main(["run", str(path), *words, "start=random", f"init_from={start}"]) == 0
     (tuned,) = run_folders(tmp_path / "runs" / "regressor_user_study")
     assert json.loads((tuned / "provenance.json").read_text())["init_from"] == str(start)
     assert main(["run", str(path), *words, f"init_from={start}", "model.head.depth=2"]) == 2

@@ -233,7 +233,7 @@ class TestHeadContract:
 
     def test_it_reacts_to_its_input(self, name: str) -> None:
         for options, head, trunk in built(name):
-            if options.get("output") == "clamp":
+            if getattr(head, "output", None) == "clamp":
                 continue
             assert head(pairs_for(head, trunk, 4)).unique().numel() == 4, options
 
@@ -300,9 +300,10 @@ class TestHeadContract:
                 continue
             statistic = pairs_for(head, trunk, 9, seed=50)
             head.calibrate(statistic)
-            first, answers = copy.deepcopy(head.state_dict()), head(statistic)
+            first = copy.deepcopy(head.state_dict())
+            answers = head(statistic) if head.solved else None
             head.calibrate([tap.flip(0) for tap in statistic] if isinstance(statistic, list) else statistic.flip(0))
-            if head.solved:  # it holds the pairs themselves
+            if answers is not None:  # it holds the pairs themselves
                 torch.testing.assert_close(head(statistic), answers, rtol=1e-4, atol=1e-6)
                 continue
             for key, value in head.state_dict().items():
