@@ -167,6 +167,8 @@ class DefaultMetric(Scorer):
         weights_hash: of the file.
     """
 
+    concurrent = True
+
     def __init__(
         self, spec: Spec, backbone: Mapping[str, Tensor], predictor: Part, map_head: Part | None, weights_hash: str
     ) -> None:

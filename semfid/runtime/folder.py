@@ -1,12 +1,15 @@
 """Scoring of many files: every reference is described once, images of one size share a pass, what fails is collected.
 
 Pairs come sorted by reference. A window is a run of references with their candidates, at most `PASS_PIXELS` of them (at least
-one reference with all its candidates). Its images are decoded in threads while the window before is scored.
+one reference with all its candidates). Its images are decoded in threads while the window before is scored. On a CPU, windows of
+a scorer that allows it are scored by as many threads as torch has, each computing by itself: a small network gains little from
+sharing one image out.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -127,9 +130,28 @@ def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettin
             groups[-1].pairs.append(pair)
         else:
             groups.append(_Plan([pair], crop))
+    threads = torch.get_num_threads() if scorer.concurrent and settings.device == "cpu" and len(groups) > 1 else 1
     with ThreadPoolExecutor(DECODERS) as pool:
-        for window in _windows(groups, settings, pool):
-            yield from _score_window(scorer, window, settings)
+        windows = _windows(groups, settings, pool)
+        if threads == 1:
+            for window in windows:
+                yield from _score_window(scorer, window, settings)
+        else:
+            yield from _score_side_by_side(scorer, windows, settings, threads)
+
+
+def _score_side_by_side(
+    scorer: Scorer, windows: Iterator[list[_Group]], settings: ScoreSettings, threads: int
+) -> Iterator[Scored]:
+    """Windows in their order, scored by several threads that each compute by themselves."""
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        coming: deque[Future[list[Scored]]] = deque()
+        for window in windows:
+            coming.append(pool.submit(lambda own: list(_score_window(scorer, own, settings)), window))
+            if len(coming) > threads:
+                yield from coming.popleft().result()
+        while coming:
+            yield from coming.popleft().result()
 
 
 def crop_of(pair: FilePair, settings: ScoreSettings) -> Size | None:

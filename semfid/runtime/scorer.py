@@ -47,9 +47,14 @@ class Scorer(nn.Module):
     """A trained metric. Images are (B, 3, H, W) RGB in [0, 1]; differences are (B,), 0 = same meaning.
 
     `describe` costs nearly everything, so that a reference is described once for all its candidates.
+
+    Attributes:
+        facts: see `Facts`.
+        concurrent: whether several threads may use it at once; backbones that are tapped by hooks may not.
     """
 
     facts: Facts
+    concurrent: bool = False
 
     def describe(self, images: Tensor) -> Description:
         """Features of each image."""

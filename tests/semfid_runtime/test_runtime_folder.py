@@ -60,6 +60,54 @@ def test_scores_do_not_depend_on_what_shares_a_pass(
         assert (outcome.width, outcome.height) == size and outcome.error == "" and outcome.map is None
 
 
+class _Shared(ToyScorer):
+    """Lets threads use it at once, and meets them: every window waits until as many are being described as there are threads."""
+
+    concurrent = True
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self.meeting = threading.Barrier(threads)
+        self.threads: set[int] = set()
+
+    def describe(self, images: torch.Tensor) -> Any:
+        self.threads.add(threading.get_ident())
+        self.meeting.wait(timeout=900)
+        return super().describe(images)
+
+
+def test_windows_are_scored_side_by_side_in_their_order(mixed: list[FilePair], monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [pair for pair in mixed if pair.reference != mixed[-1].reference]  # four references, four windows
+    monkeypatch.setitem(folder_module.PASS_PIXELS, "cpu", 4 * 64 * 64)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    scorer = _Shared(2)
+    outcomes = run(scorer, pairs, SQUASH)
+    assert [outcome.pair for outcome in outcomes] == pairs
+    expected = [toy_score(pair.reference, pair.candidate, 64) for pair in pairs]
+    np.testing.assert_allclose([outcome.difference for outcome in outcomes], expected, atol=1e-6)
+    assert len(scorer.threads) == 2 and threading.get_ident() not in scorer.threads
+    monkeypatch.undo()
+    assert torch.get_num_threads() == before, "the caller's threads stay as they were"
+
+
+def test_a_pair_alone_is_scored_by_the_caller(mixed: list[FilePair]) -> None:
+    scorer = _Shared(1)
+    run(scorer, mixed[:1], SQUASH)
+    assert scorer.threads == {threading.get_ident()}
+
+
+def test_what_a_thread_meets_reaches_the_caller(mixed: list[FilePair], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(_Shared):
+        def describe(self, images: torch.Tensor) -> Any:
+            raise ScoringError("out of luck")
+
+    monkeypatch.setitem(folder_module.PASS_PIXELS, "cpu", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(ScoringError, match="out of luck"):
+        run(Failing(2), mixed, SQUASH)
+
+
 def test_a_real_run_scores_mixed_sizes_as_one_by_one(mixed: list[FilePair], linear_scorer: Scorer) -> None:
     outcomes = run(linear_scorer, mixed, NATIVE)
     with torch.no_grad():
