@@ -241,6 +241,8 @@ def _config(folder: Path) -> dict[str, Any]:
         config = read_mapping(folder / "config.yaml")
     except UserError as error:
         raise UserError(f"{folder / 'config.yaml'} cannot be read; train the run again") from error
+    if (folder / METRIC).is_file():
+        raise UserError(f"{folder} has no heads: it wrote its metric as one file; use {folder / METRIC}")
     if "backbone" not in config["model"] or "head" not in config["model"]:
         raise UserError(
             f"{folder} is a run of {config['model'].get('name')}, which scores no pairs; use a learned variant"

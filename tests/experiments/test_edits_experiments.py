@@ -56,7 +56,9 @@ def test_ratings(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
     assert len(results) == len(heads) and (results["n"] == 24).all() and (results["seeds"] == 2).all()
 
 
-def test_default_metric(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+def test_default_metric(
+    shrink: Callable[[Path], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two small sets, random weights: one file per fold and one of all pairs, which scores and says where."""
     sets = {}
     for seed, name in enumerate(("rated", "edits")):
@@ -75,6 +77,8 @@ def test_default_metric(shrink: Callable[[Path], list[str]], tmp_path: Path) -> 
     predicted = pd.read_csv(run / "predictions.csv")
     assert predicted["origin"].str.partition(": ")[0].value_counts().to_dict() == {"rated": 18, "edits": 18}
     whole = load_finished(run)
+    assert main(["export", str(run), "--format", "torch", "--out", str(tmp_path / "x.pt2")]) == 2
+    assert "it wrote its metric as one file; use" in capsys.readouterr().err
     assert isinstance(whole, DefaultMetric) and whole.spec.card["counts"]["rated"] == {"pairs": 18, "photos": 6}
     row = predicted.iloc[0]
     table = pd.read_csv(tmp_path / "rated" / "pairs.csv").set_index("pair_id")
