@@ -12,7 +12,7 @@ TYPED := registry.py pairs.py images.py difference_maps.py batch.py hub.py json_
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 6 minutes)
+quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 7 minutes)
 	$(BIN)/semfid ablate experiments/quickstart.yaml
 
 test: $(STAMP)  ## ruff, mypy and all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
