@@ -26,6 +26,11 @@ class Part:
     val: NDArray[np.int64]
     test: NDArray[np.int64]
 
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """Rows of train and val together, ascending: what a fit that selects nothing learns from."""
+        return np.sort(np.concatenate([self.train, self.val]))
+
 
 @dataclass(frozen=True)
 class SplitConfig:

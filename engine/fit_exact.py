@@ -199,7 +199,7 @@ def fit_exactly(
     """
     fits = []
     for part in parts:
-        rows = torch.from_numpy(np.sort(np.concatenate([part.train, part.val])))
+        rows = torch.from_numpy(part.known)
         head = make_head()
         if head.needs_calibration:
             head.calibrate(statistic[rows])

@@ -13,10 +13,7 @@ import torch
 from datamodules.base import PairDataModule
 from engine.attempt import attempt
 from engine.config import Variant
-from engine.fit_exact import (
-    CACHED_TRAINER_KEYS,
-    fit_of,
-)
+from engine.fit_exact import CACHED_TRAINER_KEYS, fit_of
 from engine.fit_lightning import fit_part
 from engine.fit_task import run_task
 from engine.init_from import InitialWeights

@@ -78,13 +78,13 @@ def train_experts(
     networks = fit_heads(experts.new_evidence, SquaredError(), grids, data.difference, data.weight, edits, settings)
     penalties = []
     for part, network in zip((*data.parts, everything), networks, strict=True):
-        rows = np.sort(np.concatenate([part.train, part.val]))
+        rows = part.known
         assert isinstance(network.head, LocalEvidence)
         predictor, penalty = _predictor(experts, pooled, data.difference, data.weight, frame["source_id"], rated, rows)
         maps = _map_head(experts, network.head, grids, data.difference, rows[rated[rows]])
         penalties.append(penalty)
         if len(part.test):
-            scores = _scores(experts, predictor, network.head, pooled, grids, part.test)
+            scores = _scores(experts, predictor, maps, network.head, pooled, grids, part.test)
             columns["fold"][part.test], columns["predicted"][part.test] = part.index, scores
             name = f"part-{part.index}.pt"
             spec = experts.spec({}, {})
@@ -97,7 +97,7 @@ def train_experts(
 
 def _edited(part: Part, rated: NDArray[np.bool_]) -> Part:
     """The part whose training rows are the edited ones of train and val together: nothing is selected."""
-    rows = np.sort(np.concatenate([part.train, part.val]))
+    rows = part.known
     if not (~rated[rows]).any() or not rated[rows].any():
         raise UserError(f"data.split: part {part.index + 1} has no rated or no edited pair to train on; use fewer folds")
     return replace(part, train=rows[~rated[rows]], val=NONE)
@@ -133,6 +133,7 @@ def _map_head(
 def _scores(
     experts: Experts,
     predictor: ExpertsPredictor,
+    maps: ExpertsMap,
     evidence: LocalEvidence,
     pooled: Tensor,
     grids: Tensor,
@@ -143,8 +144,8 @@ def _scores(
     found = []
     with torch.no_grad():
         for some in torch.from_numpy(rows).split(rows_at_once(grids)):
-            peak = evidence.difference_map(grids[some]).clamp(min=0.0).flatten(1).amax(dim=1, keepdim=True)  # (b, 1)
-            peak = peak**experts.power
+            local = maps.local(evidence.listed(grids[some]), evidence.compress)  # (b, 1, h, w)
+            peak = local.flatten(1).amax(dim=1, keepdim=True)  # (b, 1)
             raw = predictor(torch.cat([kernel.inputs(pooled[some]), peak], dim=1))
             found.append(saturated(raw, experts.saturation).double())
     return torch.cat(found).numpy()

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from heads.contract import Compress, Head, LinearForm, Normalize, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes, compressed, is_sided, parse_poolings
+from heads.statistics import channel_sizes, compressed, is_sided, last_taps, of_last_taps, parse_poolings
 from registry import HEADS, UserError
 from semfid.runtime.predictors import kernel_changes
 
@@ -66,19 +66,14 @@ class Kernel(Head):
         output: Output = "clamp",
     ) -> None:
         super().__init__()
-        channels = trunk.channels
-        if not 0 <= depth < len(channels):
-            raise UserError(
-                f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "
-                f"choose 0 to {len(channels) - 1}"
-            )
+        used = last_taps(trunk.channels, depth)
         if not gamma > 0:
             raise UserError(f"head: gamma={gamma:g} must be above 0; 3 suits most features")
         self.poolings, self.compress, self.gamma = parse_poolings(pooling), compress, gamma
         self.normalize, self.output = normalize, output
         self.symmetric = not is_sided(self.poolings)
-        self.widths = tuple(channels[-(depth + 1) :]) * len(self.poolings)
-        self._start = sum(channels) - sum(channels[-(depth + 1) :])
+        self.widths = used * len(self.poolings)
+        self._start = sum(trunk.channels) - sum(used)
         self.needs_calibration = True
         self.register_buffer("scale", torch.ones(sum(self.widths)))
         self.register_buffer("support", torch.zeros(0, sum(self.widths)))
@@ -144,8 +139,7 @@ class Kernel(Head):
 
     def inputs(self, statistic: Tensor) -> Tensor:
         """(B, P * sum of used C_l): the used taps of each pooling, compressed."""
-        by_pooling = statistic.unflatten(1, (len(self.poolings), -1))  # (B, P, sum of C_l)
-        return compressed(by_pooling[:, :, self._start :].flatten(1), self.compress)
+        return compressed(of_last_taps(statistic, len(self.poolings), self._start), self.compress)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # as many training pairs as the file holds

@@ -28,7 +28,16 @@ from torch import Tensor, nn
 
 from heads.contract import Compress, LinearForm, MapHead, Normalize, Scale, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes, compressed, is_sided, one_side, parse_poolings, split_side
+from heads.statistics import (
+    channel_sizes,
+    compressed,
+    is_sided,
+    last_taps,
+    of_last_taps,
+    one_side,
+    parse_poolings,
+    split_side,
+)
 from registry import HEADS, UserError
 
 Weights = Literal["free", "nonnegative"]
@@ -55,17 +64,10 @@ class _LinearHead(MapHead):
         compress: Compress,
     ) -> None:
         super().__init__()
-        if not channels:
-            raise UserError("head: this trunk gives no feature maps; use a head on embeddings (concept_linear, cosine)")
-        if not 0 <= depth < len(channels):
-            raise UserError(
-                f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "
-                f"choose 0 to {len(channels) - 1}"
-            )
+        self.used = last_taps(channels, depth)
         self.poolings, self.compress = parse_poolings(pooling), compress
         self.symmetric = not is_sided(self.poolings)
         self.normalize, self.output, self.shared = normalize, output, shared
-        self.used = tuple(channels[-(depth + 1) :])
         self._start = sum(channels) - sum(self.used)
         if shared and len(set(self.used)) > 1:
             raise UserError(f"head: lpips_linear_shared needs taps of one width, not {self.used}; use lpips_linear")
@@ -122,8 +124,7 @@ class _LinearHead(MapHead):
 
     def _inputs(self, statistic: Tensor) -> Tensor:
         """(B, P * sum of used C_l): the used taps of each pooling, compressed."""
-        by_pooling = statistic.unflatten(1, (len(self.poolings), -1))  # (B, P, sum of C_l)
-        return compressed(by_pooling[:, :, self._start :].flatten(1), self.compress)
+        return compressed(of_last_taps(statistic, len(self.poolings), self._start), self.compress)
 
     def _weight(self) -> Tensor:
         """(P * sum of used C_l,)"""

@@ -32,6 +32,8 @@ __all__ = [
     "compressed",
     "differences_for",
     "is_sided",
+    "last_taps",
+    "of_last_taps",
     "one_side",
     "parse_poolings",
     "pool",
@@ -49,6 +51,27 @@ def channel_sizes(pooled: Tensor) -> Tensor:
     """
     rms = pooled.double().square().mean(dim=0).sqrt()
     return rms + rms.mean()
+
+
+def last_taps(channels: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Channels of the last `depth` + 1 taps.
+
+    Raises:
+        UserError: no feature maps, or not so many taps.
+    """
+    if not channels:
+        raise UserError("head: this trunk gives no feature maps; use a head on embeddings (concept_linear, cosine)")
+    if not 0 <= depth < len(channels):
+        raise UserError(
+            f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "
+            f"choose 0 to {len(channels) - 1}"
+        )
+    return tuple(channels[-(depth + 1) :])
+
+
+def of_last_taps(statistic: Tensor, poolings: int, start: int) -> Tensor:
+    """(B, P * sum of used C_l) of (B, P * sum of C_l): of each of P poolings the channels from `start` on."""
+    return statistic.unflatten(1, (poolings, -1))[:, :, start:].flatten(1)
 
 
 def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:

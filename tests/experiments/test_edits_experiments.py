@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from experiment_support import content, tables
-from PIL import Image
 from run_support import ROOT, run_folders
+from scoring_support import loaded_image
 
 from lightning_modules.scorer import load_finished
 from scenes import SceneSetConfig, write_pair_set
@@ -83,7 +82,7 @@ def test_default_metric(
     row = predicted.iloc[0]
     table = pd.read_csv(tmp_path / "rated" / "pairs.csv").set_index("pair_id")
     pair = table.loc[row["pair_id"].removeprefix("rated:")]
-    images = [image(tmp_path / "rated" / pair[side]) for side in ("reference", "candidate")]
+    images = [loaded_image(tmp_path / "rated" / pair[side], None) for side in ("reference", "candidate")]
     with torch.inference_mode():
         score, maps = load_finished(run, int(row["fold"])).score_and_map(*images)
         assert not whole(images[0], images[0]).any()
@@ -101,10 +100,6 @@ def test_default_metric(
         )
         == 0
     )
-
-
-def image(path: Path) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.mark.parametrize(
