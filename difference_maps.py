@@ -242,7 +242,11 @@ def _read_image(path: Path) -> NDArray[np.float32]:
     try:
         image = decode(path).image
     except DecodingFault as fault:
-        fix = "write it again as an 8-bit grey PNG or a float16 .npy, or empty the entry" if fault.fix == REPLACE else fault.fix
+        fix = (
+            "write it again as an 8-bit grey PNG or a float16 .npy, or empty the entry"
+            if fault.fix == REPLACE
+            else fault.fix
+        )
         raise MapError(f"map {path} {fault.text}; {fix}") from fault
     return _levels(image, str(path))
 

@@ -79,7 +79,9 @@ class VectorCache:
                 hits.setdefault(path, []).extend((place, row) for row in rows)
         for path in sorted(hits):
             keys, stored = _tensor(path, "keys"), _tensor(path, "values")
-            if keys is None or stored is None or len(keys) != len(stored):  # evicted meanwhile, or damaged: compute anew
+            if (
+                keys is None or stored is None or len(keys) != len(stored)
+            ):  # evicted meanwhile, or damaged: compute anew
                 continue
             if values is None:
                 values = torch.empty((len(entries), *stored.shape[1:]), dtype=stored.dtype)

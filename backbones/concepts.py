@@ -66,7 +66,9 @@ class ConceptsBackbone(Backbone):
         built = build_tower(name, keywords)
         sparsity = Sparsity(l1, concepts, solver)
         settings = ConceptSettings(vocabulary, image_mean, sparsity, size, nouns)
-        decomposer = settings.decomposer(built, EMBEDDINGS if cache else None, device="cpu")  # it goes where the module goes
+        decomposer = settings.decomposer(
+            built, EMBEDDINGS if cache else None, device="cpu"
+        )  # it goes where the module goes
         trunk = _Directions(decomposer.vectors, decomposer.mean)
         super().__init__(
             trunk,
@@ -88,7 +90,9 @@ class ConceptsBackbone(Backbone):
 
     def _embed(self, images: Tensor) -> Tensor:
         if torch.is_grad_enabled() and images.requires_grad:
-            raise UserError("backbone concepts: no gradient passes a sparse decomposition; it cannot be a loss for images")
+            raise UserError(
+                "backbone concepts: no gradient passes a sparse decomposition; it cannot be a loss for images"
+            )
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             embeddings = self._tower.embed_pixels(images.float()).to(images.device)  # (B, d)
             self._decomposer.vectors, self._decomposer.mean = self.trunk.vectors, self.trunk.mean

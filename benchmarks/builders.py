@@ -86,7 +86,13 @@ def write_finished(out: Path, count: int) -> None:
             for name in names:
                 (out / name).write_bytes(CONTENT)
             line = {
-                **{"id": unit.id, "stage": unit.stage, "sample": unit.sample, "variant": unit.variant, "status": "done"},
+                **{
+                    "id": unit.id,
+                    "stage": unit.stage,
+                    "sample": unit.sample,
+                    "variant": unit.variant,
+                    "status": "done",
+                },
                 **{"reason": "", "tries": 1, "at": 1.0, "seconds": 1.0, "files": [[one, digest, 64] for one in names]},
                 "facts": facts_of(number),
             }
@@ -134,7 +140,13 @@ def write_coco_set(root: Path, photos: int) -> None:
         "images": [{"id": i + 1, "file_name": f"{i:012}.jpg", "width": 640, "height": 480} for i in range(photos)],
         "annotations": [
             {
-                **{"id": 3 * i + k + 1, "image_id": i + 1, "category_id": (i + k) % 6 + 1, "iscrowd": 0, "area": 20000.0},
+                **{
+                    "id": 3 * i + k + 1,
+                    "image_id": i + 1,
+                    "category_id": (i + k) % 6 + 1,
+                    "iscrowd": 0,
+                    "area": 20000.0,
+                },
                 **{"bbox": [50, 60, 200, 150], "segmentation": [[50.0, 60.0, 250.0, 60.0, 250.0, 210.0, 50.0, 210.0]]},
             }
             for i in range(photos)
@@ -155,7 +167,9 @@ def measure_inpainting(folder: Path, count: int) -> None:
     from dataset_builders.inpainting_plan import Plan
 
     root = folder / "coco"
-    config = InpaintingConfig(str(folder), Photos(str(root / "images"), str(root / "instances.json")), {"name": "patch_donor"})
+    config = InpaintingConfig(
+        str(folder), Photos(str(root / "images"), str(root / "instances.json")), {"name": "patch_donor"}
+    )
     start = time.perf_counter()
     with timed("read the JSON"):
         photos = CocoSet(config.photos.images, config.photos.instances)
@@ -197,7 +211,9 @@ def measure_overhead(folder: Path, count: int) -> None:
     start = time.perf_counter()
     worker.run(units, make, lambda done, total: None)
     each = (time.perf_counter() - start) / len(units)
-    print(f"  {each * 1000:.1f} ms a unit of {len(sizes)} files, {sum(sizes) / 1e6:.2f} MB: hashed, written, waited for, noted")
+    print(
+        f"  {each * 1000:.1f} ms a unit of {len(sizes)} files, {sum(sizes) / 1e6:.2f} MB: hashed, written, waited for, noted"
+    )
 
 
 MEASURES: dict[str, Callable[[Path, int], None]] = {

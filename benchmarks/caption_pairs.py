@@ -65,7 +65,10 @@ def write_table(root: Path, pairs: int, images: int, seed: int) -> PairTable:
     draw = np.random.default_rng(seed)
     for number in range(images):
         Image.fromarray(draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(root / f"{number}.png")
-    a, b = draw.integers(0, images // 10, pairs), draw.integers(images // 10, images, pairs)  # photos, and their candidates
+    a, b = (
+        draw.integers(0, images // 10, pairs),
+        draw.integers(images // 10, images, pairs),
+    )  # photos, and their candidates
     pd.DataFrame(
         {
             "pair_id": [f"p{number}" for number in range(pairs)],
@@ -112,7 +115,9 @@ def main() -> None:
         print(f"{embedder.calls} of {len(texts)} distinct captions embedded (target {len(texts)})")
         calls = captioner.calls, embedder.calls
         again = clock(run, 1)
-        print(f"once more: {captioner.calls - calls[0]} captions, {embedder.calls - calls[1]} embeddings; {again:.2f} s")
+        print(
+            f"once more: {captioner.calls - calls[0]} captions, {embedder.calls - calls[1]} embeddings; {again:.2f} s"
+        )
         vectors = embedder.inner.embed(texts)
         place = {text: number for number, text in enumerate(texts)}
         a, b = (np.array([place[text] for text in rows[f"caption_{side}"]]) for side in ("reference", "candidate"))
@@ -125,7 +130,9 @@ def main() -> None:
         print(f"pair step: {1e3 * product:.2f} ms, a loop over the pairs {1e3 * looped:.2f} ms: ", end="")
         print(f"{looped / product:.1f} times, apart by {apart:.1e}")
         some = rows.head(50)
-        each = clock(lambda: [embedder.inner.embed(pair) for pair in some[["caption_reference", "caption_candidate"]].values], 1)
+        each = clock(
+            lambda: [embedder.inner.embed(pair) for pair in some[["caption_reference", "caption_candidate"]].values], 1
+        )
         published = each * len(rows) / len(some)
         print(f"whole c2c with images read: {whole:.2f} s; embedding both captions pair by pair: {published:.1f} s")
 

@@ -40,7 +40,12 @@ def main() -> None:
     parser.add_argument("run", help="folder of a finished run, or a pattern that fits one")
     folder = one_path(parser.parse_args().run)
     table = read_run(folder)
-    figures = {**rating_figures(table), **edit_figures(table), **map_figures_of(folder, table), **place_figures(folder, table)}
+    figures = {
+        **rating_figures(table),
+        **edit_figures(table),
+        **map_figures_of(folder, table),
+        **place_figures(folder, table),
+    }
     print(json.dumps(figures, indent=1))
 
 
@@ -53,7 +58,9 @@ def read_run(folder: Path) -> pd.DataFrame:
         path = Path(given["table"])
         own = pd.read_csv(path, dtype=str, keep_default_na=False)
         own["pair_id"] = f"{name}:" + own["pair_id"]
-        tables.append(own.drop(columns=["source_id", "difference"], errors="ignore").assign(set=name, root=str(path.parent)))
+        tables.append(
+            own.drop(columns=["source_id", "difference"], errors="ignore").assign(set=name, root=str(path.parent))
+        )
     ours = found.drop(columns=["origin", "votes", "yes_votes"], errors="ignore")  # the sets' own tables have them
     joined = ours.merge(pd.concat(tables, ignore_index=True).fillna(""), on="pair_id", how="left")
     return joined.assign(rated=joined["set"].isin(config["model"].get("rated", config["data"]["sets"])))
@@ -106,7 +113,9 @@ def map_figures_of(folder: Path, table: pd.DataFrame) -> dict[str, list[float]]:
     for name, rows in (("all", changed), ("small", changed & (area < SMALL))):
         for figure, column in (("average precision", "average_precision"), ("pointing game", "hit")):
             values = own[column].to_numpy()
-            found[f"maps {figure} {name}"] = with_interval(table, rows, lambda rows, v=values: float(np.nanmean(v[rows])))  # type: ignore[misc]
+            found[f"maps {figure} {name}"] = with_interval(
+                table, rows, lambda rows, v=values: float(np.nanmean(v[rows]))
+            )  # type: ignore[misc]
     return found
 
 
@@ -124,7 +133,9 @@ def place_figures(folder: Path, table: pd.DataFrame) -> dict[str, list[float]]:
             named = named_cells(f"{table['where_a'][row]} and {table['where_b'][row]}")
             if not named.any() or named.all():
                 continue
-            reference, candidate = (_pixels(Path(table["root"][row]) / table[side][row]) for side in ("reference", "candidate"))
+            reference, candidate = (
+                _pixels(Path(table["root"][row]) / table[side][row]) for side in ("reference", "candidate")
+            )
             with torch.inference_mode():
                 found = scorer.maps(scorer.describe(reference), scorer.describe(candidate))
             cells = torch.nn.functional.adaptive_avg_pool2d(found, 3)[0, 0].numpy()

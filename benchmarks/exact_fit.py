@@ -78,7 +78,10 @@ def sweep(scenes: int, size: int, bare: int) -> None:
             watch = Watch()
             _, failures = ablate(experiment, bench=bench)
             share = [own / other for own, other in zip(watch.read(), (wall, processor), strict=True)]
-            print(f"{title}: {watch} = {share[0]:.3f} ({share[1]:.3f}) x bare trunks, {len(failures)} failures", flush=True)
+            print(
+                f"{title}: {watch} = {share[0]:.3f} ({share[1]:.3f}) x bare trunks, {len(failures)} failures",
+                flush=True,
+            )
         fits_alone(bench, second, wall, processor)
 
 

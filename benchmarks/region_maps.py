@@ -46,7 +46,9 @@ def by_dilation(raw: np.ndarray, min_area: float) -> np.ndarray:
         if len(rows) == 0:  # amid void
             continue
         framed = np.pad(mask, 1)
-        sides = sum(framed[rows + 1 + dy, columns + 1 + dx].astype(int) for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)))
+        sides = sum(
+            framed[rows + 1 + dy, columns + 1 + dx].astype(int) for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0))
+        )
         target = int(np.bincount(ids[rows, columns], weights=sides).argmax())
         ids[mask] = target
         areas[target] += areas[one]

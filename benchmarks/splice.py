@@ -61,7 +61,9 @@ def main() -> None:
     start = time.perf_counter()
     found = lars_by_count(dictionary, few, 12)
     took = time.perf_counter() - start
-    print(f"path to 12 concepts: {took / len(few) * 1e3:.0f} ms each, counts {sorted(set((found.weights > 0).sum(1).tolist()))}")
+    print(
+        f"path to 12 concepts: {took / len(few) * 1e3:.0f} ms each, counts {sorted(set((found.weights > 0).sum(1).tolist()))}"
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     on_device = dictionary.to(device), few.to(device)
     admm(on_device[0], on_device[1][:8], arguments.l1)  # start of the device

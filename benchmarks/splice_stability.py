@@ -59,7 +59,9 @@ def main() -> None:
     before = one_minus_cosine(x, y).numpy()
     for name, other in changed.items():
         print(f"| plain cosine | {name} | {moved(before, one_minus_cosine(x, other).numpy())} | |")
-    sparsities = [Sparsity(l1=value) for value in arguments.l1] + [Sparsity(concepts=value) for value in arguments.concepts]
+    sparsities = [Sparsity(l1=value) for value in arguments.l1] + [
+        Sparsity(concepts=value) for value in arguments.concepts
+    ]
     for strategy in STRATEGIES:
         for sparsity in sparsities:
             settings = ConceptSettings(arguments.vocabulary, arguments.image_mean, sparsity, nouns=strategy == "nouns")
@@ -67,7 +69,12 @@ def main() -> None:
 
 
 def report(
-    tower: Tower, settings: ConceptSettings, strategy: str, x: torch.Tensor, y: torch.Tensor, changed: dict[str, torch.Tensor]
+    tower: Tower,
+    settings: ConceptSettings,
+    strategy: str,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    changed: dict[str, torch.Tensor],
 ) -> None:
     whole = settings.decomposer(tower)
     weights = pair_weights(whole, x, y, strategy)  # type: ignore[arg-type]
@@ -116,7 +123,9 @@ def rows(tower: Tower, images: list[Image.Image]) -> torch.Tensor:
 
 
 def scene_pairs(folder: Path, scenes: int) -> Path:
-    return write_pair_set(folder, SceneSetConfig(scenes=scenes, candidates_per_scene=4, seed=71), lambda done, total: None)
+    return write_pair_set(
+        folder, SceneSetConfig(scenes=scenes, candidates_per_scene=4, seed=71), lambda done, total: None
+    )
 
 
 def as_jpeg(image: Image.Image) -> Image.Image:

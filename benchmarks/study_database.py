@@ -68,7 +68,12 @@ def fill(study: StudyFolder, answers: int) -> None:
         with study.database.write() as c:
             first = c.execute(select(func.coalesce(func.max(assignment.c.id), 0))).scalar_one() + 1
             facts = [
-                (first + k, int(people[(number // 100) % len(people)]), int(pairs[order[number]]), now - 3000 * (total - number))
+                (
+                    first + k,
+                    int(people[(number // 100) % len(people)]),
+                    int(pairs[order[number]]),
+                    now - 3000 * (total - number),
+                )
                 for k, number in enumerate(span)
             ]
             c.execute(
@@ -162,11 +167,16 @@ def main() -> None:
         url = stack.enter_context(postgres()) if arguments.database == "postgresql" else None
         pairs = max(300, arguments.answers // QUOTA + 1)
         rules = {"min_traps": 10_000, "repeat_min": 10_000, "timing_min": 100_000, "same_min": 100_000}
-        study = make_study(folder, pairs, QUOTA + 3, url, per_person_cap=10_000, training={"items": 0, "pass": 0}, rules=rules)
+        study = make_study(
+            folder, pairs, QUOTA + 3, url, per_person_cap=10_000, training={"items": 0, "pass": 0}, rules=rules
+        )
         start = time.perf_counter()
         fill(study, arguments.answers)
         spent = time.perf_counter() - start
-        print(f"{arguments.database}: {arguments.answers:,} answers to {pairs:,} pairs written in {spent:.0f} s", flush=True)
+        print(
+            f"{arguments.database}: {arguments.answers:,} answers to {pairs:,} pairs written in {spent:.0f} s",
+            flush=True,
+        )
         used = time.process_time()
         times = sorted(time_assignments(study, 300))
         used = (time.process_time() - used) / len(times)

@@ -64,7 +64,8 @@ class Log:
             if times:
                 middle, tail = times[len(times) // 2], times[min(len(times) - 1, int(0.95 * len(times)))]
                 shown = ", ".join(
-                    f"{word} {value * 1000:.0f} ms" for word, value in (("p50", middle), ("p95", tail), ("max", times[-1]))
+                    f"{word} {value * 1000:.0f} ms"
+                    for word, value in (("p50", middle), ("p95", tail), ("max", times[-1]))
                 )
                 yield f"  {name:18} {len(times):6} requests, {shown}"
 
@@ -162,7 +163,9 @@ def crowd(arguments: argparse.Namespace, folder: Path, url: str | None) -> None:
         server.stop()
     answers = len(log.accepted)
     print(f"crowd, {arguments.database}: {arguments.people} people at once, {arguments.seconds:g} s, 3 s of thinking")
-    print(f"  {answers} answers accepted ({answers / arguments.seconds:.1f} a second), {log.waits} put off, load {load()}")
+    print(
+        f"  {answers} answers accepted ({answers / arguments.seconds:.1f} a second), {log.waits} put off, load {load()}"
+    )
     kinds = {"sign-in stampede": FORMS, "first pair": ("/api/next",), "answer": ("/api/answer",), "image": ("image",)}
     print("\n".join(log.table(kinds)))
     finish(folder, url, log, "target: no error, p95 < 300 ms, accepted = stored, every quota exact")
@@ -190,7 +193,9 @@ def throughput(arguments: argparse.Namespace, folder: Path, url: str | None) -> 
     spent, clients, taken, count = (after - before for before, after in zip(*marks, strict=True))
     answers = max(1, round(count))
     rate = answers / spent
-    print(f"throughput, {arguments.database}: {arguments.people} people without thinking, {spent:.1f} s after all had signed in")
+    print(
+        f"throughput, {arguments.database}: {arguments.people} people without thinking, {spent:.1f} s after all had signed in"
+    )
     print(f"  {rate:.1f} judgements a second (target 80), load {load()}")
     print(
         f"  processor time of a judgement: server {1000 * taken / answers:.1f} ms, clients "
@@ -231,7 +236,9 @@ def kill(arguments: argparse.Namespace, folder: Path, url: str | None) -> None:
         kills = asyncio.run(killed(arguments, server, log))
     finally:
         server.kill()
-    print(f"kill -9, {arguments.database}: {kills} times under {arguments.people} people, {len(log.accepted)} answers accepted")
+    print(
+        f"kill -9, {arguments.database}: {kills} times under {arguments.people} people, {len(log.accepted)} answers accepted"
+    )
     finish(folder, url, log, "target: no accepted answer lost, no quota exceeded")
 
 
@@ -239,7 +246,11 @@ def finish(folder: Path, url: str | None, log: Log, target: str) -> None:
     database = open_database(url or f"sqlite:///{folder}/study.db")
     faults = audit(database, log.accepted)
     database.close()
-    print(f"  {target}: " + ("; ".join([*faults, *sorted(set(log.errors))[:5]]) or "no fault") + f" ({len(log.errors)} errors)")
+    print(
+        f"  {target}: "
+        + ("; ".join([*faults, *sorted(set(log.errors))[:5]]) or "no fault")
+        + f" ({len(log.errors)} errors)"
+    )
 
 
 def load() -> str:

@@ -32,7 +32,9 @@ from user_study.settings import from_dict
 ORIGINS = ("smooth", "crisp", "blocky", "tinted")
 
 
-def make_study(folder: Path, main: int = 300, quota: int = 30, url: str | None = None, **settings: object) -> StudyFolder:
+def make_study(
+    folder: Path, main: int = 300, quota: int = 30, url: str | None = None, **settings: object
+) -> StudyFolder:
     """A live study: the demo's traps and training, and `main` pairs of four origins made of the demo's pictures."""
     study = create_study(folder, from_dict({"quota": quota, **settings}), url)
     load_demo(study.database, study.images)
@@ -72,7 +74,9 @@ def postgres() -> Iterator[str]:
         check=True, stdout=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c max_connections=200"
-    subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd="/")
+    subprocess.run(
+        [*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd="/"
+    )
     try:
         yield f"postgresql+psycopg://semfid@127.0.0.1:{port}/postgres"
     finally:
@@ -140,7 +144,9 @@ def audit(database: Database, accepted: set[str]) -> list[str]:
         lost = accepted - stored
         if lost:
             faults.append(f"{len(lost)} accepted answers are not in the database")
-        over = c.execute(select(func.count()).where(pair.c.kind == "main", pair.c.done + pair.c.open > pair.c.quota)).scalar_one()
+        over = c.execute(
+            select(func.count()).where(pair.c.kind == "main", pair.c.done + pair.c.open > pair.c.quota)
+        ).scalar_one()
         if over:
             faults.append(f"{over} pairs are over their quota")
         counted = (

@@ -23,5 +23,7 @@ def build_captioner(name: str, keywords: Mapping[str, Any]) -> Captioner:
     """
     captioner = CAPTIONERS.build(name, **keywords)
     if not isinstance(captioner, Captioner):
-        raise RegistryError(f"captioner '{name}' builds a {type(captioner).__name__}; it must be a captioners.Captioner")
+        raise RegistryError(
+            f"captioner '{name}' builds a {type(captioner).__name__}; it must be a captioners.Captioner"
+        )
     return captioner

@@ -60,7 +60,9 @@ class ImageToText(GreedyCaptioner):
         if self.prefix:  # the same for all: nothing is padded
             # BLIP starts with its own mark and drops the last token; GIT goes on from what it is given
             whole = self._source.config.model_type == "blip"
-            ids = prepared.tokenizer([self.prefix] * len(images), add_special_tokens=whole, return_tensors="pt").input_ids
+            ids = prepared.tokenizer(
+                [self.prefix] * len(images), add_special_tokens=whole, return_tensors="pt"
+            ).input_ids
             if not whole:
                 import torch
 

@@ -59,7 +59,9 @@ def read_captions(path: Path) -> dict[tuple[str, int], str]:
     for number, line in enumerate(JsonLines(path).read(), start=1):
         image, segment, caption = line.get("image"), line.get("segment"), line.get("caption")
         if not (isinstance(image, str) and isinstance(segment, int) and isinstance(caption, str)):
-            raise UserError(f'{path}, line {number}: needs "image" (text), "segment" (whole number) and "caption" (text)')
+            raise UserError(
+                f'{path}, line {number}: needs "image" (text), "segment" (whole number) and "caption" (text)'
+            )
         found[image, segment] = caption
     return found
 

@@ -87,7 +87,9 @@ class JoinedData(PairDataModule):
             return
         readers = {data.read_map for name, data in self.sets.items() if _has_maps(frame, name)}
         if len(readers) > 1 or any(data.judge_map is not None for data in self.sets.values()):
-            raise UserError("data.sets: maps of several kinds of files do not go together; convert them to the pair table's")
+            raise UserError(
+                "data.sets: maps of several kinds of files do not go together; convert them to the pair table's"
+            )
         if readers:
             self.read_map = readers.pop()
 

@@ -43,7 +43,9 @@ def _thumbnail(picture: NDArray[np.uint8], side: int) -> Image.Image:
     return image
 
 
-def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, side: int) -> str:
+def _fitting(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, side: int
+) -> str:
     while text and draw.textlength(text, font) > side:
         text = text[:-1]
     return text

@@ -64,7 +64,9 @@ class DiffusionInpainter(Inpainter):
                 torch.Generator("cpu").manual_seed(seed),  # the same draws on every device
             )
         if result.shape[:2] != picture.shape[:2]:
-            raise ValueError(f"{self.name} gave {result.shape[1]}x{result.shape[0]} for {picture.shape[1]}x{picture.shape[0]}")
+            raise ValueError(
+                f"{self.name} gave {result.shape[1]}x{result.shape[0]} for {picture.shape[1]}x{picture.shape[0]}"
+            )
         return Painted(np.ascontiguousarray(result[:height, :width]), facts={"generator_seed": seed})
 
     def _dtype(self) -> Any:

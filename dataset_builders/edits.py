@@ -167,4 +167,6 @@ def _tell(call: Call, plan: EditsPlan, merged: Merged) -> None:
         f"{sum(merged.rejected.values())} rejected{f' ({rejected})' if rejected else ''}; {merged.errors} errors"
     )
     if merged.missing or merged.unseen:
-        call.say(f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened")
+        call.say(
+            f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened"
+        )

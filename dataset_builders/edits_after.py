@@ -90,7 +90,9 @@ def _step(label: str, settings: After, device: str) -> Step:
         raise UserError(f"after.{label}.degradation.strength has no meaning here; set after.{label}.strength")
     degradation = build_degradation(name, keywords)
     if degradation.factor != FACTOR:
-        raise UserError(f"after.{label}.degradation.factor={degradation.factor}: models are for x{FACTOR}; set it to {FACTOR}")
+        raise UserError(
+            f"after.{label}.degradation.factor={degradation.factor}: models are for x{FACTOR}; set it to {FACTOR}"
+        )
     name, keywords = named_plugin(f"after.{label}.upscaler", settings.upscaler)
     if "device" in UPSCALERS.get(name).keywords:
         keywords.setdefault("device", device_of("build", device))

@@ -101,20 +101,28 @@ class EditsConfig:
             require(number >= 0, f"kinds.{name}", number, "must be 0 or more")
         for key, pair in (("strength", self.strength), ("hard_area", self.hard_area)):
             ordered = len(pair) == 2 and 0 < pair[0] <= pair[1] <= 1
-            require(ordered, key, list(pair), "must be two numbers in 0 .. 1, the smaller one first, such as [0.1, 0.6]")
+            require(
+                ordered, key, list(pair), "must be two numbers in 0 .. 1, the smaller one first, such as [0.1, 0.6]"
+            )
         longest = self.fit.longest
         require(longest is None or longest >= 64, "fit.longest", longest, "must be null, or 64 or more")
         require(1 <= self.quality <= 100, "quality", self.quality, "must lie in 1 .. 100")
         require(self.table.endswith((".csv", ".parquet")), "table", self.table, "must end in .csv or .parquet")
         require("/" not in self.table, "table", self.table, "must be a file name; it lies in `out`")
         val, test = self.split.val, self.split.test
-        require(val >= 0 and test >= 0 and val + test < 1, "split", f"{val:g}/{test:g}", "must leave something for training")
-        require(bool(self.photos), "photos", self.photos, "must hold a source, such as coco: {images: ..., instances: ...}")
+        require(
+            val >= 0 and test >= 0 and val + test < 1, "split", f"{val:g}/{test:g}", "must leave something for training"
+        )
+        require(
+            bool(self.photos), "photos", self.photos, "must hold a source, such as coco: {images: ..., instances: ...}"
+        )
         for label, one in self.after.items():
             low, high = one.strength
             require(0 <= one.share <= 1, f"after.{label}.share", one.share, "must lie in 0 .. 1")
             ordered = 0 <= low <= high <= 1
-            require(ordered, f"after.{label}.strength", [low, high], "must be two numbers in 0 .. 1, such as [0.1, 0.6]")
+            require(
+                ordered, f"after.{label}.strength", [low, high], "must be two numbers in 0 .. 1, such as [0.1, 0.6]"
+            )
         total = sum(one.share for one in self.after.values())
         require(total <= 1, "after", f"{total:g}", "is more than all pairs; the shares must add up to 1 or less")
 

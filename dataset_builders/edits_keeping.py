@@ -37,7 +37,9 @@ def inside_object(task: Task, tools: Tools) -> Edit:
     picture, mask = task.scene.picture, task.mask
     name = LOCAL[int(task.rng.integers(len(LOCAL)))]
     shifted = name == SHIFT
-    worse = _by_one_pixel(picture, task.rng) if shifted else degrade(picture, name, MOST[name] * task.strength, task.rng)
+    worse = (
+        _by_one_pixel(picture, task.rng) if shifted else degrade(picture, name, MOST[name] * task.strength, task.rng)
+    )
     alpha = _fading(mask)
     facts = {"operation": name, "category_before": task.object.category}
     return Edit(pasted(picture, worse, alpha), alpha > 0, np.zeros_like(mask), facts=facts)

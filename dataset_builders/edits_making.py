@@ -74,7 +74,11 @@ class Maker:
             except UNIT_FAULTS as error:
                 results[index] = UnitError(reason_of(error))
         step = self.plan.steps.get(batch[0].work.after)
-        last = step.enlarge([one.picture for one in edited], [one.source.shape for one in edited]) if step is not None else None
+        last = (
+            step.enlarge([one.picture for one in edited], [one.source.shape for one in edited])
+            if step is not None
+            else None
+        )
         for place, one in enumerate(edited):
             picture = one.picture if last is None else last[place]
             results[one.index] = picture if isinstance(picture, UnitError) else self._made(one, picture)
@@ -118,8 +122,13 @@ class Maker:
         work: EditWork = unit.work
         config, photos, stem = self.plan.config, self.plan.photos, _stem(unit)
         photo = photos.photos[work.photo]
-        names = {"candidate": f"candidates/{work.kind.name}/{stem}.{config.format}", "map": f"maps/{work.kind.name}/{stem}.png"}
-        facts = {name: value for name, value in edit.facts.items() if name not in ("donor_image_id", "donor_annotation_id")}
+        names = {
+            "candidate": f"candidates/{work.kind.name}/{stem}.{config.format}",
+            "map": f"maps/{work.kind.name}/{stem}.png",
+        }
+        facts = {
+            name: value for name, value in edit.facts.items() if name not in ("donor_image_id", "donor_annotation_id")
+        }
         operation = facts.get("operation")
         made_of = f"{work.kind.name}_{operation}" if operation and not work.kind.changes else work.kind.name
         facts = {
@@ -152,7 +161,10 @@ class Maker:
             "seed": config.seed,
             "unit": unit.id,
         }
-        files = {names["candidate"]: self._encoded(picture), names["map"]: encode_png(edit.changed.astype(np.uint8) * 255)}
+        files = {
+            names["candidate"]: self._encoded(picture),
+            names["map"]: encode_png(edit.changed.astype(np.uint8) * 255),
+        }
         return Made(files, facts)
 
     def _donor(self, edit: Edit) -> dict[str, Any]:
@@ -182,4 +194,6 @@ def _stem(unit: Unit) -> str:
 def _change(edit: Edit, source: Bytes) -> float:
     """Mean absolute difference (0 .. 1) that a change makes where its map is."""
     changed = edit.changed
-    return float(np.abs(edit.picture[changed].astype(np.int16) - source[changed]).mean()) / 255 if changed.any() else 0.0
+    return (
+        float(np.abs(edit.picture[changed].astype(np.int16) - source[changed]).mean()) / 255 if changed.any() else 0.0
+    )

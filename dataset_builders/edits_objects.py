@@ -37,7 +37,9 @@ def exchange(task: Task, tools: Tools) -> Edit:
         SAME_SUPER: [name for name in sorted(above) if above[name] == above[own] and name != own],
         OTHER_SUPER: [name for name in sorted(above) if above[name] != above[own]],
     }
-    offered = {level: [one for one in names if tools.donors.has(one, task.scene.photo.id)] for level, names in options.items()}
+    offered = {
+        level: [one for one in names if tools.donors.has(one, task.scene.photo.id)] for level, names in options.items()
+    }
     levels = [level for level, names in offered.items() if names]
     if not levels:
         raise NotPossible(f"no other photo has an object to put in the place of a {own}")
@@ -77,7 +79,9 @@ def _painted(task: Task, tools: Tools, category: str, level: str) -> Edit:
             raise NotPossible(f"another {category} would leave {left:.0%} of the object's place open")
         changed = np.zeros_like(changed)
     if task.hard and changed.mean() > HARD_SPREAD * tools.hard_area[1]:
-        raise NotPossible(f"a {category} in its place covers {changed.mean():.1%} of the photo, too much for a hard edit")
+        raise NotPossible(
+            f"a {category} in its place covers {changed.mean():.1%} of the photo, too much for a hard edit"
+        )
     facts = {"category_before": instance.category, "category_after": category, **painted.facts}
     return Edit(pasted(scene.picture, painted.picture, alpha), alpha > 0, changed, level, facts)
 
@@ -150,7 +154,9 @@ def refilled(task: Task, tools: Tools) -> Edit:
             continue
         hole = np.zeros(scene.picture.shape[:2], bool)
         size = box[2] - box[0], box[3] - box[1]
-        hole[box[1] : box[3], box[0] : box[2]] = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        hole[box[1] : box[3], box[0] : box[2]] = (
+            cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        )
         alpha = feathered(hole, FEATHER)
         if not hole.any() or scene.occupied[alpha > 0].any():
             continue

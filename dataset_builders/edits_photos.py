@@ -118,7 +118,9 @@ def _open(label: str, folder: CocoFolder) -> CocoSet:
         return CocoSet(folder.images, folder.instances)
     except UserError as error:
         text = str(error)
-        raise UserError(text.replace("photos.", f"photos.{label}.", 1) if text.startswith("photos.") else text) from error
+        raise UserError(
+            text.replace("photos.", f"photos.{label}.", 1) if text.startswith("photos.") else text
+        ) from error
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -124,7 +124,9 @@ class EditsPlan:
         """All draws of what comes after it."""
         return self._generator("after", unit.sample, unit.variant)
 
-    def _edit(self, number: int, kind: Kind, index: int, taken: Instance | Line | None, facts: Mapping[str, Any]) -> Unit:
+    def _edit(
+        self, number: int, kind: Kind, index: int, taken: Instance | Line | None, facts: Mapping[str, Any]
+    ) -> Unit:
         sample, variant = self.photos.source_ids[number], f"{kind.name}-{index}"
         after = step_of(self.steps, self._generator("share", sample, variant).random())
         instance, line = (None, taken) if isinstance(taken, Line) else (taken, None)
@@ -140,7 +142,12 @@ class EditsPlan:
         everything = {one.id: one for one in [*plain, *hard]}
         order = self._generator("objects", self.photos.source_ids[number], "").permutation(len(everything))
         ids = [list(everything)[index] for index in order]
-        pools = {"plain": {one.id for one in plain}, "hard": {one.id for one in hard}, "any": set(ids), "nothing": set[int]()}
+        pools = {
+            "plain": {one.id for one in plain},
+            "hard": {one.id for one in hard},
+            "any": set(ids),
+            "nothing": set[int](),
+        }
         objects = {name: [everything[id_] for id_ in ids if id_ in chosen] for name, chosen in pools.items()}
         lines = [Line(tuple((x, y) for x, y in corners), text) for corners, text in facts.get("lines", [])]
         drawn = self._generator("lines", self.photos.source_ids[number], "").permutation(len(lines))

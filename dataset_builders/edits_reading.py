@@ -76,7 +76,9 @@ def reader_of(name: str | None) -> tuple[FindText | None, str]:
     except (ImportError, AttributeError) as error:
         raise UserError(f"ocr={name} is neither {AUTO}, null nor module:object ({error}); check the name") from error
     if not callable(found) or not isinstance(getattr(found, "identity", None), str):
-        raise UserError(f"ocr={name} must be callable and have a text `identity`; see dataset_builders.edits_reading.FindText")
+        raise UserError(
+            f"ocr={name} must be callable and have a text `identity`; see dataset_builders.edits_reading.FindText"
+        )
     return found, ""
 
 

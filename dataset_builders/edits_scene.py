@@ -29,7 +29,9 @@ class Fit:
     def picture(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H, W, 3) to (h, w, 3)."""
         part, size = picture[self._taken(picture.shape)], self._size(picture.shape)
-        return part.copy() if size is None else np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return (
+            part.copy() if size is None else np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        )
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(H, W) to (h, w): where at least half of the area behind a pixel is in the mask."""

@@ -22,7 +22,9 @@ def text(task: Task, tools: Tools) -> Edit:
     line, rng = task.text_line, task.rng
     width, height = (max(4, round(side)) for side in line.size)
     flat = np.asarray([[0, 0], [width, 0], [width, height]], np.float32)
-    there = np.asarray(cv2.getAffineTransform(np.asarray(line.corners[:3], np.float32), flat), np.float64)  # photo -> line
+    there = np.asarray(
+        cv2.getAffineTransform(np.asarray(line.corners[:3], np.float32), flat), np.float64
+    )  # photo -> line
     level = np.asarray(cv2.warpAffine(task.scene.picture, there, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
     ink, ground = inked(level)
     glyphs = runs(ink)
@@ -106,7 +108,9 @@ def redrawn(level: Bytes, ink: Mask, ground: Bytes, words: str) -> Bytes:
     drawn = cv2.resize(np.asarray(canvas), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     alpha = np.zeros(ink.shape, np.uint8)
     alpha[y0:y1, x0:x1] = drawn
-    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), max(0.3, 0.02 * len(ink))), np.uint8)  # photos are softer than fonts
+    alpha = np.asarray(
+        cv2.GaussianBlur(alpha, (0, 0), max(0.3, 0.02 * len(ink))), np.uint8
+    )  # photos are softer than fonts
     solid = np.asarray(cv2.erode(ink.astype(np.uint8), np.ones((2, 2), np.uint8)), bool)
     colour = np.median(level[solid if solid.any() else ink], axis=0)
     return pasted(ground, np.broadcast_to(np.rint(colour).astype(np.uint8), level.shape), alpha)

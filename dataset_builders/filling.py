@@ -38,9 +38,7 @@ def filled(picture: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.ui
     return canvas
 
 
-def patch_filled(
-    picture: NDArray[np.uint8], hole: NDArray[np.bool_], avoid: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
+def patch_filled(picture: NDArray[np.uint8], hole: NDArray[np.bool_], avoid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """A copy of a picture with a hole filled from the place whose rim looks most like the hole's, and fitted in colour.
 
     Where no place is free of the hole, it is filled from its rim (`filled`).
@@ -77,7 +75,9 @@ def _best_shift(
     if rim.sum() == 0 or y1 - y0 >= size[1] - 1 or x1 - x0 >= size[0] - 1:
         return None
     # all maps below: (size - template + 1), one value per place of the template
-    cost = cv2.matchTemplate(small, small[y0:y1, x0:x1], cv2.TM_SQDIFF, mask=np.repeat(rim[..., None], 3, 2)) / (3 * rim.sum())
+    cost = cv2.matchTemplate(small, small[y0:y1, x0:x1], cv2.TM_SQDIFF, mask=np.repeat(rim[..., None], 3, 2)) / (
+        3 * rim.sum()
+    )
     objects = cv2.matchTemplate(small_avoid, inside, cv2.TM_CCORR) / inside.sum()
     overlap = cv2.matchTemplate(small_hole.astype(np.float32), inside, cv2.TM_CCORR)
     down, across = np.ogrid[: cost.shape[0], : cost.shape[1]]

@@ -1,10 +1,10 @@
 """The folder of a build.
 
-    build.json          the builder and the settings that the content depends on
-    journals/           a line per finished unit, a file per shard (see `dataset_builders.journal`)
-    <files of units>    each put in place whole
-    <tables>            merged from the journals; their hashes in tables.json
-    .work/              locks, and files on their way
+build.json          the builder and the settings that the content depends on
+journals/           a line per finished unit, a file per shard (see `dataset_builders.journal`)
+<files of units>    each put in place whole
+<tables>            merged from the journals; their hashes in tables.json
+.work/              locks, and files on their way
 """
 
 from __future__ import annotations

@@ -139,9 +139,7 @@ class _Run:
 
     def _refuse_nothing(self, photos: Sequence[int]) -> None:
         counts = self.plan.counts(latest_entries(self.worker.folder.journals))
-        broken = sum(
-            1 for photo in photos if self.worker.entries[self.plan.inspection(photo).slot].status == "error"
-        )
+        broken = sum(1 for photo in photos if self.worker.entries[self.plan.inspection(photo).slot].status == "error")
         why = [f"{name} removed {number}" for name, number in counts.items() if number and name != "kept"]
         why += [f"{why} ({number})" for why, number in self.plan.photos.unfit.items() if number]
         why += [f"{number} x {what}" for what, number in sorted(self.plan.skipped.items())]
@@ -168,6 +166,6 @@ def _tell(call: Call, config: InpaintingConfig, plan: Plan, merged: Merged) -> N
         f"{sum(merged.rejected.values())} rejected{f' ({rejected})' if rejected else ''}; {merged.errors} errors"
     )
     if merged.missing or merged.unseen:
-        call.say(f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened")
-
-
+        call.say(
+            f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened"
+        )

@@ -111,10 +111,16 @@ class InpaintingConfig:
         self.donors.check("donors")
         self.checks.check("checks")
         require(bool(self.levels), "levels", self.levels, f"must name some of {', '.join(LEVELS)}")
-        for section, names in (("levels", self.levels), ("masks.shape", self.masks.shape), ("difference", self.difference)):
+        for section, names in (
+            ("levels", self.levels),
+            ("masks.shape", self.masks.shape),
+            ("difference", self.difference),
+        ):
             for name in names:
                 if name not in LEVELS:
-                    raise UserError(f"{section}: no level '{name}'{did_you_mean(name, LEVELS)} (there are: {', '.join(LEVELS)})")
+                    raise UserError(
+                        f"{section}: no level '{name}'{did_you_mean(name, LEVELS)} (there are: {', '.join(LEVELS)})"
+                    )
         for level, shape in self.masks.shape.items():
             require(shape in SHAPES, f"masks.shape.{level}", shape, f"must be one of {', '.join(SHAPES)}")
         for level, value in self.difference.items():
@@ -125,8 +131,15 @@ class InpaintingConfig:
         require(self.table.endswith((".csv", ".parquet")), "table", self.table, "must end in .csv or .parquet")
         require("/" not in self.table, "table", self.table, "must be a file name; it lies in `out`")
         val, test = self.split.val, self.split.test
-        require(val >= 0 and test >= 0 and val + test < 1, "split", f"{val:g}/{test:g}", "must leave something for training")
-        require(isinstance(self.inpainter.get("name"), str), "inpainter", self.inpainter, "needs a name, such as patch_donor")
+        require(
+            val >= 0 and test >= 0 and val + test < 1, "split", f"{val:g}/{test:g}", "must leave something for training"
+        )
+        require(
+            isinstance(self.inpainter.get("name"), str),
+            "inpainter",
+            self.inpainter,
+            "needs a name, such as patch_donor",
+        )
         try:
             self.prompt.format(category="", article="", caption="")
         except (KeyError, IndexError, ValueError) as error:

@@ -37,7 +37,8 @@ def rows_of_sheet(plan: Plan, folder: Path, entries: Sequence[Entry]) -> list[li
         photo = plan.photos.picture(int(entry.slot[1]))
         candidate = np.asarray(read_image(folder / facts["candidate"]))
         masks = {
-            name: np.asarray(read_image(folder / facts[name]))[..., 0] for name in ("mask_original", "mask_paste", "map")
+            name: np.asarray(read_image(folder / facts[name]))[..., 0]
+            for name in ("mask_original", "mask_paste", "map")
         }
         state = f"REJECTED {entry.reason}" if entry.status == "rejected" else f"changed {facts['changed']:.1%}"
         rows.append(

@@ -128,5 +128,3 @@ def _planned(plan: Plan, entries: dict[Slot, Entry]) -> tuple[list[Unit], list[U
         elif entry.status == "done":
             units += plan.substitutions(photo, entry.facts())
     return inspected, units, unseen
-
-

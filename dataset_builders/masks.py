@@ -52,9 +52,7 @@ def feathered(mask: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
     return np.rint(255.0 * np.clip(1.0 - outside / (width + 1), 0.0, 1.0)).astype(np.uint8)
 
 
-def pasted(
-    source: NDArray[np.uint8], painted: NDArray[np.uint8], alpha: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
+def pasted(source: NDArray[np.uint8], painted: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """`painted` over `source`, both (H, W, 3), by alpha (H, W): where it is 0 the source to the bit, where 255 the painted."""
     weight = alpha[..., None].astype(np.uint32)
     return ((weight * painted + (255 - weight) * source + 127) // 255).astype(np.uint8)

@@ -34,7 +34,9 @@ def build_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Kind], 
             column.append(memo.setdefault(value, value) if isinstance(value, str) else value)
     frame = pd.DataFrame(
         {
-            name: pd.Series(["" if one is None else one for one in column] if kind == "text" else column, dtype=_DTYPES[kind])
+            name: pd.Series(
+                ["" if one is None else one for one in column] if kind == "text" else column, dtype=_DTYPES[kind]
+            )
             for (name, column), kind in zip(values.items(), columns.values(), strict=True)
         }
     )

@@ -134,7 +134,9 @@ def placed(
     height = min(y1 - y0, max(1, round(patch.shape[0] * scale * stretch)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     scaled = cv2.resize(patch, (width, height), interpolation=how)
-    weight = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    weight = cv2.resize(
+        mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
     if soften:
         inside = cv2.copyMakeBorder((weight >= 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]

@@ -100,9 +100,7 @@ class Judge:
         return {name: round(value, 6) for name, value in figures.items()}, "; ".join(reasons)
 
 
-def widened(
-    box: tuple[int, int, int, int], share: float, shape: tuple[int, ...]
-) -> tuple[int, int, int, int]:
+def widened(box: tuple[int, int, int, int], share: float, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """A box widened on every side by a share of its width and height, within the image."""
     x0, y0, x1, y1 = box
     wide, high = round((x1 - x0) * share), round((y1 - y0) * share)

@@ -245,7 +245,9 @@ class Scorer:
         lpips = None
         if scores.lpips is not None:
             lpips = Lpips(scores.lpips, scores.lpips_weights, device_of("build", settings.device))
-        quality = quality_of(scores.quality, device_of("build", settings.device) if scores.quality is not None else "cpu")
+        quality = quality_of(
+            scores.quality, device_of("build", settings.device) if scores.quality is not None else "cpu"
+        )
         return cls(lpips, quality, {"lpips": scores.lpips, "quality": scores.quality, "version": 1})
 
     def __call__(self, units: Sequence[Unit]) -> list[Made | UnitError]:

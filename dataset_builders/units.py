@@ -41,9 +41,7 @@ class Unit:
         return self.stage, self.sample, self.variant
 
 
-def make_unit(
-    stage: str, sample: str, variant: str, recipe: str, inputs: Sequence[str] = (), work: Any = None
-) -> Unit:
+def make_unit(stage: str, sample: str, variant: str, recipe: str, inputs: Sequence[str] = (), work: Any = None) -> Unit:
     """A unit with its id.
 
     Args:

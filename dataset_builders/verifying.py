@@ -35,9 +35,7 @@ def verify(path: Path, advance: Advance) -> Findings:
     """
     read_stamp(path)
     findings = Findings()
-    recorded: dict[str, tuple[str, int]] = {
-        name: (digest, size) for name, (digest, size) in read_tables(path).items()
-    }
+    recorded: dict[str, tuple[str, int]] = {name: (digest, size) for name, (digest, size) in read_tables(path).items()}
     for entry in latest_entries(path / JOURNALS).values():
         findings.errors += entry.status == "error"
         recorded.update({name: (digest, size) for name, digest, size in entry.files})

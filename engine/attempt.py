@@ -43,7 +43,9 @@ def attempt(variant: Variant, folder: RunFolder, title: str, work: Callable[[flo
             ) from error
         except Exception as error:
             folder.set_state("failed", f"{type(error).__name__}: {error}")
-            if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):  # its words name no cause
+            if isinstance(error, RuntimeError) and str(error).startswith(
+                "DataLoader worker"
+            ):  # its words name no cause
                 raise UserError(
                     f"{title or variant.label}: a process that loads images was ended, by the system or for lack of memory; set "
                     "data.workers=0"

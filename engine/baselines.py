@@ -35,7 +35,14 @@ def baseline_variants(
     split = [named(metric, "baselines") for metric in metrics]
     variants, labels = [], set()
     for name, keywords in split:
-        trained: dict[str, Any] = {"trainer": {}, "selection": {}, "init_from": None, "fit": None, "penalty": None, "start": None}
+        trained: dict[str, Any] = {
+            "trainer": {},
+            "selection": {},
+            "init_from": None,
+            "fit": None,
+            "penalty": None,
+            "start": None,
+        }
         own = {**config, "seed": 0, "model": {"name": name, **keywords}, **trained}
         own["identities"] = _identities(name, json.dumps(keywords, sort_keys=True))
         values: dict[str, list[Any]] = {}

@@ -138,7 +138,9 @@ def _check_baselines(metrics: list[Any]) -> None:
 def _check_without_model(config: dict[str, Any]) -> None:
     """An experiment of training-free metrics alone."""
     if not config["baselines"]:
-        raise UserError("there is neither a model nor a baseline; give model: {...} (docs/experiments.md), or baselines: [ssim]")
+        raise UserError(
+            "there is neither a model nor a baseline; give model: {...} (docs/experiments.md), or baselines: [ssim]"
+        )
     if config.get("init_from") is not None or config["pretraining"]:
         key = "pretraining" if config["pretraining"] else "init_from"
         raise UserError(f"{key} is of a model, and there is none; remove it, or give one")

@@ -46,7 +46,9 @@ def expand(config: dict[str, Any], where: str) -> list[Variant]:
             set_key(resolved, key, value, where)
         runs = _repeats(_typed(resolved, where))
         if len(runs) > 1 and "seed" in sweep:
-            raise UserError(f"{where}: sweep.seed and data.split.repeats both make runs to be averaged; remove one of them")
+            raise UserError(
+                f"{where}: sweep.seed and data.split.repeats both make runs to be averaged; remove one of them"
+            )
         variants += [Variant(run, choices, repeat=number) for number, run in enumerate(runs)]
     return _told_apart(variants)
 

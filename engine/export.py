@@ -98,7 +98,9 @@ def export_run(run: Path, form: Format, out: Path | None, part: int | None, repl
         raise UserError(f"{target} exists; choose another --out, or --replace it")
     scorer = load_run(run, part)
     if not scorer.trunk.exportable:
-        raise UserError(f"{run}: its trunk cannot be exported ({scorer.trunk.why_not}); use `semfid score --run` in the clone")
+        raise UserError(
+            f"{run}: its trunk cannot be exported ({scorer.trunk.why_not}); use `semfid score --run` in the clone"
+        )
     content = _torch_file(scorer) if form == "torch" else _onnx_file(scorer)
     write_atomically(target, content)
     write_atomically(target.with_name(f"{target.name}.md"), _card(run, scorer, form, target.name).encode())

@@ -78,7 +78,9 @@ def fit_of(config: dict[str, Any]) -> Fit:
     fit: Fit = "gradient" if obstacle or wanted == "gradient" else "exact"
     if fit == "gradient" and _only_solved(config):
         fix = obstacle or "remove fit: gradient"
-        raise UserError(f"the head {named(config['model']['head'], 'model.head')[0]} is solved for, it does not train: {fix}")
+        raise UserError(
+            f"the head {named(config['model']['head'], 'model.head')[0]} is solved for, it does not train: {fix}"
+        )
     return fit
 
 

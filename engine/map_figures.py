@@ -79,7 +79,9 @@ def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learn
         area = data.loader.image_size**2
         batch = max(1, min(data.loader.batch_size, PASS_PIXELS[map_device(variant.config)] // area))
         with progress(f"{variant.label} maps") as advance:
-            table, pooled = map_figures_of(data, maker, 1 if data.loader.resize in ("none", "bounded") else batch, advance)
+            table, pooled = map_figures_of(
+                data, maker, 1 if data.loader.resize in ("none", "bounded") else batch, advance
+            )
         content = {"data": digest, **maps_content(table, pooled, variant.config["evaluation"])}
         (folder.path / FILE).unlink(missing_ok=True)  # of other target maps
         folder.write_json("metrics.json", {**folder.read_json("metrics.json"), "maps": content})

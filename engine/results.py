@@ -183,7 +183,17 @@ def _row(
     binary: bool,
 ) -> Row:
     row: dict[str, Any] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
-    for figure in ("srcc", "krcc", "plcc", "plcc_logistic", "mse", "mae", "rmse", "rmse_logistic", *(BINARY if binary else ())):
+    for figure in (
+        "srcc",
+        "krcc",
+        "plcc",
+        "plcc_logistic",
+        "mse",
+        "mae",
+        "rmse",
+        "rmse_logistic",
+        *(BINARY if binary else ()),
+    ):
         low, high = (
             interval(summary.samples[figure], evaluation["level"]) if figure in summary.samples else (None, None)
         )
@@ -250,7 +260,9 @@ def _notes(
         f"resamples). *: not distinguishable from the best SRCC (paired by source, Holm, alpha {evaluation['alpha']:g})."
     ]
     if any(int(str(row["seeds"])) > 1 for row in rows):
-        lines.append("± runs: standard deviation over a variant's runs, which differ in their seed or in how folds were drawn.")
+        lines.append(
+            "± runs: standard deviation over a variant's runs, which differ in their seed or in how folds were drawn."
+        )
     if is_binary(label):
         lines.append(
             f"labels are 0 or 1: AUC and AP (average precision) tell how well the two kinds are told apart; a perfect ranking "
@@ -275,7 +287,9 @@ def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
     written = []
     for number, result in enumerate(results):
         suffix = f"_{number + 1}" if len(results) > 1 else ""
-        files = _files("results", suffix, result.rows, columns_of(result.rows), result.notes, result.origins, ORIGIN_COLUMNS)
+        files = _files(
+            "results", suffix, result.rows, columns_of(result.rows), result.notes, result.origins, ORIGIN_COLUMNS
+        )
         if result.maps is not None:
             maps = result.maps
             files |= _files(

@@ -100,7 +100,9 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
     )
     exact = cacheable and fit_of(config) == "exact"
     if config.get("fit") == "exact" and not exact:
-        raise UserError("fit: exact needs images that are the same in every epoch; set data.resize: squash, or fit: gradient")
+        raise UserError(
+            "fit: exact needs images that are the same in every epoch; set data.resize: squash, or fit: gradient"
+        )
     cached = exact or (cacheable and isinstance(epochs, int) and epochs > 0)
     facts = {
         "trunk_identity": trunk.identity,

@@ -36,7 +36,9 @@ def make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
     name, keywords = named(config["model"], "model")
     module = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
     if not isinstance(module, PairModule):
-        raise UserError(f"model: lightning module '{name}' is not a lightning_modules.PairModule; the engine cannot train it")
+        raise UserError(
+            f"model: lightning module '{name}' is not a lightning_modules.PairModule; the engine cannot train it"
+        )
     return module
 
 

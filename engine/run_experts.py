@@ -74,7 +74,9 @@ def train_experts(
         return {}
     everything = Part(len(data.parts), np.arange(len(frame)), NONE, NONE)
     edits = [_edited(part, rated) for part in (*data.parts, everything)]
-    settings = FitSettings(experts.optimizer, config["trainer"]["max_epochs"], data.loader.batch_size, variant.seed, "last", None)
+    settings = FitSettings(
+        experts.optimizer, config["trainer"]["max_epochs"], data.loader.batch_size, variant.seed, "last", None
+    )
     networks = fit_heads(experts.new_evidence, SquaredError(), grids, data.difference, data.weight, edits, settings)
     penalties = []
     for part, network in zip((*data.parts, everything), networks, strict=True):
@@ -99,7 +101,9 @@ def _edited(part: Part, rated: NDArray[np.bool_]) -> Part:
     """The part whose training rows are the edited ones of train and val together: nothing is selected."""
     rows = part.known
     if not (~rated[rows]).any() or not rated[rows].any():
-        raise UserError(f"data.split: part {part.index + 1} has no rated or no edited pair to train on; use fewer folds")
+        raise UserError(
+            f"data.split: part {part.index + 1} has no rated or no edited pair to train on; use fewer folds"
+        )
     return replace(part, train=rows[~rated[rows]], val=NONE)
 
 

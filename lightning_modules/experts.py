@@ -135,7 +135,9 @@ class Experts(nn.Module):
         for name in self.rated:
             if name not in sets:
                 known = sorted(set(sets.tolist()))
-                raise UserError(f"model.rated: data has no set {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}")
+                raise UserError(
+                    f"model.rated: data has no set {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}"
+                )
         found = np.isin(sets, self.rated)
         if found.all() or not found.any():
             raise UserError("model: experts needs rated pairs and edited ones; give both as sets of data.name: joined")
@@ -159,7 +161,9 @@ class Experts(nn.Module):
         weights at every position then say where. No place is seen.
         """
         compress = self.new_evidence().compress
-        means = torch.cat([compressed(grid.float(), compress).mean(dim=(2, 3)) for grid in grids], dim=1).double()  # (n, K)
+        means = torch.cat(
+            [compressed(grid.float(), compress).mean(dim=(2, 3)) for grid in grids], dim=1
+        ).double()  # (n, K)
         scale = channel_sizes(means).numpy()
         scale[scale == 0] = 1.0
         inputs = means.numpy() / scale

@@ -32,9 +32,7 @@ def region_differences(x: Floats, y: Floats) -> NDArray[np.float32]:
     return difference.astype(np.float32)
 
 
-def difference_map(
-    ids_x: NDArray[np.integer], ids_y: NDArray[np.integer], x: Floats, y: Floats
-) -> NDArray[np.float32]:
+def difference_map(ids_x: NDArray[np.integer], ids_y: NDArray[np.integer], x: Floats, y: Floats) -> NDArray[np.float32]:
     """The difference of the regions that lie at each pixel.
 
     Args:

@@ -63,7 +63,9 @@ def embed_texts(texts: Iterable[str], folder: Path, embedder: TextEmbedder, adva
     return Embedded(row, np.concatenate(parts))
 
 
-def _take(texts: list[str], vectors: NDArray[np.float32], row: dict[str, int], parts: list[NDArray[np.float32]]) -> None:
+def _take(
+    texts: list[str], vectors: NDArray[np.float32], row: dict[str, int], parts: list[NDArray[np.float32]]
+) -> None:
     first = sum(len(part) for part in parts)
     parts.append(vectors)
     row.update({text: first + index for index, text in enumerate(texts)})

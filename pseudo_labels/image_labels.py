@@ -145,7 +145,9 @@ class _Run:
         """Which picture each path shows; a row with an image that cannot be read is an error."""
         sides = list(zip(self.table.paths("reference"), self.table.paths("candidate"), strict=True))
         with self.stage("read images") as advance:
-            found, faults = catalogue([path for pair in sides for path in pair], images_cache(self.caches.images), advance)
+            found, faults = catalogue(
+                [path for pair in sides for path in pair], images_cache(self.caches.images), advance
+            )
         for row, pair in enumerate(sides):
             for path in pair:
                 if path in faults:

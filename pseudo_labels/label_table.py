@@ -115,7 +115,9 @@ class _Part:
         columns: dict[str, dict[str, Any]] = {}
         for part in parts:
             for name, values in part.columns.items():
-                columns.setdefault(name, {}).update({key: math.nan if one is None else one for key, one in values.items()})
+                columns.setdefault(name, {}).update(
+                    {key: math.nan if one is None else one for key, one in values.items()}
+                )
         return cls(columns, {key: reason for part in parts for key, reason in part.errors.items()})
 
     def as_json(self) -> dict[str, Any]:

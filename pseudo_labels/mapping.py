@@ -59,7 +59,9 @@ class MapMaker:
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{self._ledger.path} is not what semfid wrote ({error!r}); remove it") from error
 
-    def make(self, pair: str, names: tuple[str, str], captions: tuple[Mapping[int, str], Mapping[int, str]]) -> MapOutcome:
+    def make(
+        self, pair: str, names: tuple[str, str], captions: tuple[Mapping[int, str], Mapping[int, str]]
+    ) -> MapOutcome:
         """The map of a pair.
 
         Args:
@@ -82,7 +84,9 @@ class MapMaker:
             values = difference_map(ids[0], ids[1], vectors[0], vectors[1])
             known = ~np.isnan(values)
             if not known.any():
-                raise LabelError(f"no pixel is known on both sides ({note or 'the regions of one lie on void of the other'})")
+                raise LabelError(
+                    f"no pixel is known on both sides ({note or 'the regions of one lie on void of the other'})"
+                )
             write_map(path, values, self.form)
             self._done[name] = float(values[known].mean(dtype=np.float64)), float(1 - known.mean())
             self._ledger.append([{"map": name, "mean": self._done[name][0], "unknown": self._done[name][1]}])

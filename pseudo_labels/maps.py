@@ -119,9 +119,7 @@ OWN = ("map_mean", "map_unknown", "reference_captions", "candidate_captions", "m
 class _Run:
     """The stages over one table; a row that fails in one leaves the next ones alone."""
 
-    def __init__(
-        self, table: PairTable, folder: Path, tools: MapTools, settings: MapSettings, stage: Stage
-    ) -> None:
+    def __init__(self, table: PairTable, folder: Path, tools: MapTools, settings: MapSettings, stage: Stage) -> None:
         self.table, self.folder, self.tools, self.settings, self.stage = table, folder, tools, settings, stage
         self.errors: dict[int, str] = {}
 
@@ -209,9 +207,7 @@ class _Run:
             return sum(1 for text in captions[one.name].values() if text.strip())
 
         none = (0, 0)
-        return [
-            (count(rows[row][0]), count(rows[row][1])) if row in rows else none for row in range(len(self.table))
-        ]
+        return [(count(rows[row][0]), count(rows[row][1])) if row in rows else none for row in range(len(self.table))]
 
     @staticmethod
     def _settled(folder: Path, kind: str, made_with: Mapping[str, Any]) -> Path:

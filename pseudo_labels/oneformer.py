@@ -28,6 +28,4 @@ class OneFormer(TransformersPanoptic):
         batch_size: int = 4,
         device: str = "auto",
     ) -> None:
-        super().__init__(
-            model, revision, threshold, mask_threshold, overlap_threshold, stuff, batch_size, device
-        )
+        super().__init__(model, revision, threshold, mask_threshold, overlap_threshold, stuff, batch_size, device)

@@ -76,7 +76,9 @@ def open_folder(out: Path, kind: str, config: SceneSetConfig, last: str) -> bool
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{out} is a file or lies below one; choose a folder for the scenes") from error
     except OSError as error:
-        raise UserError(f"cannot use the folder {out}: {error.strerror}; {remedy(error, 'choose another one')}") from error
+        raise UserError(
+            f"cannot use the folder {out}: {error.strerror}; {remedy(error, 'choose another one')}"
+        ) from error
     others = [name for name in others if not name.startswith(f".{STAMP}.")]  # cut off while the stamp was written
     if others:
         raise UserError(f"{out} holds other files ({others[0]}) and no {STAMP}; choose an empty folder for the scenes")

@@ -19,9 +19,13 @@ from semfid.study import add_study_parser
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name, or the ± of a table, that an ASCII stream cannot take ends nothing
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a name, or the ± of a table, that an ASCII stream cannot take ends nothing
             stream.reconfigure(errors="backslashreplace")
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of metadata, which nobody reads; the decoder names what matters
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # of metadata, which nobody reads; the decoder names what matters
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest:  # argparse does not take key=value after an option
@@ -30,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.overrides += rest
     for setting in getattr(arguments, "overrides", ()):
         if arguments.command != "splice" and any("\ud800" <= character <= "\udfff" for character in setting):
-            return _mistake(f"{setting}: this holds bytes that are no text here; write it in UTF-8, with LC_ALL=C.UTF-8")
+            return _mistake(
+                f"{setting}: this holds bytes that are no text here; write it in UTF-8, with LC_ALL=C.UTF-8"
+            )
     try:
         return _run(arguments)
     except BrokenPipeError:
@@ -124,7 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument("table", metavar="TABLE", help="a pair table")
     label.add_argument("--out", required=True, metavar="OUT.csv", help="the table with the labels; may be .parquet")
     label.add_argument("--config", metavar="FILE.yaml", help="the keys below, as a file")
-    label.add_argument("--shard", metavar="I/N", help="part I (from 0) of N; default: this process's rank, else all; not of maps")
+    label.add_argument(
+        "--shard", metavar="I/N", help="part I (from 0) of N; default: this process's rank, else all; not of maps"
+    )
     label.add_argument(
         "overrides",
         nargs="*",
@@ -139,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     splice.add_argument("--out", metavar="FILE", help="a chart, .png or .svg; of two folders: a table, .csv")
     splice.add_argument("--json", metavar="FILE", help="all concepts and figures")
     splice.add_argument("--run", metavar="RUN", help="explain the learned score of a run with concepts in words")
-    splice.add_argument("--part", type=int, metavar="I", help="of --run: the fold whose head is used (default: the mean of all)")
+    splice.add_argument(
+        "--part", type=int, metavar="I", help="of --run: the fold whose head is used (default: the mean of all)"
+    )
     splice.add_argument(
         "overrides",
         nargs="*",
@@ -186,7 +196,10 @@ def _score_arguments(score: argparse.ArgumentParser) -> None:
     )
     score.add_argument("--size", default="train", help="train (as the metric was trained), native, or pixels a side")
     score.add_argument(
-        "--fit", choices=["refuse", "crop"], default="refuse", help="crop: images that SR cut to a multiple of its scale"
+        "--fit",
+        choices=["refuse", "crop"],
+        default="refuse",
+        help="crop: images that SR cut to a multiple of its scale",
     )
     score.add_argument("--strict", action="store_true", help="fail where a name finds no partner")
     score.add_argument("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")

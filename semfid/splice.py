@@ -81,7 +81,12 @@ def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
 
 
 def _one(
-    pair: FilePair, tower: Tower, decomposer: Decomposer, settings: SpliceSettings, out: Path | None, as_json: str | None
+    pair: FilePair,
+    tower: Tower,
+    decomposer: Decomposer,
+    settings: SpliceSettings,
+    out: Path | None,
+    as_json: str | None,
 ) -> int:
     images = read_image(pair.reference), read_image(pair.candidate)
     comparison = _compared(tower, decomposer, settings, *images)
@@ -101,7 +106,12 @@ def _one(
 
 
 def _folders(
-    pairing: Pairing, tower: Tower, decomposer: Decomposer, settings: SpliceSettings, out: Path | None, as_json: str | None
+    pairing: Pairing,
+    tower: Tower,
+    decomposer: Decomposer,
+    settings: SpliceSettings,
+    out: Path | None,
+    as_json: str | None,
 ) -> int:
     vectors, errors = _embedded(tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)])
     good = [pair for pair in pairing.pairs if pair.reference in vectors and pair.candidate in vectors]

@@ -139,7 +139,11 @@ def chart_bytes(chart: Chart, ending: str) -> bytes:
 def _fitted(image: Image.Image) -> Image.Image:
     scale = min(PICTURE / image.height, 1.8 * PICTURE / image.width)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return image.resize((size[0] * 2, size[1] * 2), Image.Resampling.LANCZOS).reduce(2) if scale > 1 else image.resize(size)
+    return (
+        image.resize((size[0] * 2, size[1] * 2), Image.Resampling.LANCZOS).reduce(2)
+        if scale > 1
+        else image.resize(size)
+    )
 
 
 def _cut(word: str) -> str:
@@ -175,9 +179,7 @@ class _Svg:
         ]
 
     def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
-        self.parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
-        )
+        self.parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>')
 
     def text(self, x: float, y: float, words: str, size: int, colour: str, anchor: str = "left") -> None:
         place = {"left": "start", "middle": "middle", "right": "end"}[anchor]

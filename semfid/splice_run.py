@@ -73,7 +73,9 @@ def explain(arguments: argparse.Namespace, pairs: FilePair | Pairing, out: Path 
         raise UserError(f"splice: --run {folder} is an exported file, which holds no words; give the run folder")
     scorer = load_run(folder, arguments.part)
     if not isinstance(scorer.heads[0], ConceptLinear) or not hasattr(scorer.trunk, "words"):
-        raise UserError(f"splice: --run {folder} scores without concepts; give a run of backbone concepts, head concept_linear")
+        raise UserError(
+            f"splice: --run {folder} scores without concepts; give a run of backbone concepts, head concept_linear"
+        )
     if isinstance(pairs, Pairing):
         return _folders(pairs, scorer, out, arguments.json)
     return _one(pairs, scorer, out, arguments.json)
@@ -123,7 +125,8 @@ def explained(scorer: RunScorer, pair: FilePair) -> Explained:
     words: tuple[str, ...] = scorer.trunk.words  # type: ignore[assignment]
     active = (statistic[0] > 0).any(dim=0).nonzero().squeeze(1).tolist()
     concepts = [
-        (Concept(words[at], float(statistic[0, 0, at]), float(statistic[0, 1, at])), float(contributions[at])) for at in active
+        (Concept(words[at], float(statistic[0, 0, at]), float(statistic[0, 1, at])), float(contributions[at]))
+        for at in active
     ]
     concepts.sort(key=lambda found: (-found[1], found[0].word))
     changed = tuple(found for found in concepts if found[0].reference != found[0].candidate)
@@ -149,7 +152,12 @@ def _facts(pair: FilePair, found: Explained) -> Row:
         "difference": found.difference,
         "sum": found.total,
         "contributions": [
-            {"word": concept.word, "reference": concept.reference, "candidate": concept.candidate, "contribution": value}
+            {
+                "word": concept.word,
+                "reference": concept.reference,
+                "candidate": concept.candidate,
+                "contribution": value,
+            }
             for concept, value in found.words
         ],
     }

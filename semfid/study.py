@@ -8,7 +8,9 @@ import importlib
 
 def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `study` and everything below it."""
-    study = commands.add_parser("study", help="collect human judgements in the browser: a server, its admin, its exports")
+    study = commands.add_parser(
+        "study", help="collect human judgements in the browser: a server, its admin, its exports"
+    )
     below = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
 
     serve = below.add_parser("serve", help="start the server; an empty folder becomes a demo study")
@@ -20,7 +22,11 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
         "--plain-http", action="store_true", help="serve other machines without HTTPS (a closed lab network only)"
     )
     serve.add_argument(
-        "--proxy", action="append", default=[], metavar="IP", help="address of the HTTPS proxy in front; may be repeated"
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="IP",
+        help="address of the HTTPS proxy in front; may be repeated",
     )
     serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes (PostgreSQL only)")
 
@@ -35,7 +41,10 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     bring.add_argument("source", nargs="+", metavar="SOURCE")
     bring.add_argument("--kind", choices=["main", "trap", "training", "example"], default="main")
     bring.add_argument(
-        "--fit", choices=["refuse", "crop"], default="refuse", help="pairs of two sizes: refuse, or crop to the common part"
+        "--fit",
+        choices=["refuse", "crop"],
+        default="refuse",
+        help="pairs of two sizes: refuse, or crop to the common part",
     )
     bring.add_argument("--dry-run", action="store_true", help="only report what would be imported")
 
@@ -57,9 +66,13 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     export = below.add_parser("export", help="write the answers: tables, the reference study's CSV, crowd-kit")
     _folder(export)
     export.add_argument("out", metavar="OUT", help="a folder, a .zip, or one .csv")
-    export.add_argument("--what", default="all", metavar="NAME", help="all, legacy, pairs, responses, participants, ...")
+    export.add_argument(
+        "--what", default="all", metavar="NAME", help="all, legacy, pairs, responses, participants, ..."
+    )
     export.add_argument("--raw", action="store_true", help="with answers that do not count and excluded people")
-    export.add_argument("--names", action="store_true", help="with nicknames and recruiting platforms' ids, not only pseudonyms")
+    export.add_argument(
+        "--names", action="store_true", help="with nicknames and recruiting platforms' ids, not only pseudonyms"
+    )
     export.add_argument("--no-images", action="store_true", help="pairs.csv leads to the study's own pictures")
     export.add_argument("--seed", type=int, default=0, metavar="N", help="of the split by photo (default: 0)")
 
@@ -71,7 +84,9 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     simulate.add_argument("--url", metavar="URL", help="of a server that runs already (default: start one)")
     simulate.add_argument("--out", metavar="OUT", help="write the export there afterwards")
     simulate.add_argument("--train", action="store_true", help="train a regressor on that export")
-    simulate.add_argument("--quota", type=int, metavar="N", help="answers a pair, of a new study (default: by the participants)")
+    simulate.add_argument(
+        "--quota", type=int, metavar="N", help="answers a pair, of a new study (default: by the participants)"
+    )
     simulate.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="stop then (default: 600)")
     simulate.add_argument("--name", default="", metavar="TEXT", help="in front of the nicknames, for a second round")
 

@@ -42,7 +42,9 @@ class Comparison:
     cosine: float
 
 
-def pair_weights(decomposer: Decomposer, reference: Tensor, candidate: Tensor, strategy: Strategy) -> tuple[Tensor, Tensor]:
+def pair_weights(
+    decomposer: Decomposer, reference: Tensor, candidate: Tensor, strategy: Strategy
+) -> tuple[Tensor, Tensor]:
     """Concept weights of both sides, (B, K) each, of (B, d) image embeddings.
 
     * ``symmetric``: the reference's concepts are the vocabulary of both; on these few words each side is solved for without

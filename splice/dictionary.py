@@ -98,7 +98,9 @@ def build_dictionary(
     unit = normalized(vectors)
     heard = np.flatnonzero(unit.any(axis=1))
     distinct = heard[_last_of_equals(unit[heard])]
-    centred = normalized(unit[distinct] - unit[distinct].mean(axis=0, dtype=np.float64)) if len(distinct) > 1 else unit[:0]
+    centred = (
+        normalized(unit[distinct] - unit[distinct].mean(axis=0, dtype=np.float64)) if len(distinct) > 1 else unit[:0]
+    )
     kept = distinct[centred.any(axis=1)] if len(distinct) > 1 else distinct[:0]
     if len(kept) < 2:
         raise UserError(

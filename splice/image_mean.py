@@ -28,7 +28,17 @@ from vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
 BATCH = 64  # images that are held at a time
 NONE = "none"
 UNREADABLE = frozenset(
-    ("DamagedFileError", "RuntimeError", "ValueError", "TypeError", "EOFError", "OSError", "KeyError", "IndexError", "error")
+    (
+        "DamagedFileError",
+        "RuntimeError",
+        "ValueError",
+        "TypeError",
+        "EOFError",
+        "OSError",
+        "KeyError",
+        "IndexError",
+        "error",
+    )
 )
 """What torch and numpy raise on bytes that are none of theirs; ``error`` is struct's."""
 NAMED = {"scenes": Path(__file__).parents[1] / "assets" / "towers" / "scenes_mean.safetensors"}
@@ -57,7 +67,9 @@ class ImageMean:
             UserError: it is of another tower, by name or by its size.
         """
         if self.tower and self.tower != tower.identity:
-            raise UserError(f"splice: the image mean {self.source} is of the tower {self.tower}, not {tower.identity}; {FIX}")
+            raise UserError(
+                f"splice: the image mean {self.source} is of the tower {self.tower}, not {tower.identity}; {FIX}"
+            )
         if self.vector.shape != (tower.dim,):
             raise UserError(
                 f"splice: the image mean {self.source} has {self.vector.size} numbers, {tower.identity} has {tower.dim} "

@@ -49,7 +49,9 @@ def lars_by_count(dictionary: Tensor, targets: Tensor, concepts: int) -> PathPoi
     check_problem(dictionary, targets)
     most = min(len(dictionary), dictionary.shape[1] - 1)
     if not 1 <= concepts <= most:
-        raise UserError(f"splice: concepts={concepts} must be 1 to {most}, by the vocabulary and the tower's dimensions")
+        raise UserError(
+            f"splice: concepts={concepts} must be 1 to {most}, by the vocabulary and the tower's dimensions"
+        )
     return _walk(dictionary, targets, concepts, 0.0)
 
 

@@ -61,7 +61,9 @@ class Vocabulary:
             UserError: less than 2, or more than there are.
         """
         if not 2 <= size <= len(self.words):
-            raise UserError(f"vocabulary {self.name}: size={size} must be 2 to {len(self.words)}, the number of its words")
+            raise UserError(
+                f"vocabulary {self.name}: size={size} must be 2 to {len(self.words)}, the number of its words"
+            )
         kept = self.words[-size:]
         return replace(self, name=f"{self.name}[{size}]", words=kept, nouns=self.nouns & frozenset(kept))
 
@@ -131,7 +133,9 @@ def _word(line: str, place: str) -> tuple[str, bool]:
     word, mark = " ".join(word.split()), mark.strip()
     if tab and mark not in ("", "noun"):
         raise UserError(f"{place}: after the tab stands '{mark[:40]}'; write noun or nothing there")
-    odd = next((character for character in word if unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs")), "")
+    odd = next(
+        (character for character in word if unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co", "Cs")), ""
+    )
     if odd:
         shown = word.replace(odd, "?")[:40]
         raise UserError(f"{place}: '{shown}' holds the character U+{ord(odd):04X}, which no word has; remove it")

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-RUNTIME = "semfid.runtime"  # inside the package that the wheel carries, below everything; imports nothing of the project
+RUNTIME = (
+    "semfid.runtime"  # inside the package that the wheel carries, below everything; imports nothing of the project
+)
 
 FLOORS: dict[str, int] = {
     RUNTIME: 0,
@@ -88,7 +90,9 @@ def fault(room: str, target: str) -> str:
     if target in ABOVE:
         return "nothing imports tests, benchmarks or assets"
     if room == APART:
-        return "" if target in APART_MAY_IMPORT else "user_study imports only pairs, registry, yaml_file and the runtime"
+        return (
+            "" if target in APART_MAY_IMPORT else "user_study imports only pairs, registry, yaml_file and the runtime"
+        )
     if target == APART:
         return "" if room == "semfid" else "only the command line knows user_study"
     if target not in FLOORS:

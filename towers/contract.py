@@ -40,7 +40,9 @@ class Tower:
         """(N, D) unit rows of RGB pictures of any sizes; each is squashed to the tower's square, so that no border is lost."""
         found = np.zeros((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), self.batch_size):
-            pixels = torch.cat([self.prepare(image) for image in images[start : start + self.batch_size]])  # (b, 3, S, S)
+            pixels = torch.cat(
+                [self.prepare(image) for image in images[start : start + self.batch_size]]
+            )  # (b, 3, S, S)
             with torch.no_grad():
                 found[start : start + len(pixels)] = self.embed_pixels(pixels).float().cpu().numpy()
         return found

@@ -119,9 +119,7 @@ class OpenClipTower(Tower):
             model = create(self._what, self._model, weights, self._seed, "pretrained: path/to/checkpoint")
             model = model.float().eval().requires_grad_(False).to(self.device)
             mean, std = self._mean_and_std(model)
-            self._loaded = model, *(
-                torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (mean, std)
-            )
+            self._loaded = model, *(torch.tensor(values, device=self.device).view(1, 3, 1, 1) for values in (mean, std))
         return self._loaded
 
     def _mean_and_std(self, model: Any) -> tuple[Sequence[float], Sequence[float]]:
@@ -139,4 +137,6 @@ def _checkpoint(what: str, folder: Path) -> Path:
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
-    raise UserError(f"{what}: folder {folder} holds none of {', '.join(WEIGHTS)}; give the path of the checkpoint itself")
+    raise UserError(
+        f"{what}: folder {folder} holds none of {', '.join(WEIGHTS)}; give the path of the checkpoint itself"
+    )

@@ -109,7 +109,9 @@ class TransformersTower(Tower):
                 )
                 processor = AutoImageProcessor.from_pretrained(source.model, revision=source.revision)
             if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
-                raise UserError(f"{self._what}: '{source.model}' gives no image and text features; give a CLIP-like model")
+                raise UserError(
+                    f"{self._what}: '{source.model}' gives no image and text features; give a CLIP-like model"
+                )
             mean, std = (
                 torch.tensor(values, dtype=torch.float32, device=self.device).view(1, 3, 1, 1)
                 for values in (processor.image_mean, processor.image_std)

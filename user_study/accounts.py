@@ -68,7 +68,9 @@ def add(c: Connection, name: str, password_hash: str, actor: str, now: int) -> i
     cleaned = clean_name(name)
     if c.execute(select(admin.c.id).where(admin.c.name == cleaned)).first():
         raise StudyError(f"there is an account {cleaned!r}; change its password with `semfid study admin password`")
-    key = c.execute(insert(admin).values(name=cleaned, password_hash=password_hash, created_at=now)).inserted_primary_key
+    key = c.execute(
+        insert(admin).values(name=cleaned, password_hash=password_hash, created_at=now)
+    ).inserted_primary_key
     audit.note(c, actor, "account added", cleaned, now=now)
     return int(key[0]) if key is not None else 0
 
@@ -126,7 +128,9 @@ class Known:
 
 def look_up(c: Connection, name: str) -> Known:
     """What `right_password` compares with; an unknown name and a disabled account look like any other."""
-    row = c.execute(select(admin).where(admin.c.name == unicodedata.normalize("NFKC", name[:200]).strip())).one_or_none()
+    row = c.execute(
+        select(admin).where(admin.c.name == unicodedata.normalize("NFKC", name[:200]).strip())
+    ).one_or_none()
     if row is None or row.disabled_at is not None:
         return Known(None, _nobody())
     return Known(Account(row.id, row.name, row.created_at, row.disabled_at), row.password_hash)

@@ -66,7 +66,9 @@ def unpack(archive: Path, out: Path, limits: Limits | None = None) -> list[str]:
     except RuntimeError as error:  # zipfile's way to say that a password is needed
         raise StudyError(f"{archive}: {error}; pack it without a password") from error
     except OSError as error:
-        raise StudyError(f"{archive}: cannot be unpacked ({said(error)}); {remedy(error, 'choose another folder')}") from error
+        raise StudyError(
+            f"{archive}: cannot be unpacked ({said(error)}); {remedy(error, 'choose another folder')}"
+        ) from error
     return left_out
 
 

@@ -65,7 +65,9 @@ def backup(database: Database, images: Path, out: str | Path) -> Path:
             }
         for file in files:
             if not (images / file).is_file():
-                raise StudyError(f"{images / file} is missing, so the backup would not be whole; see `semfid study check`")
+                raise StudyError(
+                    f"{images / file} is missing, so the backup would not be whole; see `semfid study check`"
+                )
             shutil.copyfile(images / file, work / IMAGES / file)
         facts = {
             "made_at": iso(now_ms()),

@@ -90,7 +90,9 @@ def _storage(c: Connection, dialect: str) -> Iterator[Fault]:
         return  # PostgreSQL keeps its own references
     damaged = [row[0] for row in c.exec_driver_sql("PRAGMA integrity_check").all() if row[0] != "ok"]
     if damaged:
-        yield Fault("error", f"the database file is damaged: {damaged[0]}", "stop the server and restore the last backup")
+        yield Fault(
+            "error", f"the database file is damaged: {damaged[0]}", "stop the server and restore the last backup"
+        )
     loose = c.exec_driver_sql("PRAGMA foreign_key_check").all()
     if loose:
         table, number, parent = loose[0][0], loose[0][1], loose[0][2]
@@ -121,7 +123,11 @@ def _settings(c: Connection) -> Iterator[Fault]:
         yield Fault("error", str(error), "restore the last backup")
         return
     if current not in versions:
-        yield Fault("error", f"settings version {current} is in force and does not exist", "save the settings again under /admin")
+        yield Fault(
+            "error",
+            f"settings version {current} is in force and does not exist",
+            "save the settings again under /admin",
+        )
 
 
 def _tallies() -> Select[Any]:
@@ -168,7 +174,9 @@ def _counters(c: Connection) -> Iterator[Fault]:
     wrong = list(_wrong_counters(c))
     if wrong:
         key, stands, true, _ = wrong[0]
-        apart = ", ".join(f"{name} {stands[name]} instead of {true[name]}" for name in COUNTERS if stands[name] != true[name])
+        apart = ", ".join(
+            f"{name} {stands[name]} instead of {true[name]}" for name in COUNTERS if stands[name] != true[name]
+        )
         yield Fault(
             "error",
             f"{len(wrong)} pairs whose counters differ from their answers ({key!r}: {apart})",
@@ -193,7 +201,9 @@ def _standing(c: Connection) -> Iterator[Fault]:
 
 def _scores(c: Connection) -> Iterator[Fault]:
     points = (
-        select(ledger.c.participant_id, func.sum(ledger.c.points).label("points")).group_by(ledger.c.participant_id).subquery()
+        select(ledger.c.participant_id, func.sum(ledger.c.points).label("points"))
+        .group_by(ledger.c.participant_id)
+        .subquery()
     )
     wrong = c.execute(
         select(func.count(), func.min(participant.c.code))
@@ -212,10 +222,16 @@ def _scores(c: Connection) -> Iterator[Fault]:
 def _leases(c: Connection) -> Iterator[Fault]:
     lease_ms = study_state.facts(c).settings.lease_s * 1000
     forgotten = c.execute(
-        select(func.count()).where(assignment.c.state == "open", assignment.c.expires_at < now_ms() - LONG_PAST * lease_ms)
+        select(func.count()).where(
+            assignment.c.state == "open", assignment.c.expires_at < now_ms() - LONG_PAST * lease_ms
+        )
     ).scalar_one()
     if forgotten:
-        yield Fault("note", f"{forgotten} pairs are out with people who left long ago", "the server takes them back when it runs")
+        yield Fault(
+            "note",
+            f"{forgotten} pairs are out with people who left long ago",
+            "the server takes them back when it runs",
+        )
     answered = c.execute(
         select(func.count())
         .select_from(assignment.outerjoin(response, response.c.assignment_id == assignment.c.id))
@@ -270,7 +286,9 @@ def _pictures(images: Path, rows: Any, progress: Progress | None) -> Iterator[Fa
         yield Fault("error", f"{len(broken)} pictures do not show what they should (first: {broken[0]})", again)
     known = {row.file for row in rows}
     on_disk = list(images.iterdir()) if images.is_dir() else []
-    strange = sorted(path.name for path in on_disk if path.is_file() and path.name not in known and path.suffix != ".part")
+    strange = sorted(
+        path.name for path in on_disk if path.is_file() and path.name not in known and path.suffix != ".part"
+    )
     if strange:
         yield Fault(
             "note",

@@ -269,7 +269,9 @@ def _size_fault(one: FoundPair, reference: Size, candidate: Size, fit: str) -> R
     if common is None:
         advice = "too far apart to crop; scale the output to the photo's size"
     elif fit == "crop":
-        return Remark("warning", "cropped", one.key, f"{sizes}: both cut to {common[0]} x {common[1]} from the top left")
+        return Remark(
+            "warning", "cropped", one.key, f"{sizes}: both cut to {common[0]} x {common[1]} from the top left"
+        )
     else:
         advice = "make them equal, or import with --fit crop"
     return Remark("error", "size", one.key, f"{sizes}; {advice}")
@@ -292,7 +294,9 @@ def _compare(
             known += 1
         elif key in by_key:
             more.append(
-                Remark("error", "id_taken", key, "the study has other pictures under this pair_id; give it another name")
+                Remark(
+                    "error", "id_taken", key, "the study has other pictures under this pair_id; give it another name"
+                )
             )
         elif content in by_content:
             text = f"shows the same two pictures as {by_content[content]!r}: left out"
@@ -301,7 +305,9 @@ def _compare(
             by_key[key], by_content[content] = content, key
             fresh.append(one)
             if content[0] == content[1] and one.pair.kind == "main":
-                more.append(Remark("warning", "identical", key, "both pictures are equal to the last pixel; meant as a trap?"))
+                more.append(
+                    Remark("warning", "identical", key, "both pictures are equal to the last pixel; meant as a trap?")
+                )
     if not ready and not any(remark.level == "error" for remark in remarks):
         more.append(Remark("error", "empty", "-", "no pair is left to import"))
     report = ImportReport(
@@ -334,7 +340,9 @@ def _pair_fault(one: _Ready) -> Remark | None:
     }  # fmt: skip
     for what, values in texts.items():
         if any(len(value) > LONGEST[what] for value in values):
-            return Remark("error", "long", found.key[:80], f"{what} has more than {LONGEST[what]} characters; shorten it")
+            return Remark(
+                "error", "long", found.key[:80], f"{what} has more than {LONGEST[what]} characters; shorten it"
+            )
         if any(ord(char) < 32 for value in values for char in value):
             return Remark("error", "control", repr(found.key[:80]), f"{what} holds a control character; rename it")
     if found.kind in ("trap", "training", "example") and found.truth is None:

@@ -234,7 +234,9 @@ def view(c: Connection, code: str) -> ParticipantView | None:
         training_attempts=found.training_attempts,
         training_passed_at=found.training_passed_at,
         histogram=_histogram(times),
-        counts=[(*key, n) for key, n in sorted(tally.items(), key=lambda item: (item[0][0], -item[0][1], item[0][2] or ""))],
+        counts=[
+            (*key, n) for key, n in sorted(tally.items(), key=lambda item: (item[0][0], -item[0][1], item[0][2] or ""))
+        ],
         yes_share=sum(row.answer == "yes" for row in main) / len(main) if main else None,
         agreement=sum(alike) / len(alike) if alike else None,
         repeats=len(repeats),

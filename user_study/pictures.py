@@ -17,7 +17,17 @@ from semfid.runtime.images import decode_photo
 from semfid.runtime.profiles import PROFILE_FAULTS, profile_name
 from user_study.errors import StudyError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")  # not formats that call other programs
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "TIFF",
+    "GIF",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+)  # not formats that call other programs
 MOST_PIXELS = 50_000_000
 LONGEST_SIDE = 16_383  # of WebP
 MEDIA_TYPE = "image/webp"

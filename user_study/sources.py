@@ -77,7 +77,9 @@ def find_pairs(
     if len(sources) == 2 and all(source.is_dir() for source in sources):
         return _of_folders(sources[0], sources[1], chosen)
     if len(sources) != 1:
-        raise StudyError("give one pair table, zip or folder, or two folders: first the photos (HQ), then the outputs (SR)")
+        raise StudyError(
+            "give one pair table, zip or folder, or two folders: first the photos (HQ), then the outputs (SR)"
+        )
     source = sources[0]
     if source.is_dir():
         return _of_folder(source, chosen, confined)
@@ -95,7 +97,11 @@ def find_pairs(
 
 def _left_out(name: str) -> Remark:
     nested = Path(name).suffix.lower() in ARCHIVES
-    text = "an archive inside the archive is not opened; put its files in directly" if nested else "hidden file or link: left out"
+    text = (
+        "an archive inside the archive is not opened; put its files in directly"
+        if nested
+        else "hidden file or link: left out"
+    )
     return Remark("warning", "nested" if nested else "left_out", shown(name), text)
 
 
@@ -108,7 +114,9 @@ def _of_folder(folder: Path, kind: PairKind, confined: bool) -> tuple[list[Found
         folder = inner[0]
     tables = [entry for entry in inner if entry.suffix.lower() in (".csv", ".parquet") and _is_pair_table(entry)]
     if len(tables) > 1:
-        raise StudyError(f"{folder}: {len(tables)} pair tables ({', '.join(t.name for t in tables[:4])}); name the one to import")
+        raise StudyError(
+            f"{folder}: {len(tables)} pair tables ({', '.join(t.name for t in tables[:4])}); name the one to import"
+        )
     if tables:
         return _of_table(tables[0], kind, confined)
     photos = [entry for entry in inner if entry.is_dir() and entry.name.lower() in PHOTO_FOLDERS]
@@ -211,7 +219,9 @@ def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[Found
             FoundPair(Path(name).stem, stem, origin, kind, None, None, by_stem[stem], path, by_stem[stem].name, name)
         )
     for stem in sorted(set(by_stem) - used):
-        remarks.append(Remark("warning", "unmatched", by_stem[stem].name, f"no output of {outputs} belongs to this photo"))
+        remarks.append(
+            Remark("warning", "unmatched", by_stem[stem].name, f"no output of {outputs} belongs to this photo")
+        )
     if not found:
         raise StudyError(
             f"{outputs}: no file belongs to a photo of {photos}; name outputs <model>_<photo>.png, or give a pair table"

@@ -139,7 +139,9 @@ def agreement(counts: npt.ArrayLike, resamples: int = 1000, seed: int = 0) -> Ag
     if len(usable) and not math.isnan(alpha) and resamples >= FEWEST_RESAMPLES:
         rows, often = np.unique(usable, axis=0, return_counts=True)
         generator = np.random.default_rng(seed)
-        drawn = generator.multinomial(len(usable), often / len(usable), size=resamples).astype(float)  # (resamples, rows)
+        drawn = generator.multinomial(len(usable), often / len(usable), size=resamples).astype(
+            float
+        )  # (resamples, rows)
         values = _alpha(drawn @ _disagreement(rows), drawn @ rows)
         values = values[~np.isnan(values)]
         if values.size >= FEWEST_RESAMPLES and 2 * values.size >= resamples:

@@ -30,7 +30,9 @@ def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, 
         known = [configs[run.label, run.seed] for run in result.runs if (run.label, run.seed) in configs]
         if known:
             return bench.data(known[0])
-        tested = set(result.runs[0].predictions["pair_id"])  # of training-free metrics alone: the data that has these pairs
+        tested = set(
+            result.runs[0].predictions["pair_id"]
+        )  # of training-free metrics alone: the data that has these pairs
         every = [bench.data(variant.config) for variant in sweep.variants]
         return next((data for data in every if tested <= set(data.table.frame["pair_id"])), every[0])
 

@@ -146,9 +146,7 @@ class ExpertsPredictor(KernelPredictor):
         return share * super().forward(pooled) + (1 - share) * peak
 
 
-def kernel_changes(
-    z: Sequence[Tensor], supports: Sequence[Tensor], gammas: Tensor | Sequence[float]
-) -> Tensor:
+def kernel_changes(z: Sequence[Tensor], supports: Sequence[Tensor], gammas: Tensor | Sequence[float]) -> Tensor:
     """Mean over blocks of k(z_b, s_b) - k(0, s_b), (B, N), k Gaussian; of blocks (B, D_b) and (N, D_b)."""
     total: Tensor | None = None
     for own, support, gamma in zip(z, supports, gammas, strict=True):

@@ -131,7 +131,9 @@ class Journal:
             self._file.write(json.dumps([signature(pair), row]) + "\n")
             self._file.flush()
         except OSError as error:
-            raise ScoringError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'choose another --out')}") from error
+            raise ScoringError(
+                f"cannot write {self.path}: {error.strerror}; {remedy(error, 'choose another --out')}"
+            ) from error
 
     def finish(self, rows: Sequence[Row], missing: Sequence[str], extra: Sequence[str]) -> None:
         """Write the file itself, and drop the journal.

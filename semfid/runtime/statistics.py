@@ -18,7 +18,10 @@ EPS = 1e-10
 # of ``compress: log``: a squared difference far below it counts in proportion, far above it by its logarithm
 LOG_UNIT = 1e-4
 STEPS = 10_000  # to which a share is exact
-SIDES = ("gained", "lost")  # in front of a pooling: only where the second image's activation is the larger, or the smaller one
+SIDES = (
+    "gained",
+    "lost",
+)  # in front of a pooling: only where the second image's activation is the larger, or the smaller one
 
 
 def unit_channels(features: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ TINY: dict[str, list[dict[str, Any]]] = {
     "timm": [{"model": "test_resnet"}, {"model": "test_vit"}, {"model": "test_convnext"}],
     "open_clip": [{"model": name} for name in _TOWERS],
 }
-EMBEDS_ONLY = {"concepts"}  # no feature maps: tests/backbones/test_concepts.py holds them to what is left of the contract
+EMBEDS_ONLY = {
+    "concepts"
+}  # no feature maps: tests/backbones/test_concepts.py holds them to what is left of the contract
 
 
 class Case(NamedTuple):

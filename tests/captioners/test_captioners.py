@@ -152,7 +152,9 @@ class TestImageToText:
         processor = T.AutoProcessor.from_pretrained(folder("blip"))
         inputs = processor(images=PICTURES[0], return_tensors="pt")
         tokens = model.generate(**inputs, max_new_tokens=10, do_sample=False)
-        assert captioner("blip").caption(PICTURES[:1], "?") == [processor.decode(tokens[0, 1:], skip_special_tokens=True)]
+        assert captioner("blip").caption(PICTURES[:1], "?") == [
+            processor.decode(tokens[0, 1:], skip_special_tokens=True)
+        ]
 
     def test_an_encoder_with_a_decoder(self, keywords: Callable[[str], dict[str, Any]]) -> None:
         """Its tokenizer has no padding token, and its own settings ask for three beams and five tokens."""
@@ -176,7 +178,9 @@ def test_a_model_that_is_spread(keywords: Callable[[str], dict[str, Any]], capti
 class TestVipLlava:
     def test_padding(self) -> None:
         square = padded_to_square(Image.new("RGB", (10, 4), "red"), (1, 2, 3))
-        assert square.size == (10, 10) and square.getpixel((0, 3)) == (255, 0, 0) and square.getpixel((0, 2)) == (1, 2, 3)
+        assert (
+            square.size == (10, 10) and square.getpixel((0, 3)) == (255, 0, 0) and square.getpixel((0, 2)) == (1, 2, 3)
+        )
 
     def test_conversation(self) -> None:
         assert "###Human: <image>\n{prompt}###Assistant:" in TEMPLATE
@@ -240,7 +244,9 @@ class TestBadModels:
         with pytest.raises(UserError, match="is a git model; use image_to_text"):
             build_captioner("blip", {"model": folder("image_to_text")})
         with pytest.raises(UserError, match="has no chat template"):
-            build_captioner("image_text_to_text", {"model": folder("vip_llava"), "device": "cpu"}).caption(PICTURES, "?")
+            build_captioner("image_text_to_text", {"model": folder("vip_llava"), "device": "cpu"}).caption(
+                PICTURES, "?"
+            )
 
     def test_keywords(self, folder: Callable[[str], str]) -> None:
         with pytest.raises(RegistryError, match="did you mean 'max_new_tokens'"):

@@ -21,7 +21,10 @@ CHAT = (
 def save_vip_llava(folder: Path) -> Path:
     symbols = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", *(chr(i) for i in range(33, 127))]
     words = T.LlamaTokenizer(
-        vocab={one: i for i, one in enumerate(dict.fromkeys(symbols))}, merges=[], pad_token="<pad>", padding_side="right"
+        vocab={one: i for i, one in enumerate(dict.fromkeys(symbols))},
+        merges=[],
+        pad_token="<pad>",
+        padding_side="right",
     )
     words.add_tokens(["<image>", "<pad>"], special_tokens=True)
     processor = T.LlavaProcessor(
@@ -78,7 +81,12 @@ def save_qwen2_vl(folder: Path) -> Path:
     loud(model)
     # the settings that the real checkpoint brings, and that must not reach our captions
     model.generation_config = T.GenerationConfig(
-        do_sample=True, temperature=0.1, top_p=0.001, top_k=1, repetition_penalty=1.05, eos_token_id=number["<|im_end|>"]
+        do_sample=True,
+        temperature=0.1,
+        top_p=0.001,
+        top_k=1,
+        repetition_penalty=1.05,
+        eos_token_id=number["<|im_end|>"],
     )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -133,10 +141,14 @@ def save_vit_gpt2(folder: Path) -> Path:
     said = T.GPT2Config(
         vocab_size=len(words), n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=256, eos_token_id=256
     )
-    config = T.VisionEncoderDecoderConfig.from_encoder_decoder_configs(seen, said, decoder_start_token_id=256, eos_token_id=256)
+    config = T.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        seen, said, decoder_start_token_id=256, eos_token_id=256
+    )
     model = T.VisionEncoderDecoderModel(config=config)
     loud(model)
-    model.generation_config = T.GenerationConfig(decoder_start_token_id=256, eos_token_id=256, num_beams=3, max_length=5)
+    model.generation_config = T.GenerationConfig(
+        decoder_start_token_id=256, eos_token_id=256, num_beams=3, max_length=5
+    )
     model.save_pretrained(folder)
     words.save_pretrained(folder)
     T.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)

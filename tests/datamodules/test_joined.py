@@ -31,7 +31,9 @@ def sets(tmp_path: Path, write_photo: Photo) -> dict[str, dict[str, Any]]:
         if photo >= 4:
             size = Image.open(write_photo(tmp_path / "edits" / f"{photo}.png", 200 + photo)).size
             Image.new("L", size, 255 * (photo % 2)).save(tmp_path / "edits" / f"map{photo}.png")
-            edits.append({**row, "candidate": f"{photo}.png", "difference": photo % 2, "map": f"map{photo}.png", "origin": "e"})
+            edits.append(
+                {**row, "candidate": f"{photo}.png", "difference": photo % 2, "map": f"map{photo}.png", "origin": "e"}
+            )
     pd.DataFrame(graded).to_csv(tmp_path / "graded" / "t.csv", index=False)
     pd.DataFrame(edits).to_csv(tmp_path / "edits" / "t.csv", index=False)
     columns = {"difference": "grade"}
@@ -74,7 +76,11 @@ def test_pairs_stand_side_by_side_and_a_photo_on_one_side(sets: dict[str, dict[s
     ("change", "keywords", "says"),
     [
         ({}, {"weights": "votes"}, "weights: votes needs the column votes, which graded and edits lacks"),
-        ({"edits": {"name": "pairs", "table": "x.csv", "image_size": 8}}, {}, "data.sets.edits.image_size has no effect"),
+        (
+            {"edits": {"name": "pairs", "table": "x.csv", "image_size": 8}},
+            {},
+            "data.sets.edits.image_size has no effect",
+        ),
         ({"edits": {"name": "image_folder", "path": "x"}}, {}, "'image_folder' gives no pairs"),
         ({"edits": {"name": "joined", "sets": {}}}, {}, "joined cannot stand inside itself"),
         ({"edits": {"name": "pairs", "tabel": "x.csv"}}, {}, "tabel"),

@@ -80,7 +80,9 @@ def test_one_trains_and_the_other_is_tested(table: Make, tmp_path: Path) -> None
     data.select(part, 0)
     for batch in (*data.train_dataloader(), *data.test_dataloader()):
         for row, image in zip(batch.row.tolist(), batch.candidate, strict=True):
-            path = {0: train, 1: test}[int(row >= 12)].parent / pd.read_csv((train, test)[int(row >= 12)])["candidate"][row % 12]
+            path = {0: train, 1: test}[int(row >= 12)].parent / pd.read_csv((train, test)[int(row >= 12)])["candidate"][
+                row % 12
+            ]
             assert torch.equal(image, torch.from_numpy(load_pixels(path, 16, "squash")))
     assert build(train, test).content_digest() == data.content_digest()
 
@@ -104,7 +106,9 @@ def test_labels_and_images_of_both_sides_count_in_the_hash(table: Make, write_ph
 def test_photos_on_both_sides(table: Make, name: str) -> None:
     """By their name, and by their content under another name."""
     train, test = table("sr", [0, 1, 2, 3, 4], name, c2c=labels), study(table, [3, 4, 10])
-    with pytest.raises(UserError, match=r"photo '.*3' of .* is tested in .* \(2 such photos\); set data.on_overlap: drop"):
+    with pytest.raises(
+        UserError, match=r"photo '.*3' of .* is tested in .* \(2 such photos\); set data.on_overlap: drop"
+    ):
         build(train, test).prepare()
     data = build(train, test, on_overlap="drop")
     assert len(data.table) == 6 + 6 and len(data.parts[0].test) == 6

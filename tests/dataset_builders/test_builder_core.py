@@ -145,7 +145,9 @@ def test_killed_and_gone_on_is_the_same_to_the_byte(tmp_path: Path, whole: dict[
     assert content(out) == whole
 
 
-def test_killed_between_file_and_journal(tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_file_and_journal(
+    tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, append = tmp_path / "killed", Journal.append
 
     def dying(journal: Journal, unit: Unit, *rest: object, **named: object) -> object:
@@ -266,8 +268,9 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         pass
     with open_build(tmp_path / "b", "test", settings, call()) as worker:  # nothing was made of the other seed
         worker.run(units_of(SAMPLES[:1]), painted, lambda done, total: None)
-    with pytest.raises(UserError, match=r"was built with filters\.area=0\.02, and now it is 0\.05"), open_build(
-        tmp_path / "b", "test", {"seed": 7, "filters": {"area": 0.05}}, call()
+    with (
+        pytest.raises(UserError, match=r"was built with filters\.area=0\.02, and now it is 0\.05"),
+        open_build(tmp_path / "b", "test", {"seed": 7, "filters": {"area": 0.05}}, call()),
     ):
         pass
     (tmp_path / "mine").mkdir()
@@ -303,7 +306,9 @@ def test_many_errors_in_a_row_stop_the_build(tmp_path: Path) -> None:
 
     folder = BuildFolder(tmp_path / "b", Shard())
     worker = Worker(folder, Journal(folder.journals / "0-of-1.jsonl"), {}, give_up_after=4)
-    with pytest.raises(UserError, match=r"paint: 4 units in a row failed, .*RuntimeError: no kernel image; .*--retry-failed"):
+    with pytest.raises(
+        UserError, match=r"paint: 4 units in a row failed, .*RuntimeError: no kernel image; .*--retry-failed"
+    ):
         worker.run(units_of(SAMPLES), broken, lambda done, total: None)
     assert len(latest_entries(folder.journals)) == 4
 

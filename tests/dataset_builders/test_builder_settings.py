@@ -31,7 +31,13 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
 
 def test_overrides_reach_every_section(tmp_path: Path) -> None:
     config = read(
-        tmp_path, GOOD, "filters.area=[0.1,0.3]", "inpainter.steps=5", "split.val=0", "masks.shape.same_class=box", "seed=3"
+        tmp_path,
+        GOOD,
+        "filters.area=[0.1,0.3]",
+        "inpainter.steps=5",
+        "split.val=0",
+        "masks.shape.same_class=box",
+        "seed=3",
     )
     assert config.filters.area == (0.1, 0.3) and config.inpainter == {"name": "flux_fill", "steps": 5}
     assert config.masks.shape_of("same_class") == "box" and config.seed == 3 and config.split.val == 0.0
@@ -64,7 +70,11 @@ def test_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("out: o\n", (), r"photos is missing"),
         ("out: o\nphotos: {images: i}\ninpainter: {}\n", (), r"photos\.instances is missing"),
         (GOOD + "levels: [same_clas]\n", (), r"levels: no level 'same_clas'; did you mean 'same_class'"),
-        (GOOD + "masks: {shape: {same_class: round}}\n", (), r"masks\.shape\.same_class=round must be one of segmentation"),
+        (
+            GOOD + "masks: {shape: {same_class: round}}\n",
+            (),
+            r"masks\.shape\.same_class=round must be one of segmentation",
+        ),
         (GOOD + "masks: {label: all}\n", (), r"masks\.label='all' should be one of 'object', 'repaint'"),
         (GOOD + "difference: {same_class: 2}\n", (), r"difference\.same_class=2 must lie in 0 \.\. 1"),
         (GOOD + "table: pairs.txt\n", (), r"table=pairs\.txt must end in \.csv or \.parquet"),

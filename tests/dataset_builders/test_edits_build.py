@@ -161,7 +161,9 @@ def test_two_sources_share_no_name_but_for_the_same_photo(coco: Path, tmp_path: 
     write_coco(other, photos=2, seed=7)
     config = write_edits(coco, tmp_path / "out", "{unchanged: 1, exchange: 1}")
     second = f"photos.second={{images: {other}/images, instances: {other}/instances.json}}"
-    with pytest.raises(UserError, match=r"photos.second: .*1.png and .*1.png are both called '001'; set photos.second.prefix"):
+    with pytest.raises(
+        UserError, match=r"photos.second: .*1.png and .*1.png are both called '001'; set photos.second.prefix"
+    ):
         build(config, [second], quiet_call())
     assert build(config, [second, "photos.second.prefix=b-"], quiet_call()) == 0
     table = read_pairs(tmp_path / "out" / "pairs.csv").frame
@@ -190,12 +192,16 @@ def test_a_square_of_a_smaller_size(coco: Path, tmp_path: Path) -> None:
 
 
 def test_jpeg(coco: Path, tmp_path: Path) -> None:
-    table = built(coco, tmp_path / "out", "format=jpg", "quality=80", "after.sr.share=0", kinds="{remove: 1, unchanged: 1}")
+    table = built(
+        coco, tmp_path / "out", "format=jpg", "quality=80", "after.sr.share=0", kinds="{remove: 1, unchanged: 1}"
+    )
     for row in table.to_dict("records"):
         with Image.open(tmp_path / "out" / row["candidate"]) as image:
             assert image.format == "JPEG" and row["candidate"].endswith(".jpg")
         if row["kind"] == "unchanged":
-            assert (tmp_path / "out" / row["reference"]).read_bytes() == (tmp_path / "out" / row["candidate"]).read_bytes()
+            assert (tmp_path / "out" / row["reference"]).read_bytes() == (
+                tmp_path / "out" / row["candidate"]
+            ).read_bytes()
 
 
 def test_the_split_keeps_a_photo_on_one_side(coco: Path, tmp_path: Path) -> None:
@@ -225,7 +231,9 @@ def test_settings_that_cannot_be_are_named(coco: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UserError, match=message):
             build(config, [override], quiet_call())
-    with pytest.raises(UserError, match=r"nothing is left to edit on 6 photos: 6 x exchange: the photo has no object for it"):
+    with pytest.raises(
+        UserError, match=r"nothing is left to edit on 6 photos: 6 x exchange: the photo has no object for it"
+    ):
         build(write_edits(coco, tmp_path / "none", "{exchange: 1}"), ["filters.short_side=500"], quiet_call())
 
 
@@ -282,7 +290,10 @@ def test_ids_that_are_taken_and_damaged_annotations_cost_no_run(tmp_path: Path) 
     config = write_edits(root, tmp_path / "out", "{exchange: 2, local: 1}")
     assert build(config, ["after.sr.share=0"], quiet_call(lines)) == 0
     assert "left out: 1 annotations of tiny: it has no mask that fits its photo" in lines
-    assert "left out: 1 annotations of tiny: it lacks a key of COCO's, or has a value of another type or without sense" in lines
+    assert (
+        "left out: 1 annotations of tiny: it lacks a key of COCO's, or has a value of another type or without sense"
+        in lines
+    )
     table = read_pairs(tmp_path / "out" / "pairs.csv").frame
     exchanged = table[(table["kind"] == "exchange") & (table["source_id"] != "001")]
     places = Counter(zip(exchanged["source_id"], exchanged["box"], strict=True))

@@ -160,7 +160,9 @@ def test_a_scene_has_its_objects_in_the_frame_of_its_picture(tmp_path: Path) -> 
         for one in scene.objects:
             mask = scene.masks[one.id]
             rows, columns = np.nonzero(mask)
-            assert one.box == (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1) and one.area == mask.sum()
+            assert (
+                one.box == (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1) and one.area == mask.sum()
+            )
     facts = {row[0]: row for row in whole.facts()}
     for one in whole.objects:
         others = np.any([whole.masks[two.id] for two in whole.objects if two is not one], axis=0)

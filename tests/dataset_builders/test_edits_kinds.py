@@ -55,7 +55,9 @@ def done(kind: Kind, photos: CocoFolders, tools: Tools, seed: int, strength: flo
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "refilled"])
-def test_an_edit_leaves_all_else_to_the_bit_and_says_what_it_changed(name: str, photos: CocoFolders, tools: Tools) -> None:
+def test_an_edit_leaves_all_else_to_the_bit_and_says_what_it_changed(
+    name: str, photos: CocoFolders, tools: Tools
+) -> None:
     kind, made = KINDS[name], 0
     for seed in range(8):
         try:
@@ -68,7 +70,9 @@ def test_an_edit_leaves_all_else_to_the_bit_and_says_what_it_changed(name: str, 
         assert (edit.picture[~edit.touched] == source[~edit.touched]).all()
         assert bool(edit.changed.any()) == kind.changes and not (edit.changed & ~edit.touched).any()
         if kind.changes:
-            assert (edit.picture[edit.changed] != source[edit.changed]).any(-1).mean() > (0.1 if name == "text" else 0.5)
+            assert (edit.picture[edit.changed] != source[edit.changed]).any(-1).mean() > (
+                0.1 if name == "text" else 0.5
+            )
         again = done(kind, photos, tools, seed)
         assert (again.picture == edit.picture).all() and again.facts == edit.facts
     assert made >= 2
@@ -112,7 +116,9 @@ def test_a_piece_of_an_even_background_is_refilled_and_an_uneven_one_is_not(phot
         refill(Task(replace(scene, picture=uneven), None, False, 0.5, np.random.default_rng(0)), tools)
 
 
-def test_every_operation_of_the_degradations_comes_up_and_grows_with_the_strength(photos: CocoFolders, tools: Tools) -> None:
+def test_every_operation_of_the_degradations_comes_up_and_grows_with_the_strength(
+    photos: CocoFolders, tools: Tools
+) -> None:
     seen = set()
     for seed in range(40):
         weak, strong = (done(KINDS["global"], photos, tools, 6 * seed, strength) for strength in (0.1, 1.0))
@@ -267,7 +273,10 @@ def test_what_ocr_reads_is_altered(test_data: object) -> None:
     lines = reader(picture)
     assert [line.text for line in lines] == ["OUTDOOR"]
     scene = Scene(Photo(0, "a.png", 320, 96, "", "", ""), picture, (), {})
-    edits = [KINDS["text"].make(Task(scene, None, False, 0.5, np.random.default_rng(seed), lines[0]), None) for seed in range(2)]  # type: ignore[arg-type]
+    edits = [
+        KINDS["text"].make(Task(scene, None, False, 0.5, np.random.default_rng(seed), lines[0]), None)
+        for seed in range(2)
+    ]  # type: ignore[arg-type]
     for edit in edits:
         assert [line.text for line in reader(edit.picture)] != ["OUTDOOR"]
 

@@ -88,7 +88,10 @@ def test_settings_and_weights_change_the_identity(name: str, folders: dict[str, 
     if "model" in given:
         (tmp_path / "m").mkdir()
         (tmp_path / "m" / "model_index.json").write_text("{}")
-        assert build_inpainter(name, given | {"model": str(tmp_path / "m")}).identity != build_inpainter(name, given).identity
+        assert (
+            build_inpainter(name, given | {"model": str(tmp_path / "m")}).identity
+            != build_inpainter(name, given).identity
+        )
         assert build_inpainter(name, given | {"offload": "model"}).identity == build_inpainter(name, given).identity
 
 
@@ -126,7 +129,9 @@ def test_a_prompt_matters_and_encoders_leave(folders: dict[str, Path], photos: C
 
 
 def test_a_model_that_cannot_be_had(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"inpainter flux_fill: cannot get 'nobody/nothing' .*give model: path/to/folder"):
+    with pytest.raises(
+        UserError, match=r"inpainter flux_fill: cannot get 'nobody/nothing' .*give model: path/to/folder"
+    ):
         build_inpainter("flux_fill", {"model": "nobody/nothing"})
     with pytest.raises(UserError, match=r"revision=main is for models of the hub"):
         build_inpainter("flux_fill", {"model": str(tmp_path), "revision": "main"})

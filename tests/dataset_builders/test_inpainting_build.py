@@ -68,13 +68,19 @@ def test_every_pair_is_what_its_row_says(coco: Path, tmp_path: Path) -> None:
         annotation = annotations[row["annotation_id"]]
         assert names[annotation["category_id"] - 1] == before and str(annotation["image_id"]) == row["source_id"]
         relation = (
-            "same_class" if before == after else "same_supercategory" if SUPER[before] == SUPER[after] else "other_supercategory"
+            "same_class"
+            if before == after
+            else "same_supercategory"
+            if SUPER[before] == SUPER[after]
+            else "other_supercategory"
         )
         assert row["level"] == row["origin"] == relation
         source, candidate = (np.asarray(read_image(out / row[side])) for side in ("reference", "candidate"))
         paste = grey(out / row["mask_paste"])
         assert (candidate[paste == 0] == source[paste == 0]).all(), "to the bit"
-        original, dilated, repaint = (grey(out / row[f"mask_{name}"]) > 0 for name in ("original", "dilated", "repaint"))
+        original, dilated, repaint = (
+            grey(out / row[f"mask_{name}"]) > 0 for name in ("original", "dilated", "repaint")
+        )
         assert (original <= dilated).all() and (original <= repaint).all() and (paste[repaint] == 255).all()
         changed = grey(out / row["map"])
         assert set(np.unique(changed)) <= {0, 255}
@@ -89,7 +95,11 @@ def test_every_pair_is_what_its_row_says(coco: Path, tmp_path: Path) -> None:
         assert row["changed_outside"] == 0 and row["changed_inside"] > 0.02 and row["seed"] == 0
         assert row["changed"] == pytest.approx((changed > 0).mean(), abs=1e-6)
     sides = table.groupby("source_id")["split"].nunique()
-    assert (sides == 1).all() and Counter(table.groupby("source_id")["split"].first()) == {"train": 4, "val": 1, "test": 1}
+    assert (sides == 1).all() and Counter(table.groupby("source_id")["split"].first()) == {
+        "train": 4,
+        "val": 1,
+        "test": 1,
+    }
     summary = json.loads((out / "summary.json").read_text())
     assert summary["skipped"] == {} and summary["objects"]["kept"] == 18
 
@@ -138,7 +148,9 @@ def test_bad_photos_are_rows_and_the_others_are_built(coco: Path, tmp_path: Path
     buffer = io.BytesIO()
     Image.open(images / "005.png").convert("CMYK").save(buffer, "JPEG", quality=95)
     (images / "005.png").write_bytes(buffer.getvalue())
-    Image.fromarray(np.asarray(Image.open(images / "006.png").convert("L")).astype(np.uint16) * 257).save(images / "006.png")
+    Image.fromarray(np.asarray(Image.open(images / "006.png").convert("L")).astype(np.uint16) * 257).save(
+        images / "006.png"
+    )
     failed = build(write_config(coco, out), [], quiet_call())
     errors = pd.read_csv(out / "errors.csv", keep_default_na=False)
     assert len(errors) == failed and errors["reason"][errors["stage"] == "paint"].str.match("none of . donors of").all()
@@ -176,7 +188,9 @@ def test_annotations_without_images_and_the_reverse(coco: Path, tmp_path: Path) 
 
 def test_nothing_left_says_which_filter_removed_how_many(coco: Path, tmp_path: Path) -> None:
     config = write_config(coco, tmp_path / "out")
-    with pytest.raises(UserError, match=r"nothing is left to paint over of 18 objects on 6 photos: short_side removed 18;"):
+    with pytest.raises(
+        UserError, match=r"nothing is left to paint over of 18 objects on 6 photos: short_side removed 18;"
+    ):
         build(config, ["filters.short_side=500"], quiet_call())
     with pytest.raises(UserError, match=r"sharpness removed 18; relax filters"):
         build(config, ["filters.sharpness=1e9"], quiet_call())
@@ -268,9 +282,7 @@ def test_the_table_feeds_the_datamodule(coco: Path, tmp_path: Path) -> None:
     from registry import DATAMODULES
 
     built(coco, tmp_path / "out", "table=pairs.csv", "split={val: 0.2, test: 0.2}")
-    data = DATAMODULES.build(
-        "inpainting", table=str(tmp_path / "out" / "pairs.csv"), image_size=32, batch_size=4
-    )
+    data = DATAMODULES.build("inpainting", table=str(tmp_path / "out" / "pairs.csv"), image_size=32, batch_size=4)
     table = data.load_table()
     assert len(table) == 18 and len(data.unchanged) == 6
     assert set(table.frame["difference"]) == {0.0, 1.0}
@@ -286,7 +298,9 @@ def test_the_command(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "yet to be made, in all shards" in capsys.readouterr().err
     assert main(["build", "inpainting", config, "--shard", "1/2", "seed=0"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.endswith("18 pairs (same_class 6, same_supercategory 6, other_supercategory 6); 0 rejected; 0 errors\n")
+    assert captured.out.endswith(
+        "18 pairs (same_class 6, same_supercategory 6, other_supercategory 6); 0 rejected; 0 errors\n"
+    )
     assert "[1-of-2] objects: 18 kept; removed by no filter" in captured.err
     assert main(["build", "verify", str(out)]) == 0
     assert "0 missing, 0 changed, 0 extra" in capsys.readouterr().out
@@ -310,5 +324,3 @@ def test_real_photos(test_data: Callable[[str], Path], tmp_path: Path) -> None:
     assert len(table) >= 15 and set(table["level"]) == {"same_class", "same_supercategory", "other_supercategory"}
     assert table["licence_url"].str.startswith("http").all() and (table["changed_outside"] == 0).all()
     assert len(latest_entries(out / "journals")) >= 8 + len(table)
-
-

@@ -21,7 +21,9 @@ from registry import UserError
 PHOTO = Photo(1, "a.jpg", 640, 480, "", "", "")
 
 
-def instance(box: tuple[float, float, float, float] = (100, 100, 200, 150), area: float = 20000, crowd: bool = False) -> Instance:
+def instance(
+    box: tuple[float, float, float, float] = (100, 100, 200, 150), area: float = 20000, crowd: bool = False
+) -> Instance:
     return Instance(5, 1, "dog", box, area, crowd)
 
 

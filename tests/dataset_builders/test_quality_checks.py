@@ -39,7 +39,9 @@ def test_a_pixel_outside() -> None:
     result[0, 0, 1] ^= 1
     result[9, 15] += 1  # within the feather
     figures, rejected = Judge(Checks()).judge(source, result, mask, alpha, ("dog", "cat"))
-    assert rejected == "1 pixels outside the mask have changed" and figures["changed_outside"] == pytest.approx(1 / 255, abs=1e-6)
+    assert rejected == "1 pixels outside the mask have changed" and figures["changed_outside"] == pytest.approx(
+        1 / 255, abs=1e-6
+    )
     assert Judge(Checks(unchanged_outside=False)).judge(source, result, mask, alpha, ("dog", "cat"))[1] == ""
 
 
@@ -80,7 +82,9 @@ def test_lpips_is_that_of_torchmetrics(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.integers(0, 256, (70, 90, 3), dtype=np.uint8) for _ in range(2))
     planes = [torch.from_numpy(one).permute(2, 0, 1)[None].float() / 255 for one in (a, b)]
-    assert compare(a, b) == pytest.approx(float(learned_perceptual_image_patch_similarity(*planes, "alex", normalize=True)))
+    assert compare(a, b) == pytest.approx(
+        float(learned_perceptual_image_patch_similarity(*planes, "alex", normalize=True))
+    )
     assert compare(a, a) == 0 and compare(a[:20], b[:20]) > 0, "small boxes are enlarged"
 
 

@@ -163,7 +163,13 @@ def test_external_faults_are_errors_of_their_images(
 
 
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
-    words = ["sh", "-c", "sleep 60 & echo $! > child; wait", "{input}", "{output}"]  # writes at once, however busy the machine is
+    words = [
+        "sh",
+        "-c",
+        "sleep 60 & echo $! > child; wait",
+        "{input}",
+        "{output}",
+    ]  # writes at once, however busy the machine is
     upscaler = build_upscaler("external_command", command(tmp_path, "none") | {"command": words, "timeout": 2.0})
     found = upscaler.upscale(IMAGES[:1])
     assert isinstance(found[0], UnitError) and "timeout=2 s" in str(found[0])

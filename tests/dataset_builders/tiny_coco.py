@@ -39,9 +39,7 @@ def write_coco(root: Path, photos: int = 6, seed: int = 0) -> dict[str, Any]:
         for place, (x, y, width, height) in enumerate(BOXES):
             category = 1 if place == 0 and number % 3 == 0 else 2 + (number + place) % 4
             angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-            points = [
-                (x + width / 2 * (1 + np.cos(angle)), y + height / 2 * (1 + np.sin(angle))) for angle in angles
-            ]
+            points = [(x + width / 2 * (1 + np.cos(angle)), y + height / 2 * (1 + np.sin(angle))) for angle in angles]
             draw.polygon(points, COLOURS[category])
             content["annotations"].append(
                 {

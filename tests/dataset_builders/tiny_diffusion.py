@@ -56,7 +56,9 @@ def save_flux_fill(folder: Path, channels: int = 2) -> Path:
         use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.0609, scaling_factor=1.5035,
     )  # fmt: skip
     encoder = T5EncoderModel(
-        T5Config(vocab_size=len(t5), d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, pad_token_id=0, eos_token_id=1)
+        T5Config(
+            vocab_size=len(t5), d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, pad_token_id=0, eos_token_id=1
+        )
     )
     pipe = FluxFillPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae.eval(), text_encoder=clip_text(clip), tokenizer=clip,

@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {
 }
 
 # a trunk with BatchNorm and with a layer that no stage depends on, as a CLIP tower's attention pooling
-BACKBONE_PLUGIN = '''
+BACKBONE_PLUGIN = """
 import torch
 from torch import nn
 
@@ -68,11 +68,11 @@ class TwoStages(Backbone):
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         return self.trunk["pool"](self._stages(images)[1].mean(dim=(2, 3)))
-'''
+"""
 
 # a head with dropout that ends the process's work at a given training step: by an error, or by a signal to the process itself, so
 # that no test needs to catch the right moment
-HEAD_PLUGIN = '''
+HEAD_PLUGIN = """
 import os
 
 import torch
@@ -100,7 +100,7 @@ class DropoutMlp(Head):
                 os.kill(os.getpid(), int(os.environ["TEST_SIGNAL"]))
             raise RuntimeError("the power is out")
         return self.mlp(statistic).squeeze(1)
-'''
+"""
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,9 @@ def test_rows_are_told_apart() -> None:
     """Equal labels would be averaged as seeds of one variant."""
     trunk = {"name": "timm", "model": "resnet18", "pretrained": "a/trunk.safetensors"}
     metrics: list[Any] = ["psnr", {"name": "psnr", "peak_db": 60}, {"name": "i2i", "tower": "scenes_tower"}]
-    metrics += [{"name": "backbone_cosine", "backbone": {**trunk, "pretrained": f"{x}/trunk.safetensors"}} for x in "ab"]
+    metrics += [
+        {"name": "backbone_cosine", "backbone": {**trunk, "pretrained": f"{x}/trunk.safetensors"}} for x in "ab"
+    ]
     labels = [variant.label for variant in baseline_variants(CONFIG, metrics)]
     assert labels[:3] == ["psnr", "psnr peak_db=60", "i2i tower=scenes_tower"]
     assert labels[3] == "backbone_cosine backbone=timm/pretrained:trunk" and len(set(labels)) == 5

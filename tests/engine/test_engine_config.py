@@ -133,7 +133,11 @@ def test_overrides_reach_into_the_sweep(write: Any) -> None:
 
 def test_interpolation(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_FOLDER", "/data")
-    content = {**MINIMAL, "output": "${oc.env:SOME_FOLDER}/runs", "sweep": {"data.table": ["${oc.env:SOME_FOLDER}/a.csv"]}}
+    content = {
+        **MINIMAL,
+        "output": "${oc.env:SOME_FOLDER}/runs",
+        "sweep": {"data.table": ["${oc.env:SOME_FOLDER}/a.csv"]},
+    }
     config = load_experiment(write("a.yaml", content))
     assert config["output"] == "/data/runs" and config["sweep"] == {"data.table": ["/data/a.csv"]}
     monkeypatch.delenv("SOME_FOLDER")
@@ -190,7 +194,9 @@ def test_one_factor_needs_a_start(write: Any) -> None:
 
 def test_two_variants_never_share_a_label(write: Any) -> None:
     """Variants of one label are averaged as seeds: files of the same name in two folders must stay apart."""
-    variants = _expand({"sweep": {"model.pretrained": ["a/trunk.pt", "b/trunk.pt", "c/other.pt"], "seed": [0, 1]}}, write)
+    variants = _expand(
+        {"sweep": {"model.pretrained": ["a/trunk.pt", "b/trunk.pt", "c/other.pt"], "seed": [0, 1]}}, write
+    )
     labels = {v.label for v in variants}
     assert labels == {'pretrained="a/trunk.pt"', 'pretrained="b/trunk.pt"', "pretrained=other"}
     assert len({(v.label, v.seed) for v in variants}) == 6
@@ -224,7 +230,13 @@ class TestRepeats:
         assert digests < {run_hash(run.config, "d") for run in more}, "those that are done count among more repeats"
 
     def test_one_repeat_and_none_are_one_run(self, tmp_path: Path) -> None:
-        for split in ("", ", split: {folds: 5}", ", split: {folds: 5, repeats: 1}", ", split: {repeats: x}", ", split: 3"):
+        for split in (
+            "",
+            ", split: {folds: 5}",
+            ", split: {folds: 5, repeats: 1}",
+            ", split: {repeats: x}",
+            ", split: 3",
+        ):
             (run,) = self.made(tmp_path, f"name: r\ndata: {{name: pairs{split}}}\n")
             assert run.repeat == 0 and run.seed == 0
 

@@ -75,7 +75,9 @@ def test_every_number_of_processes_takes_the_same_steps(count: int, world: int) 
 
     alone = [sorted(row for row, _ in batch) for batch in steps(0, 1)]
     shares = [steps(rank, world) for rank in range(world)]
-    assert {len(share) for share in shares} == {len(alone)}  # a process with a step fewer would leave the others waiting
+    assert {len(share) for share in shares} == {
+        len(alone)
+    }  # a process with a step fewer would leave the others waiting
     for number, whole in enumerate(alone):
         counted: dict[int, float] = {}
         for share in shares:

@@ -69,7 +69,10 @@ def test_other_heads_folds_and_trunks_of_one_size(runs: Runs, tmp_path: Path, na
 def test_onnxruntime_agrees(runs: Runs, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import onnxruntime
 
-    target, finished = tmp_path / "deep" / "s.onnx", runs["linear"]  # whose training, if this test is the first, speaks too
+    target, finished = (
+        tmp_path / "deep" / "s.onnx",
+        runs["linear"],
+    )  # whose training, if this test is the first, speaks too
     capfd.readouterr()
     assert main(["export", str(finished), "--format", "onnx", "--out", str(target)]) == 0
     printed = capfd.readouterr()

@@ -303,7 +303,10 @@ def test_a_head_that_is_only_solved_for(write_experiment: Write) -> None:
     ("change", "says"),
     [
         ({"fit": "gradient"}, "the head kernel is solved for, it does not train: remove fit: gradient"),
-        ({"model.backbone.tuning": "full"}, "it does not train: the backbone trains; set model.backbone.tuning: frozen"),
+        (
+            {"model.backbone.tuning": "full"},
+            "it does not train: the backbone trains; set model.backbone.tuning: frozen",
+        ),
         ({"model.loss": "ranking"}, "it does not train: there is none for model.loss: ranking"),
     ],
 )

@@ -41,7 +41,13 @@ def _labels(sources: int = 30, each: int = 4, votes: bool = True) -> pd.DataFram
 
 
 def _run(
-    label: str, seed: int = 0, noise: float = 0.1, sign: float = 1.0, leaky: bool = False, learned: bool = True, **more: Any
+    label: str,
+    seed: int = 0,
+    noise: float = 0.1,
+    sign: float = 1.0,
+    leaky: bool = False,
+    learned: bool = True,
+    **more: Any,
 ) -> Finished:
     table = _labels(**more)
     rng = np.random.default_rng([seed, int(abs(noise) * 100)])
@@ -84,7 +90,12 @@ def test_order_of_rows_and_runs_is_irrelevant() -> None:
 
 
 def test_marks() -> None:
-    runs = [_run("good"), _run("as good", 1, noise=0.1), _run("worse", noise=0.9), _run("wrong way", noise=0.2, sign=-1.0)]
+    runs = [
+        _run("good"),
+        _run("as good", 1, noise=0.1),
+        _run("worse", noise=0.9),
+        _run("wrong way", noise=0.2, sign=-1.0),
+    ]
     (result,) = compare_variants(runs, SETTINGS)
     marks = {row["variant"]: row["srcc"].mark for row in result.rows}
     assert marks["worse"] == marks["wrong way"] == ""
@@ -149,7 +160,9 @@ def test_a_nan_of_a_run_names_its_pair(
     assert not (run / "metrics.json").exists() and not (run / "predictions.csv").exists()
 
 
-def test_leaky_is_said_in_every_table(write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_leaky_is_said_in_every_table(
+    write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Both ways of splitting the same pairs, in one table, with the baseline of each."""
     file = write_experiment(
         {
@@ -213,7 +226,9 @@ def test_files(tmp_path: Path) -> None:
     assert "noise ceiling" in (tmp_path / "results.md").read_text()
 
 
-def test_other_pairs_are_another_table(write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_pairs_are_another_table(
+    write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = write_experiment({"sweep": {"data.seed": [0, 1], "model.head.depth": [1, 2]}, "baselines": ["psnr"]})
     assert main(["ablate", str(file)]) == 0
     screen = capsys.readouterr().out
@@ -243,5 +258,3 @@ def test_predictions_of_other_pairs_are_refused() -> None:
     moved = other.predictions.assign(pair_id=one.predictions["pair_id"].to_numpy()[::-1])
     runs = [one, Finished("a", 1, moved, False, True, Path("runs/a-1"))]
     assert len(compare_variants(runs, SETTINGS)) == 2, "other labels for the same names: not one table"
-
-

@@ -45,7 +45,9 @@ def test_what_a_run_leaves(write_experiment: Write, tmp_path: Path) -> None:
     assert {"fold", "split", "difference", "predicted"} <= set(table.columns)
     facts = json.loads((run / "provenance.json").read_text())
     assert {"commit", "versions", "seed", "table_hash", "data_hash", "trunk_identity", "device", "wall_s"} <= set(facts)
-    assert facts["seed"] == 6 and facts["leaky"] is False and facts["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert (
+        facts["seed"] == 6 and facts["leaky"] is False and facts["versions"]["torch"] == torch.__version__.split("+")[0]
+    )
     events = {path.parent.name for path in (run / "events").rglob("events.out.*")}
     assert events == {"part-0", "part-1", "part-2", "final"}
 
@@ -353,7 +355,10 @@ def test_names_of_runs_are_safe_and_tell_variants_apart() -> None:
     config = merged(BASE, {"output": "out"})
     folder = RunFolder.of(Variant(config, choices), "d").path
     assert folder.parent == Path("out/x") and "/" not in folder.name and " " not in folder.name
-    assert np.unique([RunFolder.of(Variant(merged(config, {"seed": s}), choices), "d").path.name for s in range(5)]).size == 5
+    assert (
+        np.unique([RunFolder.of(Variant(merged(config, {"seed": s}), choices), "d").path.name for s in range(5)]).size
+        == 5
+    )
 
 
 def test_an_edited_plugin_file_is_another_run(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def test_intervals_and_comparisons_are_those_of_numpy(tmp_path: Path, scores: di
         assert [cell.low, cell.high] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.05)
     lines = {note.split(" minus")[0]: note for note in results.notes if " minus a" in note}
     low, high = (float(word) for word in lines["b"].split("[")[1].split("]")[0].split(","))
-    assert 0.09 < low < (scores["b"] - scores["a"]).mean() < high < 0.12  # the pairing takes the spread of the images out
+    assert (
+        0.09 < low < (scores["b"] - scores["a"]).mean() < high < 0.12
+    )  # the pairing takes the spread of the images out
     low, high = (float(word) for word in lines["c"].split("[")[1].split("]")[0].split(","))
     assert low <= 0 <= high and high - low < 0.02
 

@@ -30,7 +30,9 @@ def made(
     target = np.clip(inputs[:, : width // 4].mean(axis=1) / 10 + 0.1 * rng.standard_normal(pairs), 0, 1)
     weight = rng.integers(1, 30, pairs).astype(float)
     group = rng.integers(0, 12, pairs)
-    return Problem.of(inputs / np.sqrt(np.square(inputs).mean(axis=0)), target, weight, loss, nonnegative, intercept), group
+    return Problem.of(
+        inputs / np.sqrt(np.square(inputs).mean(axis=0)), target, weight, loss, nonnegative, intercept
+    ), group
 
 
 def close(problem: Problem, ridge: float, found: Solution, other: Solution, rtol: float = 1e-9) -> None:

@@ -32,10 +32,16 @@ def test_a_regressor_trains_on_what_a_study_exports(shrink: Callable[[Path], lis
     export(study.database, study.images, tmp_path / "export")
     study.database.close()
     path = ROOT / "experiments" / "study_simulated.yaml"
-    words = [*shrink(path), f"data.answers={tmp_path / 'export' / 'pairs.csv'}", "data.split={by: source, folds: 2, val: 0}"]
+    words = [
+        *shrink(path),
+        f"data.answers={tmp_path / 'export' / 'pairs.csv'}",
+        "data.split={by: source, folds: 2, val: 0}",
+    ]
     assert main(["ablate", str(path), *words]) == 0
     table = tables(tmp_path / "runs", path.stem)
     assert len(table) == 2 + 2 and (table["n"] == 16).all() and (table["sources"] == 8).all()
     for run in run_folders(tmp_path / "runs"):
         assert json.loads((run / "status.json").read_text())["state"] == "done"
-    assert "noise ceiling of these labels (8 votes a pair)" in (tmp_path / "runs" / path.stem / "results.md").read_text()
+    assert (
+        "noise ceiling of these labels (8 votes a pair)" in (tmp_path / "runs" / path.stem / "results.md").read_text()
+    )

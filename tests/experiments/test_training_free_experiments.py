@@ -57,7 +57,9 @@ def test_measures_of_the_scenes(
         (run,) = (tmp_path / "runs" / path.stem).glob(f"{other.name.rsplit('-', 1)[0]}-*")
         np.testing.assert_allclose(predictions(other)["predicted"], predictions(run)["predicted"], atol=1e-5)
         config = yaml.safe_load((run / "config.yaml").read_text())
-        assert all(name in config["identities"][key] for key, name in (("tower", "scenes_tower"),) if key in config["model"])
+        assert all(
+            name in config["identities"][key] for key, name in (("tower", "scenes_tower"),) if key in config["model"]
+        )
 
 
 def test_measures_of_any_pair_table(
@@ -83,9 +85,15 @@ def test_measures_of_any_pair_table(
     [
         (["baselines=[]"], "there is neither a model nor a baseline"),
         (["baselines=[{name: i2i, tower: open_clop}]"], "baselines: i2i: tower: no image-text tower 'open_clop'"),
-        (["baselines=[{name: c2c, captioner: {name: qwen2_vl, modle: x}}]"], "c2c: captioner: captioner 'qwen2_vl' has"),
+        (
+            ["baselines=[{name: c2c, captioner: {name: qwen2_vl, modle: x}}]"],
+            "c2c: captioner: captioner 'qwen2_vl' has",
+        ),
         (["baselines=[psnr]", "init_from=runs/x"], "init_from is of a model, and there is none"),
-        (["baselines=[psnr]", "data={name: image_folder, path: x}"], "baselines are metrics of pairs, and data gives single"),
+        (
+            ["baselines=[psnr]", "data={name: image_folder, path: x}"],
+            "baselines are metrics of pairs, and data gives single",
+        ),
     ],
 )
 def test_mistakes_without_a_model(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

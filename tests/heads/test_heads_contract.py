@@ -128,7 +128,11 @@ def pooled(signed_differences: list[Tensor], poolings: tuple[str, ...]) -> Tenso
     for name in poolings:
         side, pooling = name.split(":", 1) if name.startswith(("gained:", "lost:")) else ("", name)
         differences = [
-            torch.where(tap < 0, 0.0, tap) if side == "gained" else torch.where(tap > 0, 0.0, -tap) if side else tap.abs()
+            torch.where(tap < 0, 0.0, tap)
+            if side == "gained"
+            else torch.where(tap > 0, 0.0, -tap)
+            if side
+            else tap.abs()
             for tap in signed_differences
         ]
         share = {"mean": 1.0, "max": 0.0}.get(pooling)

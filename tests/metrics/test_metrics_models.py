@@ -96,7 +96,9 @@ def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refused)
-    with pytest.raises(UserError, match=r"torchvision's weights of squeezenet1_1 .*no route.*put squeezenet1_1-b8a52dc0.pth"):
+    with pytest.raises(
+        UserError, match=r"torchvision's weights of squeezenet1_1 .*no route.*put squeezenet1_1-b8a52dc0.pth"
+    ):
         METRICS.build("lpips", net="squeeze")
     with pytest.raises(UserError, match=r"lpips: no file .*nothing.pth; download squeezenet"):
         METRICS.build("lpips", net="squeeze", pretrained=str(tmp_path / "nothing.pth"))
@@ -126,10 +128,16 @@ class TestCosines:
         assert isinstance(net, timm.models.VisionTransformer) and tuple(net.patch_embed.img_size) == (64, 64)
         with torch.no_grad():
             x, y = (
-                net(metric.backbone._normalise(resize(images, [64, 64], InterpolationMode.BICUBIC, antialias=True).clamp(0, 1)))
+                net(
+                    metric.backbone._normalise(
+                        resize(images, [64, 64], InterpolationMode.BICUBIC, antialias=True).clamp(0, 1)
+                    )
+                )
                 for images in photos
             )
-        torch.testing.assert_close(metric(*photos), (1 - torch.cosine_similarity(x, y)).clamp(0, 1), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            metric(*photos), (1 - torch.cosine_similarity(x, y)).clamp(0, 1), atol=1e-5, rtol=1e-4
+        )
 
     def test_a_size_that_it_cannot_take(self) -> None:
         with pytest.raises(UserError, match=r"image_size=70 is no multiple of the 16 pixels .*; try 64"):

@@ -65,7 +65,9 @@ def test_the_builder_takes_them_by_name() -> None:
     assert musiq(image) == pytest.approx((image / 255).std(ddof=1), abs=1e-5)
     with pytest.raises(UserError, match=r"scores.quality: no-reference quality 'pyiqa' needs the keyword 'metric'"):
         quality_of("pyiqa")
-    with pytest.raises(UserError, match=r"neither one of blur_effect, clearness, pyiqa nor module:function; did you mean 'clear"):
+    with pytest.raises(
+        UserError, match=r"neither one of blur_effect, clearness, pyiqa nor module:function; did you mean 'clear"
+    ):
         quality_of("clearnes")
     with pytest.raises(UserError, match=r"scores.quality: pyiqa: 'psnr' compares two images"):
         quality_of({"name": "pyiqa", "metric": "psnr", "device": "cpu"})

@@ -27,7 +27,9 @@ def naive_regions(raw: np.ndarray, min_area: float) -> np.ndarray:
             stuck.add(one)
             continue
         framed = np.pad(mask, 1)
-        sides = sum(framed[rows + 1 + dy, columns + 1 + dx].astype(int) for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)))
+        sides = sum(
+            framed[rows + 1 + dy, columns + 1 + dx].astype(int) for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0))
+        )
         ids[mask] = np.bincount(ids[rows, columns], weights=sides).argmax()
 
 

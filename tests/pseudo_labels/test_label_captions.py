@@ -140,7 +140,9 @@ class TestAgainstPlainLoops:
         assert (done.rows, done.labelled, dict(done.errors), done.warnings) == (12, 12, {}, [])
         rows, plain = read(out), HashedWords(64)
         for _, row in rows.iterrows():
-            texts = [Says().caption([read_image(table.parent / row[side])], PROMPT)[0] for side in ("reference", "candidate")]
+            texts = [
+                Says().caption([read_image(table.parent / row[side])], PROMPT)[0] for side in ("reference", "candidate")
+            ]
             assert [row["caption_reference"], row["caption_candidate"]] == texts
             x, y = plain.embed(texts).astype(float)
             assert float(row["c2c"]) == pytest.approx(min(1.0, max(0.0, cosine(x, y))), abs=1e-6)
@@ -194,9 +196,14 @@ class TestNothingTwice:
         """15 files of 13 pictures in 12 pairs."""
         tools = Tools(Says(), Embeds(), Sees())
         run(table, table.parent / "c2c.csv", "c2c", Tools(tools.captioner, tools.embedder))
-        assert isinstance(tools.captioner, Says) and isinstance(tools.embedder, Embeds) and isinstance(tools.tower, Sees)
+        assert (
+            isinstance(tools.captioner, Says) and isinstance(tools.embedder, Embeds) and isinstance(tools.tower, Sees)
+        )
         assert len(tools.captioner.seen) == len({*tools.captioner.seen}) == 13
-        captions = {*read(table.parent / "c2c.csv")["caption_reference"], *read(table.parent / "c2c.csv")["caption_candidate"]}
+        captions = {
+            *read(table.parent / "c2c.csv")["caption_reference"],
+            *read(table.parent / "c2c.csv")["caption_candidate"],
+        }
         assert sorted(tools.embedder.seen) == sorted(captions)
         run(table, table.parent / "c2i.csv", "c2i", Tools(tools.captioner, tower=tools.tower))
         assert len(tools.captioner.seen) == 13, "captions are known from c2c"
@@ -279,7 +286,9 @@ class TestTables:
 
     def test_captions_of_the_table(self, table: Path) -> None:
         frame = pd.read_csv(table)
-        frame.assign(caption_reference="A dog. ", caption_candidate=["a dog", "a cat", ""] * 4).to_csv(table, index=False)
+        frame.assign(caption_reference="A dog. ", caption_candidate=["a dog", "a cat", ""] * 4).to_csv(
+            table, index=False
+        )
         out = table.parent / "out.csv"
         done = run(table, out, "c2c", Tools(embedder=Embeds()))
         assert [value == "" for value in read(out)["c2c"]][1:6] == [False, True, False, False, True]
@@ -296,7 +305,9 @@ class TestFaults:
         rows = read(out)
         blank = rows["c2c"] == ""
         assert blank.sum() == 12 - done.labelled > 0 and not done.errors
-        assert [bool(a and b) for a, b in zip(rows["caption_reference"], rows["caption_candidate"], strict=True)] == list(~blank)
+        assert [
+            bool(a and b) for a, b in zip(rows["caption_reference"], rows["caption_candidate"], strict=True)
+        ] == list(~blank)
         (warning,) = done.warnings
         assert "of 13 images have an empty caption: their pairs get no difference" in warning
         with pytest.raises(UserError, match=rf"has no difference \({blank.sum()} pairs\); label or drop it"):

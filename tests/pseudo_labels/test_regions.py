@@ -48,7 +48,9 @@ class TestRegions:
 
     def test_longest_border_wins_and_void_is_no_neighbour(self) -> None:
         raw = np.array([[1, 1, 1, 2, 2], [1, 1, 3, 2, 2], [1, 1, 0, 2, 2], [4, 4, 0, 2, 2]])
-        found = find_regions(raw, 0.1)  # 3 has two sides in common with 1, one with 2 and one with void; 4 is large enough
+        found = find_regions(
+            raw, 0.1
+        )  # 3 has two sides in common with 1, one with 2 and one with void; 4 is large enough
         assert found.ids.tolist() == [[1, 1, 1, 2, 2], [1, 1, 1, 2, 2], [1, 1, 0, 2, 2], [3, 3, 0, 2, 2]]
         assert found.raw == (1, 2, 4)
 
@@ -144,7 +146,9 @@ class TestOutline:
         assert (picture[~line] == (0, 128, 0)).all()
 
     def test_at_the_edge_of_the_image(self) -> None:
-        line = (np.asarray(outline_region(Image.new("RGB", (9, 9)), np.ones((9, 9), dtype=bool))) == MAGENTA).all(axis=2)
+        line = (np.asarray(outline_region(Image.new("RGB", (9, 9)), np.ones((9, 9), dtype=bool))) == MAGENTA).all(
+            axis=2
+        )
         assert line.sum() == 81 - 25 and not line[2:7, 2:7].any()
 
     def test_width(self) -> None:

@@ -154,7 +154,9 @@ class TestPanoptic:
     def test_own_stuff(self, folder: Callable[[str], str]) -> None:
         masks = np.zeros((2, 4, 8))
         masks[0, :, :4], masks[1, :, 4:] = 1, 1
-        built = build_segmenter("transformers_panoptic", {"model": folder("mask2former"), "stuff": [3], "device": "cpu"})
+        built = build_segmenter(
+            "transformers_panoptic", {"model": folder("mask2former"), "stuff": [3], "device": "cpu"}
+        )
         assert len(np.unique(built.segments(logits(masks, [3, 3], 133), [(4, 8)])[0].ids)) == 1
 
 

@@ -14,7 +14,6 @@ CLASSES = (("cat", 1), ("dog", 1), ("sky", 0), ("road", 0))
 SIDES = {"size": {"shortest_edge": 64, "longest_edge": 128}}
 
 
-
 def swin() -> T.SwinConfig:
     return T.SwinConfig(
         image_size=64, patch_size=4, embed_dim=16, depths=[1] * 4, num_heads=[1, 1, 2, 2], window_size=4,
@@ -27,7 +26,12 @@ def save_oneformer(folder: Path) -> Path:
     classes = {str(number): {"name": name, "isthing": thing} for number, (name, thing) in enumerate(CLASSES)}
     (folder / "classes.json").write_text(json.dumps(classes))
     pictures = T.OneFormerImageProcessor(
-        repo_path=str(folder), class_info_file="classes.json", num_text=6, num_labels=len(CLASSES), ignore_index=255, **SIDES
+        repo_path=str(folder),
+        class_info_file="classes.json",
+        num_text=6,
+        num_labels=len(CLASSES),
+        ignore_index=255,
+        **SIDES,
     )
     symbols = [*BYTES, *(f"{one}</w>" for one in BYTES), "<|startoftext|>", "<|endoftext|>"]
     words = T.CLIPTokenizer(vocab={one: i for i, one in enumerate(symbols)}, merges=[], model_max_length=77)
@@ -39,9 +43,9 @@ def save_oneformer(folder: Path) -> Path:
         id2label={number: name for number, (name, _) in enumerate(CLASSES)},
     )  # fmt: skip
     T.OneFormerForUniversalSegmentation(config).save_pretrained(folder)
-    T.OneFormerProcessor(image_processor=pictures, tokenizer=words, max_seq_length=77, task_seq_length=77).save_pretrained(
-        folder
-    )
+    T.OneFormerProcessor(
+        image_processor=pictures, tokenizer=words, max_seq_length=77, task_seq_length=77
+    ).save_pretrained(folder)
     return folder
 
 

@@ -49,7 +49,9 @@ def test_a_pair_in_words_chart_and_json(world: Path, capsys: pytest.CaptureFixtu
     assert f"{facts['weights']:.6f}" in lines[3]
     with Image.open(world / "c.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    assert (pixels[0, 0] == 255).all() and (pixels == (0xD5, 0x5E, 0x00)).all(axis=2).sum() > 500, "a bar of what is lost"
+    assert (pixels[0, 0] == 255).all() and (pixels == (0xD5, 0x5E, 0x00)).all(axis=2).sum() > 500, (
+        "a bar of what is lost"
+    )
     texts = [element.text for element in ElementTree.parse(world / "c.svg").iter() if element.tag.endswith("text")]
     assert {"red", "blue", "KEPT", "LOST", "GAINED", "reference", "candidate"} <= set(texts)
 
@@ -124,7 +126,14 @@ def test_a_learned_score_in_words(world: Path, capsys: pytest.CaptureFixture[str
     """Trained, scored, explained; the contributions sum to the score, and an export is refused before it begins."""
     settings = {
         "name": "colours",
-        "data": {"name": "scenes", "scenes": 12, "candidates_per_scene": 2, "size": 64, "image_size": 48, "split": {"test": 0.4}},
+        "data": {
+            "name": "scenes",
+            "scenes": 12,
+            "candidates_per_scene": 2,
+            "size": 64,
+            "image_size": 48,
+            "split": {"test": 0.4},
+        },
         "model": {
             "name": "global_regressor",
             "backbone": {"name": "concepts", "tower": "colour_tower", "size": 40, "image_mean": "photos", "l1": 0.1},

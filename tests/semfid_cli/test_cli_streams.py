@@ -35,7 +35,9 @@ def test_a_table_on_an_ascii_stream(write_experiment: Write, tmp_path: Path, mon
     assert main(["ablate", str(file)]) == 0
     out, _ = streams.text()
     assert "\\xb1" in out and "| psnr " in out, "the ± of the table's head"
-    assert f"report: {tmp_path / 'runs'}/\\xe9/report.html" in out and (tmp_path / "runs" / "é" / "report.html").is_file()
+    assert (
+        f"report: {tmp_path / 'runs'}/\\xe9/report.html" in out and (tmp_path / "runs" / "é" / "report.html").is_file()
+    )
 
 
 def test_mistakes_and_help_on_an_ascii_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +62,10 @@ def test_settings_that_are_no_text(command: str, capsys: pytest.CaptureFixture[s
     [
         (errno.ENOSPC, "semfid: there: No space left on device; free some space or choose another folder"),
         (errno.EACCES, "semfid: there: Permission denied; change the permissions or choose another folder"),
-        (errno.ENOENT, "semfid: there: No such file or directory; check the path, and whether something else removes files"),
+        (
+            errno.ENOENT,
+            "semfid: there: No such file or directory; check the path, and whether something else removes files",
+        ),
         (errno.EMFILE, "semfid: there: Too many open files; allow more open files (`ulimit -n 4096`)"),
     ],
 )

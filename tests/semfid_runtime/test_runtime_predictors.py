@@ -200,7 +200,9 @@ def test_saturated() -> None:
     assert float(saturated(torch.tensor(1e6), 0.8)) == 1.0
 
 
-@pytest.mark.parametrize("make", [kernel_predictor, experts, local_map, experts_map, lambda: LinearMap(draw(3), torch.ones(3))])
+@pytest.mark.parametrize(
+    "make", [kernel_predictor, experts, local_map, experts_map, lambda: LinearMap(draw(3), torch.ones(3))]
+)
 def test_what_is_stored_makes_the_same_part(make: object) -> None:
     part = make()  # type: ignore[operator]
     stored = part.stored()

@@ -42,4 +42,6 @@ def test_libraries_errors_have_no_number() -> None:
     error = OSError("We couldn't connect to the hub")
     assert said(error) == "We couldn't connect to the hub" and remedy(error, "x") == "mend this first"
     assert said(OSError()) == "OSError"
-    assert said(FileNotFoundError(2, "No such file or directory", "best.ckpt")) == "best.ckpt: No such file or directory"
+    assert (
+        said(FileNotFoundError(2, "No such file or directory", "best.ckpt")) == "best.ckpt: No such file or directory"
+    )

@@ -17,7 +17,12 @@ from semfid.runtime.torch_files import DamagedFileError, load_whole
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     torch.manual_seed(3)
-    content = {"epoch": 3, "state_dict": {f"layer{i}.weight": torch.rand(7, 11) for i in range(4)}, "name": "x", "none": None}
+    content = {
+        "epoch": 3,
+        "state_dict": {f"layer{i}.weight": torch.rand(7, 11) for i in range(4)},
+        "name": "x",
+        "none": None,
+    }
     torch.save(content, tmp_path / "whole.ckpt")
     return tmp_path / "whole.ckpt", content
 

@@ -78,7 +78,9 @@ class TestStrategies:
             assert (concept.reference > 0 or concept.candidate > 0) and concept.word in made.words
         assert 0 < found.weights <= 1 and 0 < found.recomposed <= 1 and 0 < found.cosine < 1
         back = compared(made, embedded(tower, RED), embedded(tower, PURPLE), "nonsymmetric")[0]
-        assert [c.word for c in back.gained] == [c.word for c in found.lost] and back.weights == pytest.approx(found.weights)
+        assert [c.word for c in back.gained] == [c.word for c in found.lost] and back.weights == pytest.approx(
+            found.weights
+        )
 
     def test_symmetric_by_hand(self) -> None:
         from scipy.optimize import nnls
@@ -185,7 +187,9 @@ class TestMeans:
         assert np.array_equal(image_mean(ColourTower(), tmp_path / "m.safetensors").vector, mean.vector)
         with pytest.raises(UserError, match="is of the tower colours, not other"):
             image_mean(ColourTower("other"), tmp_path / "m.safetensors")
-        with pytest.raises(UserError, match="the dictionary 'few' is of the tower other, the image mean here of colours"):
+        with pytest.raises(
+            UserError, match="the dictionary 'few' is of the tower other, the image mean here of colours"
+        ):
             Decomposer(build_dictionary(ColourTower("other"), LIST, None), mean, Sparsity())
         with pytest.raises(UserError, match="the dictionary 'few' is of the tower other, the embeddings of colours"):
             build_dictionary(ColourTower("other"), LIST, None).of(ColourTower())

@@ -192,4 +192,6 @@ class TestNonnegative:
 
     def test_values_that_are_not_finite(self) -> None:
         with pytest.raises(UserError, match="are all embeddings finite"):
-            nonnegative_quadratic(torch.full((1, 2, 2), torch.nan).double(), torch.ones(1, 2).double(), torch.ones(1, 2) > 0)
+            nonnegative_quadratic(
+                torch.full((1, 2, 2), torch.nan).double(), torch.ones(1, 2).double(), torch.ones(1, 2) > 0
+            )

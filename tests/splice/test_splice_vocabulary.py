@@ -57,7 +57,9 @@ class TestFiles:
 
     def test_latin_1_is_refused_until_it_is_named(self, tmp_path: Path) -> None:
         file = write(tmp_path / "w.txt", "tea\ncafé\n", "latin-1")
-        with pytest.raises(UserError, match=r"w\.txt, line 2 is not UTF-8; give the file's encoding \(encoding=latin-1\)"):
+        with pytest.raises(
+            UserError, match=r"w\.txt, line 2 is not UTF-8; give the file's encoding \(encoding=latin-1\)"
+        ):
             read_vocabulary(file)
         assert read_vocabulary(file, encoding="latin-1").words == ("tea", "café")
         with pytest.raises(UserError, match="no encoding 'latin-none'"):

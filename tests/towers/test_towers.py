@@ -60,7 +60,9 @@ def keywords(folder: Callable[[str], str]) -> Callable[[str], dict[str, Any]]:
         words: dict[str, Any] = {"device": "cpu", "batch_size": 3}
         if name == "scenes_tower":
             return words
-        where = {"pretrained": folder(name), "model": tiny.OPEN_CLIP} if name == "open_clip" else {"model": folder(name)}
+        where = (
+            {"pretrained": folder(name), "model": tiny.OPEN_CLIP} if name == "open_clip" else {"model": folder(name)}
+        )
         return {**words, **where}
 
     return get
@@ -143,7 +145,9 @@ class TestAgainstTheLibraries:
         image = picture(7, (32, 32))
         with torch.no_grad():
             seen = model.get_image_features(**pictures(image, return_tensors="pt")).pooler_output[0]
-            tokens = words(["a dog"], padding="max_length", max_length=77 if name == "clip" else 64, return_tensors="pt")
+            tokens = words(
+                ["a dog"], padding="max_length", max_length=77 if name == "clip" else 64, return_tensors="pt"
+            )
             mask = {"attention_mask": tokens["attention_mask"]} if name == "clip" else {}
             said = model.get_text_features(input_ids=tokens["input_ids"], **mask).pooler_output[0]
         assert np.abs(tower(name).embed_images([image])[0] - (seen / seen.norm()).numpy()).max() < 1e-5
@@ -212,7 +216,11 @@ class TestBadModels:
         ("name", "words", "message"),
         [
             ("open_clip", {"model": "ViT-B-33"}, "open_clip has no model 'ViT-B-33'; did you mean 'ViT-B-32'"),
-            ("open_clip", {"pretrained": "laion2b"}, "has no weights 'laion2b' and there is no such file; did you mean"),
+            (
+                "open_clip",
+                {"pretrained": "laion2b"},
+                "has no weights 'laion2b' and there is no such file; did you mean",
+            ),
             ("open_clip", {"pretrained": "."}, r"folder \. holds none of open_clip_model.safetensors"),
             ("open_clip", {"batch_size": 0}, "needs batch_size >= 1"),
             ("clip", {"model": "nowhere"}, "clip: cannot get 'nowhere' .*use scenes_tower"),
@@ -239,8 +247,12 @@ class TestBadModels:
         (tmp_path / "bad.pt").write_text("hello")
         torch.save({"positional_embedding": torch.zeros(2, 3)}, tmp_path / "other.pt")
         for name in ("bad.pt", "other.pt"):
-            with pytest.raises(UserError, match=rf"{name} does not fit {tiny.OPEN_CLIP} .*give the model that it was saved"):
-                build_tower("open_clip", {"model": tiny.OPEN_CLIP, "pretrained": str(tmp_path / name)}).embed_texts(["a"])
+            with pytest.raises(
+                UserError, match=rf"{name} does not fit {tiny.OPEN_CLIP} .*give the model that it was saved"
+            ):
+                build_tower("open_clip", {"model": tiny.OPEN_CLIP, "pretrained": str(tmp_path / name)}).embed_texts(
+                    ["a"]
+                )
 
     def test_no_two_towers(self, tmp_path: Path) -> None:
         T.ViTConfig(hidden_size=8).save_pretrained(tmp_path)

@@ -33,7 +33,9 @@ def enter(client: TestClient, study: StudyFolder, name: str = NAME) -> TestClien
 def notes(study: StudyFolder) -> list[tuple[str, str, str]]:
     """(actor, action, target) of the audit log, oldest first."""
     with study.database.read() as c:
-        return [tuple(row) for row in c.execute(select(audit.c.actor, audit.c.action, audit.c.target).order_by(audit.c.id))]
+        return [
+            tuple(row) for row in c.execute(select(audit.c.actor, audit.c.action, audit.c.target).order_by(audit.c.id))
+        ]
 
 
 def text_of(response: Any) -> str:

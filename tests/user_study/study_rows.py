@@ -15,7 +15,9 @@ HOUR = 3_600_000
 ORIGINS = ("blocky", "smooth", "crisp")
 
 
-def fill_pairs(database: Database, main: int = 12, traps: int = 4, training: int = 2, quota: int = 30, now: int = 0) -> None:
+def fill_pairs(
+    database: Database, main: int = 12, traps: int = 4, training: int = 2, quota: int = 30, now: int = 0
+) -> None:
     """Pairs of all kinds with two pictures that lie nowhere."""
     rows = [
         *(("main", f"photo_{k:03d}.png | {ORIGINS[k % 3]}", ORIGINS[k % 3], None) for k in range(main)),
@@ -90,7 +92,9 @@ def fill_answers(
                 "participant_id": keys[person], "pair_id": row.id, "kind": row.kind, "position": number,
                 "reference_left": number % 2, "assigned_at": at - 3000,
             }  # fmt: skip
-            given.append(common | {"token": f"a{number}", "slot": 0, "state": "answered", "expires_at": at, "closed_at": at})
+            given.append(
+                common | {"token": f"a{number}", "slot": 0, "state": "answered", "expires_at": at, "closed_at": at}
+            )
             answers.append(
                 common | {
                     "answer": answer, "correct": None if main else int(answer == row.truth), "counted": int(main),

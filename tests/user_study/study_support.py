@@ -67,13 +67,17 @@ class Postgres:
         if self._as:
             shutil.chown(self._folder, "postgres")
         self._programs, self._data = programs, f"{self._folder}/data"
-        self._call("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+        self._call(
+            "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
+        )
         options = f"-c listen_addresses='' -k {self._folder} -c fsync=off -c max_connections=120 -c shared_buffers=64MB"
         self._call("pg_ctl", "-D", self._data, "-o", options, "-l", f"{self._folder}/log", "-w", "start")
         self._base = f"postgresql://postgres@/{{}}?host={self._folder}"
 
     def _call(self, program: str, *arguments: str) -> None:
-        subprocess.run([*self._as, str(self._programs / program), *arguments], check=True, capture_output=True, timeout=600)
+        subprocess.run(
+            [*self._as, str(self._programs / program), *arguments], check=True, capture_output=True, timeout=600
+        )
 
     def new(self, template: str | None = None) -> str:
         """Make a database; returns its name."""
@@ -123,7 +127,9 @@ def fill(c: Connection, images: Path, main: int = 12, traps: int = 4, training: 
         two = [write_picture(images, len(pictures) + i) for i in range(2)]
         pictures.extend(two)
         new.append(
-            NewPair(key, f"photo{number}", two[0].sha256, two[1].sha256, f"{key}_hq.png", f"{key}_sr.png", kind=kind, **more)
+            NewPair(
+                key, f"photo{number}", two[0].sha256, two[1].sha256, f"{key}_hq.png", f"{key}_sr.png", kind=kind, **more
+            )
         )
 
     for number in range(main):
@@ -164,7 +170,10 @@ def sign_in(client: TestClient, study: StudyFolder, number: int) -> None:
     with study.database.write() as c:
         c.execute(
             insert(session).values(
-                id_hash=sessions.digest(value), participant_id=number, created_at=now_ms(), expires_at=now_ms() + 3_600_000
+                id_hash=sessions.digest(value),
+                participant_id=number,
+                created_at=now_ms(),
+                expires_at=now_ms() + 3_600_000,
             )
         )
     client.cookies.set("study", value)
@@ -172,7 +181,9 @@ def sign_in(client: TestClient, study: StudyFolder, number: int) -> None:
 
 def submitted(token: str, answer: str = "yes", **more: Any) -> Submitted:
     """An honest answer."""
-    return Submitted(trial=token, answer=answer, **{"rt_ms": 1500.0, "load_ms": 100.0, "input": "key", "view": "side", **more})
+    return Submitted(
+        trial=token, answer=answer, **{"rt_ms": 1500.0, "load_ms": 100.0, "input": "key", "view": "side", **more}
+    )
 
 
 class LiveServer:
@@ -184,7 +195,9 @@ class LiveServer:
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.study = study
-        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False))
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     @contextlib.contextmanager
@@ -271,7 +284,9 @@ def assert_consistent(database: Database) -> None:
         pairs_ = c.execute(select(pair)).mappings().all()
         answers = c.execute(select(response)).mappings().all()
         open_ = c.execute(
-            select(assignment_table.c.pair_id, assignment_table.c.kind, participant.c.role, participant.c.id.label("who"))
+            select(
+                assignment_table.c.pair_id, assignment_table.c.kind, participant.c.role, participant.c.id.label("who")
+            )
             .join(participant, participant.c.id == assignment_table.c.participant_id)
             .where(assignment_table.c.state == "open")
         ).all()

@@ -80,7 +80,9 @@ def test_signing_in_and_out(client: TestClient, study: StudyFolder) -> None:
     assert [action for _, action, _ in notes(study)][-2:] == ["signed in", "signed out"]
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/admin\\@evil", "/join", "/admin\n/x"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example", "/admin\\@evil", "/join", "/admin\n/x"]
+)
 def test_signing_in_leads_nowhere_else(client: TestClient, study: StudyFolder, elsewhere: str) -> None:
     enter(client, study)
     assert client.get("/admin/login", params={"next": elsewhere}).headers["location"] == "/admin"
@@ -107,9 +109,7 @@ class CountingHasher:
         return self.true.verify(known, password)
 
 
-def test_an_unknown_name_takes_as_long_as_a_wrong_password(
-    study: StudyFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """One hash of the same cost is checked in both cases, and that is nearly all the time."""
     add_account(study)
     hasher = CountingHasher()
@@ -141,7 +141,9 @@ def test_the_password_of_a_disabled_account_opens_nothing(client: TestClient, st
     assert sign_in(client).status_code == 403 and sign_in(client, password="another four words").status_code == 303
 
 
-def test_accounts_by_command(study: StudyFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accounts_by_command(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = str(study.path)
 
     def run(*arguments: str, typed: str = "") -> int:

@@ -37,13 +37,22 @@ def desk(client: TestClient, study: StudyFolder) -> TestClient:
 
 def test_overview_shows_the_figures(desk: TestClient, study: StudyFolder) -> None:
     page = text_of(desk.get("/admin"))
-    for words in ("48 of 360 answers", "13.3 %", "0 / 12 pairs complete", "4 participants", "Krippendorff's alpha", "Live"):
+    for words in (
+        "48 of 360 answers",
+        "13.3 %",
+        "0 / 12 pairs complete",
+        "4 participants",
+        "Krippendorff's alpha",
+        "Live",
+    ):
         assert words in page
     live = desk.get("/admin/live.json").json()
     assert (live["numbers"]["answers"], live["numbers"]["target"], live["numbers"]["pairs"]) == (48, 360, 12)
     assert live["shown"]["answers"] == "48" and live["charts"]["scores"].startswith("<svg")
     html = desk.get("/admin").text
-    for name, shown in live["shown"].items():  # the script finds a place for each, and the same words stand in it already
+    for name, shown in live[
+        "shown"
+    ].items():  # the script finds a place for each, and the same words stand in it already
         assert f'data-live="{name}"' in html
         assert name in ("at", "per_hour", "time_left", "active") or f'data-live="{name}">{shown}<' in html, name
 
@@ -83,7 +92,16 @@ def test_pages_and_changes_on_postgresql(desk: TestClient, study: StudyFolder) -
         assert desk.get(f"/admin/pairs?order={order}&flag=divided&search=m&down=1").status_code == 200
     for order in participant_list.ORDERS:
         assert desk.get(f"/admin/participants?order={order}&search=person&down=0").status_code == 200
-    for path in ("", "/live.json", "/pairs/1", "/participants/P-00001", "/traps", "/settings", "/invitations", "/audit"):
+    for path in (
+        "",
+        "/live.json",
+        "/pairs/1",
+        "/participants/P-00001",
+        "/traps",
+        "/settings",
+        "/invitations",
+        "/audit",
+    ):
         assert desk.get(f"/admin{path}").status_code == 200, path
     assert "36 of 360 answers" in text_of(desk.get("/admin"))
 
@@ -117,7 +135,7 @@ def test_pairs_with_filters_pages_and_answers(desk: TestClient, study: StudyFold
     one = desk.get("/admin/pairs/1")
     assert "4 stored" in text_of(one) and one.text.count("/image/") == 4 and "/admin/participants/P-00003" in one.text
     with study.database.read() as c:
-        token = one.text.split('/image/')[1].split('"')[0]
+        token = one.text.split("/image/")[1].split('"')[0]
         assert c.execute(select(pair.c.id)).first() is not None
     assert desk.get(f"/image/{token}").headers["content-type"] == "image/png"
     assert desk.get("/admin/pairs/999").status_code == 404
@@ -144,7 +162,9 @@ def test_a_trap_is_retired_and_comes_back(desk: TestClient, study: StudyFolder) 
 
 def test_markup_and_formulae_in_names_stay_text(desk: TestClient, study: StudyFolder) -> None:
     with study.database.write() as c:
-        c.execute(update(participant).where(participant.c.code == "P-00001").values(nickname=MARKUP, standing_reason=MARKUP))
+        c.execute(
+            update(participant).where(participant.c.code == "P-00001").values(nickname=MARKUP, standing_reason=MARKUP)
+        )
         c.execute(update(pair).where(pair.c.id == 1).values(pair_key=MARKUP, candidate_name=MARKUP, origin=MARKUP))
         c.execute(update(response).where(response.c.pair_id == 1).values(category="<b>"))
     paths = ["/admin", "/admin/pairs", "/admin/pairs/1", "/admin/participants", "/admin/participants/P-00001"]

@@ -31,7 +31,11 @@ def done(study: StudyFolder) -> int:
 
 def test_the_list_names_what_matters_and_no_addresses(desk: TestClient, study: StudyFolder) -> None:
     with study.database.write() as c:
-        c.execute(update(participant).where(participant.c.code == "P-00001").values(external_id="prolific-77", door="prolific"))
+        c.execute(
+            update(participant)
+            .where(participant.c.code == "P-00001")
+            .values(external_id="prolific-77", door="prolific")
+        )
     page = desk.get("/admin/participants")
     words = text_of(page)
     assert "4 people" in words and "matter of its own" in words and "Prolific" in words and "P-00002" in words
@@ -48,7 +52,9 @@ def test_excluding_and_restoring_by_hand(desk: TestClient, study: StudyFolder) -
     path = "/admin/participants/P-00003"
     assert desk.post(f"{path}/exclude", data={"reason": ""}).status_code == 400 and done(study) == before
     assert desk.post(f"{path}/exclude", data={"reason": "x" * 501}).status_code == 400
-    assert desk.post(f"{path}/exclude", data={"reason": "tosses <coins>"}).headers["location"] == f"{path}?said=excluded"
+    assert (
+        desk.post(f"{path}/exclude", data={"reason": "tosses <coins>"}).headers["location"] == f"{path}?said=excluded"
+    )
     assert done(study) == before - 12
     page = text_of(desk.get(path))
     assert "Excluded by ada: tosses &lt;coins&gt;" in page and "person excluded" in page
@@ -70,7 +76,10 @@ def test_testers_do_not_count_and_are_not_listed(desk: TestClient, study: StudyF
     before = done(study)
     assert desk.post("/admin/participants/P-00000/tester").status_code == 303
     assert done(study) == before - 12
-    assert "P-00000" not in desk.get("/admin/participants").text and "P-00000" in desk.get("/admin/participants?who=testers").text
+    assert (
+        "P-00000" not in desk.get("/admin/participants").text
+        and "P-00000" in desk.get("/admin/participants?who=testers").text
+    )
     page = text_of(desk.get("/admin/participants/P-00000"))
     assert "A tester" in page and "Exclude" not in page
     assert "P-00000" not in desk.get("/admin/export/file?what=participants").text
@@ -89,5 +98,7 @@ def test_one_person_with_times_and_answers(desk: TestClient) -> None:
 def test_erased_people_leave_no_name(desk: TestClient, study: StudyFolder) -> None:
     with study.database.write() as c:
         key = c.execute(select(participant.c.id).where(participant.c.code == "P-00001")).scalar_one()
-        c.execute(update(response).where(response.c.participant_id == key).values(participant_id=None, assignment_id=None))
+        c.execute(
+            update(response).where(response.c.participant_id == key).values(participant_id=None, assignment_id=None)
+        )
     assert "erased" in text_of(desk.get("/admin/pairs/1")) and desk.get("/admin/participants").status_code == 200

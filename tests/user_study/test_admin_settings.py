@@ -41,7 +41,9 @@ def form_of(html: str) -> dict[str, str]:
 
 
 def plain(text: str) -> str:
-    return text.replace("&#39;", "'").replace("&#34;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return (
+        text.replace("&#39;", "'").replace("&#34;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
 
 
 @pytest.fixture
@@ -91,9 +93,14 @@ def test_saving_makes_a_version_that_says_what_changed(draft: TestClient, study:
     assert draft.post("/admin/settings", data=sent).headers["location"] == "/admin/settings?said=saved"
     saved = current(study)
     assert (saved.quota, saved.game.wheel, saved.question, saved.phones) == (20, (5, -5), "What <changed>?", False)
-    assert replace(saved, quota=30, game=StudySettings().game, question=StudySettings().question, phones=True) == StudySettings()
+    assert (
+        replace(saved, quota=30, game=StudySettings().game, question=StudySettings().question, phones=True)
+        == StudySettings()
+    )
     page = draft.get("/admin/settings").text
-    assert "4 settings: Question, Answers per pair, Let phones take part, Wheel" in text_of(draft.get("/admin/settings"))
+    assert "4 settings: Question, Answers per pair, Let phones take part, Wheel" in text_of(
+        draft.get("/admin/settings")
+    )
     assert "<del>30</del> <ins>20</ins>" in page and "What &lt;changed&gt;?" in page
     with study.database.read() as c:
         assert c.execute(select(func.count()).select_from(settings_version)).scalar_one() == 2

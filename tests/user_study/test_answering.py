@@ -30,7 +30,9 @@ def row_of(study: StudyFolder, token: str):
     with study.database.read() as c:
         return (
             c.execute(
-                select(response).join(assignment, assignment.c.id == response.c.assignment_id).where(assignment.c.token == token)
+                select(response)
+                .join(assignment, assignment.c.id == response.c.assignment_id)
+                .where(assignment.c.token == token)
             )
             .mappings()
             .one()
@@ -133,7 +135,9 @@ def test_late_answers_are_kept_where_there_is_room(study: StudyFolder) -> None:
     with study.database.read() as c:
         blocked = c.execute(
             select(assignment.c.id).where(
-                assignment.c.participant_id == ann.id, assignment.c.pair_id == pair_of[free], assignment.c.state == "open"
+                assignment.c.participant_id == ann.id,
+                assignment.c.pair_id == pair_of[free],
+                assignment.c.state == "open",
             )
         ).first()
     if blocked:
@@ -299,5 +303,3 @@ def test_whatever_happens_the_counters_are_right(study: StudyFolder, steps: list
     with study.database.read() as c:
         assert sum(c.execute(select(pair.c.done + pair.c.open)).scalars()) == 0
         assert c.execute(select(participant.c.id)).first() is None
-
-

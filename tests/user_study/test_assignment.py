@@ -217,9 +217,7 @@ def test_states_of_the_study(study: StudyFolder) -> None:
     assert stored.state.phase == "closed" and (stored.counted or state.trial.kind == "trap")  # nothing is lost
     assert tester.play(3).phase == "main"
     with study.database.read() as c:
-        assert not any(
-            c.execute(select(response.c.counted).where(response.c.participant_id == tester.id)).scalars()
-        )
+        assert not any(c.execute(select(response.c.counted).where(response.c.participant_id == tester.id)).scalars())
     assert_consistent(study.database)
 
 

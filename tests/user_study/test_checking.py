@@ -39,15 +39,27 @@ def test_a_sound_study_has_no_fault(filled: StudyFolder, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (update(pair).where(pair.c.pair_key == "main001").values(done=pair.c.done + 1, yes=pair.c.yes + 1), "'main001': done 4"),
+        (
+            update(pair).where(pair.c.pair_key == "main001").values(done=pair.c.done + 1, yes=pair.c.yes + 1),
+            "'main001': done 4",
+        ),
         (update(pair).where(pair.c.pair_key == "main002").values(open=2), "open 2 instead of 0"),
         (update(participant).values(score=5), "score is not the sum"),
-        (update(participant).where(participant.c.code == "P-00001").values(standing="excluded"), "answers of excluded people"),
-        (update(participant).where(participant.c.code == "P-00002").values(role="tester"), "or testers count (first: P-00002)"),
+        (
+            update(participant).where(participant.c.code == "P-00001").values(standing="excluded"),
+            "answers of excluded people",
+        ),
+        (
+            update(participant).where(participant.c.code == "P-00002").values(role="tester"),
+            "or testers count (first: P-00002)",
+        ),
         (update(settings_version).values(body="{"), "cannot be read"),
         (update(settings_version).values(hash="0"), "has the hash 0"),
         (update(pair).where(pair.c.pair_key == "main003").values(origin="new"), "list of origins"),
-        (update(assignment).where(assignment.c.id == 1).values(state="open", expires_at=0), "does not fit their answer"),
+        (
+            update(assignment).where(assignment.c.id == 1).values(state="open", expires_at=0),
+            "does not fit their answer",
+        ),
         (text("PRAGMA foreign_keys=OFF"), ""),
     ],
 )

@@ -16,7 +16,13 @@ from user_study.domain import answering, assignment, participants, study_state
 from user_study.folder import StudyFolder, create_study
 from user_study.settings import from_dict
 
-SETTINGS = {"quota": 5, "trap_rate": 0.1, "repeat_rate": 0, "lease_s": 3600, "rules": {"trap_pass": 0.0, "same_share": 1.0}}
+SETTINGS = {
+    "quota": 5,
+    "trap_rate": 0.1,
+    "repeat_rate": 0,
+    "lease_s": 3600,
+    "rules": {"trap_pass": 0.0, "same_share": 1.0},
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -110,7 +116,12 @@ def test_one_person_in_many_tabs(crowd: StudyFolder) -> None:
         together.wait()
         return crowd.database.transact(
             lambda c: answering.answer(
-                c, study_state.facts(c).settings, number, submitted(token, "yes" if i % 2 else "no"), T0 + 3_000, Random(2)
+                c,
+                study_state.facts(c).settings,
+                number,
+                submitted(token, "yes" if i % 2 else "no"),
+                T0 + 3_000,
+                Random(2),
             )
         ).duplicate
 

@@ -31,8 +31,12 @@ def test_it_is_small_and_has_everything_that_a_study_needs() -> None:
     assert main["source_id"].nunique() == 20 and main["origin"].nunique() == 4
     assert main["true_rate"].between(0.02, 0.98).all() and main["true_rate"].std() > 0.2
     known = FRAME[FRAME["kind"] != "main"]
-    assert known.groupby("kind")["truth"].value_counts().unstack().apply(lambda row: row["yes"] == row["no"], axis=1).all()
-    assert (known[known["truth"] == "yes"]["true_rate"] > 0.8).all() and (known[known["truth"] == "no"]["true_rate"] < 0.1).all()
+    assert (
+        known.groupby("kind")["truth"].value_counts().unstack().apply(lambda row: row["yes"] == row["no"], axis=1).all()
+    )
+    assert (known[known["truth"] == "yes"]["true_rate"] > 0.8).all() and (
+        known[known["truth"] == "no"]["true_rate"] < 0.1
+    ).all()
     told = FRAME["kind"].isin(["training", "example"])
     assert FRAME[told]["explanation"].str.match(r"(Yes|No): ").all() and (FRAME[~told]["explanation"] == "").all()
     assert not set(main["source_id"]) & set(known["source_id"])

@@ -29,7 +29,16 @@ from user_study.exports.options import Options, guarded
 from user_study.folder import StudyFolder
 
 HOUR = 3_600_000
-FILES = {"pairs.csv", "responses.csv", "participants.csv", "traps.csv", "legacy.csv", "crowdkit.csv", "study.json", "README.md"}
+FILES = {
+    "pairs.csv",
+    "responses.csv",
+    "participants.csv",
+    "traps.csv",
+    "legacy.csv",
+    "crowdkit.csv",
+    "study.json",
+    "README.md",
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +52,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyFolder]:
         standing.exclude(c, people[4], "=cmd|' /C calc'!A1", "admin", 100 * HOUR)
         roles.set_role(c, people[5], "tester", "admin", 100 * HOUR)
         c.execute(update(participant).where(participant.c.id == people[0]).values(nickname="=HYPERLINK(1)"))
-        one = c.execute(select(response.c.id).where(response.c.participant_id == people[1], response.c.kind == "main").limit(1))
-        c.execute(update(response).where(response.c.id == one.scalar_one()).values(rt_ms=1234.5, category="detail", where_x=0.25))
+        one = c.execute(
+            select(response.c.id).where(response.c.participant_id == people[1], response.c.kind == "main").limit(1)
+        )
+        c.execute(
+            update(response)
+            .where(response.c.id == one.scalar_one())
+            .values(rt_ms=1234.5, category="detail", where_x=0.25)
+        )
     yield made
     made.database.close()
 
@@ -70,7 +85,12 @@ def _read(path: Path) -> pd.DataFrame:
 
 def test_legacy_is_the_reference_s_file_byte_for_byte(tmp_path: Path) -> None:
     made = imported(tmp_path / "study", pair_table(tmp_path / "set", main=3), answers="unsure")
-    moments = [(0, "yes", 1_741_860_605_900), (1, "no", 1_741_860_606_000), (2, "unsure", 1_741_860_607_000), (0, "no", 0)]
+    moments = [
+        (0, "yes", 1_741_860_605_900),
+        (1, "no", 1_741_860_606_000),
+        (2, "unsure", 1_741_860_607_000),
+        (0, "no", 0),
+    ]
     with made.database.write() as c:
         pairs = list(c.execute(select(pair.c.id).order_by(pair.c.id)).scalars())
         for number, (which, answer, at) in enumerate(moments):
@@ -104,7 +124,9 @@ def test_the_datamodule_reads_pairs_and_legacy_as_they_are(clean: Path) -> None:
     assert len(ours) == len(legacy) == 12
     for table in (ours, legacy):
         assert all(path.is_file() for column in ("reference", "candidate") for path in table.paths(column))
-    both = ours.frame.merge(legacy.frame, left_on="img_names", right_on=legacy.frame["pair_id"] + ".png", suffixes=("", "_old"))
+    both = ours.frame.merge(
+        legacy.frame, left_on="img_names", right_on=legacy.frame["pair_id"] + ".png", suffixes=("", "_old")
+    )
     assert len(both) == 12
     np.testing.assert_allclose(both["difference"], both["difference_old"], atol=1e-6)
     assert (both["votes"] == both["votes_old"]).all() and (both["votes"] == 4).all()
@@ -113,7 +135,9 @@ def test_the_datamodule_reads_pairs_and_legacy_as_they_are(clean: Path) -> None:
 
 def test_the_source_project_s_loader_finds_its_columns(clean: Path) -> None:
     scores = pd.read_csv(clean / "pairs.csv")
-    assert list(scores.columns[:2]) == ["img_names", "userStudyScores"] and scores["userStudyScores"].between(0, 1).all()
+    assert (
+        list(scores.columns[:2]) == ["img_names", "userStudyScores"] and scores["userStudyScores"].between(0, 1).all()
+    )
     rows = pd.read_csv(clean / "legacy.csv")
     for _, row in rows.iterrows():  # as the source project's sweep reads them
         stem = row["Super Resolution Image"].split("_")[-1].replace(".png", "")
@@ -185,8 +209,15 @@ def test_study_json_proves_the_files(clean: Path) -> None:
         content = (clean / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == said["sha256"] and content.count(b"\n") == said["rows"] + 1
     assert facts["kind"] == "clean" and facts["counts"]["answers_counted"] == 48 and facts["counts"]["main_pairs"] == 12
-    assert facts["counts"]["participants"] == {"participant excluded": 1, "participant included": 4, "tester included": 1}
-    assert facts["exclusion"]["rules"]["min_traps"] == 8 and facts["settings_versions"][0]["hash"] == facts["settings_hash"]
+    assert facts["counts"]["participants"] == {
+        "participant excluded": 1,
+        "participant included": 4,
+        "tester included": 1,
+    }
+    assert (
+        facts["exclusion"]["rules"]["min_traps"] == 8
+        and facts["settings_versions"][0]["hash"] == facts["settings_hash"]
+    )
     assert facts["reliability"]["answers"] == 48
 
 
@@ -220,7 +251,9 @@ def test_zip_and_single_files(study: StudyFolder, clean: Path, tmp_path: Path) -
         single.parent.mkdir(exist_ok=True)
         assert export(study.database, study.images, single, name) == [single]
     table = read_pairs(tmp_path / "single" / "pairs.csv")
-    assert all(path.is_file() and path.parent == study.images for path in (p.resolve() for p in table.paths("candidate")))
+    assert all(
+        path.is_file() and path.parent == study.images for path in (p.resolve() for p in table.paths("candidate"))
+    )
     export(study.database, study.images, tmp_path / "lean", with_images=False)
     assert not (tmp_path / "lean" / "SR").exists()
     assert all(path.is_file() for path in read_pairs(tmp_path / "lean" / "pairs.csv").paths("reference"))
@@ -251,7 +284,9 @@ def test_a_study_without_answers_and_not_sure_as_half(tmp_path: Path) -> None:
 
 def test_a_table_s_own_columns_come_back(tmp_path: Path) -> None:
     table = pair_table(tmp_path / "set", main=6)
-    frame = pd.read_csv(table).assign(split=["train"] * 3 + ["test"] * 3, map="maps/x.png", difference=0.25, note="kept")
+    frame = pd.read_csv(table).assign(
+        split=["train"] * 3 + ["test"] * 3, map="maps/x.png", difference=0.25, note="kept"
+    )
     frame.to_csv(table, index=False)
     made = imported(tmp_path / "study", table)
     with made.database.write() as c:
@@ -260,7 +295,11 @@ def test_a_table_s_own_columns_come_back(tmp_path: Path) -> None:
     made.database.close()
     found = read_pairs(tmp_path / "pairs.csv").frame
     assert found["split"].tolist() == ["train"] * 3 + ["test"] * 3 and (found["difference"] == 0.5).all()
-    assert (found["imported_difference"] == 0.25).all() and (found["imported_map"] == "maps/x.png").all() and "map" not in found
+    assert (
+        (found["imported_difference"] == 0.25).all()
+        and (found["imported_map"] == "maps/x.png").all()
+        and "map" not in found
+    )
     assert (found["note"] == "kept").all()
 
 
@@ -275,6 +314,8 @@ def test_all_files_on_both_databases(database: Any, tmp_path: Path) -> None:
     import_pairs(database, tmp_path / "images", [pair_table(tmp_path / "set", main=3, traps=2)])
     fill_answers(database, people=3, careless=0)
     export(database, tmp_path / "images", tmp_path / "out", options=Options(raw=True))
-    assert (_read(tmp_path / "out" / "pairs.csv")["votes"] == 3).all() and len(_read(tmp_path / "out" / "responses.csv")) == 15
+    assert (_read(tmp_path / "out" / "pairs.csv")["votes"] == 3).all() and len(
+        _read(tmp_path / "out" / "responses.csv")
+    ) == 15
     with database.read() as c:
         assert len(c.execute(select(assignment.c.id)).all()) == 15

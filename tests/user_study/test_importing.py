@@ -196,7 +196,9 @@ def test_what_people_get_is_upright_srgb_and_without_metadata(tmp_path: Path) ->
     assert decoded.format == "WEBP" and pixel_hash(decoded.convert("RGB")) == found.digest()
     grey = tmp_path / "grey16.png"
     Image.fromarray((np.arange(12, dtype=np.uint16) * 5957).reshape(3, 4)).save(grey)
-    np.testing.assert_array_equal(np.asarray(read_picture(grey).image)[..., 0].ravel(), np.arange(12) * 5957 // 256)  # as metrics
+    np.testing.assert_array_equal(
+        np.asarray(read_picture(grey).image)[..., 0].ravel(), np.arange(12) * 5957 // 256
+    )  # as metrics
     glass = tmp_path / "glass.png"
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(glass)
     assert read_picture(glass).image.getpixel((0, 0)) == (255, 255, 255)
@@ -205,7 +207,9 @@ def test_what_people_get_is_upright_srgb_and_without_metadata(tmp_path: Path) ->
     assert read_picture(plain).image.mode == "RGB"
 
 
-@pytest.mark.parametrize(("name", "code"), [("moving.gif", "moving"), ("large.png", "pixels"), ("text.png", "undecodable")])
+@pytest.mark.parametrize(
+    ("name", "code"), [("moving.gif", "moving"), ("large.png", "pixels"), ("text.png", "undecodable")]
+)
 def test_what_cannot_be_shown_is_refused(tmp_path: Path, name: str, code: str) -> None:
     path = tmp_path / name
     if code == "moving":
@@ -229,7 +233,9 @@ def _zip(path: Path, files: dict[str, bytes], **options: int) -> Path:
 
 def _set_as_files(root: Path) -> dict[str, bytes]:
     table = pair_table(root, main=3)
-    return {str(file.relative_to(root)): file.read_bytes() for file in sorted(table.parent.rglob("*")) if file.is_file()}
+    return {
+        str(file.relative_to(root)): file.read_bytes() for file in sorted(table.parent.rglob("*")) if file.is_file()
+    }
 
 
 def test_a_zip_is_read_and_what_does_not_belong_is_left_out(empty: StudyFolder, tmp_path: Path) -> None:

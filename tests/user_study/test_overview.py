@@ -27,7 +27,9 @@ NOW = 100 * HOUR
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def filled(request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def filled(
+    request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
     """A study with 160 answers on both kinds of database; only to be read."""
     name = None
     if request.param == "postgresql":
@@ -85,7 +87,9 @@ def test_nothing_yet(empty: Database) -> None:
         assert overview.curve(c) == []
         assert pair_list.list_pairs(c, pair_list.Filter(page=9)).page == 1
         assert participant_list.list_participants(c, participant_list.Filter()).rows == []
-        assert trap_list.list_traps(c) == [] and pair_list.view(c, 1) is None and participant_list.view(c, "P-0") is None
+        assert (
+            trap_list.list_traps(c) == [] and pair_list.view(c, 1) is None and participant_list.view(c, "P-0") is None
+        )
 
 
 def test_progress_is_that_of_the_answers(filled: Database) -> None:
@@ -290,7 +294,11 @@ def test_a_trap_that_passing_people_fail_is_marked(own: Database) -> None:
         c.execute(update(response).where(response.c.kind == "trap").values(correct=1))
         fail = response.c.participant_id.in_(people[:3])
         c.execute(update(response).where(response.c.pair_id == wrong, fail).values(correct=0))
-        c.execute(update(response).where(response.c.pair_id == right, response.c.participant_id == people[0]).values(correct=0))
+        c.execute(
+            update(response)
+            .where(response.c.pair_id == right, response.c.participant_id == people[0])
+            .values(correct=0)
+        )
         standing.exclude(c, people[9], "guesses", "ada", NOW)
     with own.read() as c:
         rows = {row.id: row for row in trap_list.list_traps(c)}

@@ -32,7 +32,15 @@ def test_join_and_come_back(study: StudyFolder) -> None:
     with study.database.read() as c:
         for typed in (ann.resume_code, ann.resume_code.lower().replace("-", " "), f"  {ann.resume_code} "):
             assert participants.resume(c, typed) == ann.id
-        for typed in ("", "nonsense", ann.code, "x" * 100_000, "\x00", ann.resume_code[:-1], "'; DROP TABLE participant"):
+        for typed in (
+            "",
+            "nonsense",
+            ann.code,
+            "x" * 100_000,
+            "\x00",
+            ann.resume_code[:-1],
+            "'; DROP TABLE participant",
+        ):
             assert participants.resume(c, typed) is None
         stored = c.execute(select(participant).where(participant.c.id == ann.id)).mappings().one()
     assert ann.resume_code not in json.dumps({key: str(value) for key, value in stored.items()})
@@ -122,7 +130,9 @@ def test_erase(study: StudyFolder, keep: bool) -> None:
     ann.play(8, choose=honest, browser="Firefox 140", viewport=(10, 10))
     bob.play(8, choose=honest)
     with study.database.read() as c:
-        counted = c.execute(select(func.count()).where(response.c.participant_id == ann.id, response.c.counted == 1)).scalar_one()
+        counted = c.execute(
+            select(func.count()).where(response.c.participant_id == ann.id, response.c.counted == 1)
+        ).scalar_one()
     with study.database.write() as c:
         participants.erase(c, ann.id, study_state.facts(c).settings, T0)
     with study.database.read() as c:
@@ -144,7 +154,12 @@ def test_my_data_says_everything_but_the_traps(study: StudyFolder) -> None:
         found = participants.my_data(c, player.id)
     text_ = json.dumps(found)
     assert len(found["answers"]) == 12 and found["participant"]["nickname"] == "Ann" and found["points"]
-    assert '"correct"' not in text_ and '"kind": "trap"' not in text_ and "resume_hash" not in text_ and "traps" not in text_
+    assert (
+        '"correct"' not in text_
+        and '"kind": "trap"' not in text_
+        and "resume_hash" not in text_
+        and "traps" not in text_
+    )
 
 
 def test_completion(study: StudyFolder) -> None:

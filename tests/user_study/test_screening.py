@@ -76,7 +76,9 @@ def test_rules_are_named_by_their_content() -> None:
 
 def events(study: StudyFolder, number: int) -> list[tuple[str, str]]:
     with study.database.read() as c:
-        query = select(standing_event.c.standing, standing_event.c.actor).where(standing_event.c.participant_id == number)
+        query = select(standing_event.c.standing, standing_event.c.actor).where(
+            standing_event.c.participant_id == number
+        )
         return [tuple(row) for row in c.execute(query.order_by(standing_event.c.id))]
 
 

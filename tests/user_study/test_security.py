@@ -56,7 +56,9 @@ def test_no_change_from_a_foreign_page(app, study: StudyFolder, headers: dict[st
         assert c.execute(select(participant.c.position)).scalars().all() == [0]
 
 
-@pytest.mark.parametrize("headers", [HERE, {"Sec-Fetch-Site": "none"}, {"Origin": "http://testserver"}, {"Origin": "HTTP://TESTSERVER"}])
+@pytest.mark.parametrize(
+    "headers", [HERE, {"Sec-Fetch-Site": "none"}, {"Origin": "http://testserver"}, {"Origin": "HTTP://TESTSERVER"}]
+)
 def test_our_own_pages_may(app, study: StudyFolder, headers: dict[str, str]) -> None:
     client = TestClient(app)
     sign_in(client, study, newcomer(study, "Ann", now=now_ms()))
@@ -96,7 +98,15 @@ def test_every_answer_carries_the_headers(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "1", "x" * 5000, "session-of-1", "a.b.c" * 10, "eyJkYXNoYm9hcmRfYXV0aGVudGljYXRlZCI6dHJ1ZX0.x.y", "' OR 1=1 --" * 3],
+    [
+        "",
+        "1",
+        "x" * 5000,
+        "session-of-1",
+        "a.b.c" * 10,
+        "eyJkYXNoYm9hcmRfYXV0aGVudGljYXRlZCI6dHJ1ZX0.x.y",
+        "' OR 1=1 --" * 3,
+    ],
 )
 def test_forged_cookies_are_nobody(client: TestClient, study: StudyFolder, value: str) -> None:
     newcomer(study, "Ann", now=now_ms())
@@ -137,7 +147,12 @@ def test_cookies_over_https_and_http(study: StudyFolder) -> None:
         client = TestClient(app, base_url=f"{scheme}://testserver", headers=HERE, follow_redirects=False)
         reply = client.post("/join", data={"nickname": f"Ann {scheme}"})
         cookie = reply.headers["set-cookie"]
-        assert cookie.startswith(f"{name}=") and "HttpOnly" in cookie and "samesite=lax" in cookie.lower() and "Path=/" in cookie
+        assert (
+            cookie.startswith(f"{name}=")
+            and "HttpOnly" in cookie
+            and "samesite=lax" in cookie.lower()
+            and "Path=/" in cookie
+        )
         assert ("Secure" in cookie) == (scheme == "https") == ("strict-transport-security" in reply.headers)
         assert client.get("/me").status_code == 200
 
@@ -190,7 +205,9 @@ def test_odd_names_get_a_clear_answer(client: TestClient, study: StudyFolder, na
 
 def test_bodies_of_forms_are_bounded(client: TestClient) -> None:
     assert client.post("/join", content=b"nickname=" + b"x" * 300_000).status_code == 413
-    assert client.post("/join", content=b"\xff" * 100, headers={"Content-Type": "multipart/form-data"}).status_code == 400
+    assert (
+        client.post("/join", content=b"\xff" * 100, headers={"Content-Type": "multipart/form-data"}).status_code == 400
+    )
     assert client.post("/join", headers={"Content-Length": "-5"}, content=b"").status_code in (400, 413)
 
 

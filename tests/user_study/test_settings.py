@@ -50,7 +50,9 @@ def test_a_mistake_is_named_with_its_key(values: dict[str, object], said: str) -
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "said"), [
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
         ("a: [", "is not a YAML file"),
         ("- a", "key: value"),
         ("\x00", "YAML"),
@@ -79,7 +81,10 @@ def test_what_is_locked() -> None:
     old = from_dict({"quota": 5})
     assert locked_changes(old, from_dict({"quota": 6, "title": "other"})) == []
     assert locked_changes(old, from_dict({"quota": 4})) == ["quota"]
-    assert locked_changes(old, from_dict({"quota": 5, "question": "Else?", "answers": "unsure"})) == ["question", "answers"]
+    assert locked_changes(old, from_dict({"quota": 5, "question": "Else?", "answers": "unsure"})) == [
+        "question",
+        "answers",
+    ]
 
 
 def test_versions_in_the_database(database: Database) -> None:

@@ -69,9 +69,18 @@ def test_a_study_of_simulated_people(kind: str, tmp_path: Path, request: pytest.
     table = pair_table(tmp_path / "set", main=15, traps=8, training=4)
     rules = {"min_traps": 6, "timing_min": 10, "floor_ms": 500, "fast_share": 0.1}
     study = imported(
-        tmp_path / "study", table, url, quota=4, trap_rate=0.5, repeat_rate=0.0, training={"items": 4, "pass": 3}, rules=rules
+        tmp_path / "study",
+        table,
+        url,
+        quota=4,
+        trap_rate=0.5,
+        repeat_rate=0.0,
+        training={"items": 4, "pass": 3},
+        rules=rules,
     )
-    people = [SimulatedPerson(of, Random(f"{number}")) for number, of in enumerate(["one_key", "hasty", *["honest"] * 4])]
+    people = [
+        SimulatedPerson(of, Random(f"{number}")) for number, of in enumerate(["one_key", "hasty", *["honest"] * 4])
+    ]
     report = simulate(study, people, plan=Plan(together=1))  # the others fill what the first two leave behind
     text = "\n".join(report.lines())
     assert report.people["excluded"].to_dict() == {"honest": 0, "one_key": 1, "hasty": 1}, text

@@ -104,7 +104,13 @@ def test_where_it_is_asked_the_side_is_told(client: TestClient, study: StudyFold
 
 def test_who_is_not_signed_in_or_not_ready(client: TestClient, study: StudyFolder) -> None:
     for path in ("next", "answer", "undo", "heartbeat", "release", "spin"):
-        body = {"trial": "x"} if path in ("undo", "heartbeat") else {"trial": "x", "answer": "yes"} if path == "answer" else {}
+        body = (
+            {"trial": "x"}
+            if path in ("undo", "heartbeat")
+            else {"trial": "x", "answer": "yes"}
+            if path == "answer"
+            else {}
+        )
         reply = client.post(f"/api/{path}", json=body)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, "not_signed_in"), path
     assert client.get("/api/leaderboard").status_code == 401

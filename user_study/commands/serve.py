@@ -27,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     study = _open(path, arguments.database)
     try:
         if arguments.workers > 1 and study.database.dialect == "sqlite":
-            raise StudyError("--workers needs PostgreSQL; SQLite is fastest with one process (it serves some hundred people)")
+            raise StudyError(
+                "--workers needs PostgreSQL; SQLite is fastest with one process (it serves some hundred people)"
+            )
         _greet(study, arguments)
     finally:
         study.database.close()
@@ -68,7 +70,9 @@ def _greet(study: StudyFolder, arguments: argparse.Namespace) -> None:
     console.print(f"  participants  http://{shown}:{arguments.port}/")
     console.print(f"  researchers   http://{shown}:{arguments.port}/admin")
     if not admins:
-        console.print(f"                (nobody may sign in yet: semfid study admin add {arguments.folder} NAME)", soft_wrap=True)
+        console.print(
+            f"                (nobody may sign in yet: semfid study admin add {arguments.folder} NAME)", soft_wrap=True
+        )
     if arguments.plain_http:
         console.print("  [yellow]without HTTPS: who can listen in this network can take over a session[/yellow]")
     if facts.state != "live":

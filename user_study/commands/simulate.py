@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.train and arguments.out is None:
         raise StudyError("--train trains on the export: say where to with --out OUT")
     if arguments.url is not None and arguments.folder is None:
-        raise StudyError("--url needs the folder of the study that the server serves: what people see is looked up there")
+        raise StudyError(
+            "--url needs the folder of the study that the server serves: what people see is looked up there"
+        )
     mix = MIX if arguments.mix is None else parse_mix(arguments.mix)
     people = cast(arguments.participants, mix, arguments.seed)
     honest = sum(person.kind == "honest" for person in people)

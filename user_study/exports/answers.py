@@ -74,9 +74,7 @@ def responses(c: Connection, path: Path, options: Options) -> int:
     kinds = ("main", "trap", "repeat", "training") if options.raw else ("main", "trap", "repeat")
     hashes = {row.id: row.hash for row in c.execute(select(settings_version.c.id, settings_version.c.hash))}
     query = (
-        _joined(
-            response, participant.c.code, pair.c.pair_key, pair.c.source_key, pair.c.origin, pair.c.truth
-        )
+        _joined(response, participant.c.code, pair.c.pair_key, pair.c.source_key, pair.c.origin, pair.c.truth)
         .where(wanted_answers(options, kinds, counted_only=False))
         .order_by(response.c.id)
     )

@@ -78,7 +78,9 @@ def _counts(c: Connection) -> dict[str, Any]:
     pairs = c.execute(select(func.count(), func.sum(pair.c.done), func.sum(pair.c.quota)).where(*main)).one()
     unanswered = c.execute(select(func.count()).where(*main, pair.c.done == 0)).scalar_one()
     people = c.execute(
-        select(participant.c.role, participant.c.standing, func.count()).group_by(participant.c.role, participant.c.standing)
+        select(participant.c.role, participant.c.standing, func.count()).group_by(
+            participant.c.role, participant.c.standing
+        )
     ).all()
     reasons = c.execute(
         select(response.c.kind, response.c.counted, response.c.why_not, func.count())

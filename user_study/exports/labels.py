@@ -42,9 +42,7 @@ def pictures(c: Connection) -> Pictures:
     """Names in folders HQ and SR after the files that were imported, so that all loaders find them."""
     files = {row.id: row.file for row in c.execute(select(image.c.id, image.c.file))}
     rows = c.execute(
-        select(
-            pair.c.id, pair.c.reference_image, pair.c.candidate_image, pair.c.reference_name, pair.c.candidate_name
-        )
+        select(pair.c.id, pair.c.reference_image, pair.c.candidate_image, pair.c.reference_name, pair.c.candidate_name)
         .where(pair.c.kind == "main")
         .order_by(pair.c.id)
     ).all()
@@ -65,9 +63,7 @@ def pictures(c: Connection) -> Pictures:
 def label_frame(c: Connection, options: Options) -> pd.DataFrame:
     """One row per active main pair that somebody answered, in the order of the import; without paths."""
     rows = c.execute(
-        select(pair)
-        .where(pair.c.kind == "main", *(() if options.raw else (pair.c.active == 1,)))
-        .order_by(pair.c.id)
+        select(pair).where(pair.c.kind == "main", *(() if options.raw else (pair.c.active == 1,))).order_by(pair.c.id)
     ).all()
     tallies = _all_answers(c) if options.raw else {row.id: (row.yes, row.no, row.unsure) for row in rows}
     frame = pd.DataFrame(

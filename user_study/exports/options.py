@@ -32,7 +32,9 @@ class Options:
     seed: int = 0
 
 
-def wanted_answers(options: Options, kinds: Sequence[str] = ("main",), counted_only: bool = True) -> ColumnElement[bool]:
+def wanted_answers(
+    options: Options, kinds: Sequence[str] = ("main",), counted_only: bool = True
+) -> ColumnElement[bool]:
     """Which rows of `response` (outer joined with `participant`) an export takes.
 
     Clean: answers that count (`counted_only`), or all that included people gave and did not take back. Raw: all of them.

@@ -52,7 +52,9 @@ class Visitor:
         await self._form("/join", {"nickname": nickname})
         found = _CONSENT.search((await self._page("/consent")).text)
         if found is None:
-            raise StudyError(f"{self._base}/consent: no consent form in there; is this a study's server, and is it live?")
+            raise StudyError(
+                f"{self._base}/consent: no consent form in there; is this a study's server, and is it live?"
+            )
         await self._form("/consent", {"version": found[1], "adult": "yes", "agree": "yes"})
         await self._page("/instructions")
         await self._form("/instructions", {})

@@ -25,7 +25,13 @@ SLIP = 0.02
 _SHARPER = math.sqrt(1 + math.pi * BIAS_SD**2 / 8)
 KINDS = ("honest", "coin", "one_key", "hasty", "inconsistent")
 _GUESSES = {"honest": SLIP, "coin": 1.0, "one_key": 0.0, "hasty": 0.5, "inconsistent": 0.6}
-_SECONDS = {"honest": (1.5, 4.0), "coin": (1.0, 3.0), "one_key": (0.9, 2.0), "hasty": (0.25, 0.8), "inconsistent": (1.5, 4.0)}
+_SECONDS = {
+    "honest": (1.5, 4.0),
+    "coin": (1.0, 3.0),
+    "one_key": (0.9, 2.0),
+    "hasty": (0.25, 0.8),
+    "inconsistent": (1.5, 4.0),
+}
 
 
 @dataclass

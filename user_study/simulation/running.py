@@ -69,7 +69,11 @@ class _Eyes:
 
 
 def run_people(
-    base: str, people: Sequence[SimulatedPerson], truth: Truth, plan: Plan | None = None, progress: Progress | None = None
+    base: str,
+    people: Sequence[SimulatedPerson],
+    truth: Truth,
+    plan: Plan | None = None,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
     """Everybody takes part until there is nothing left to answer, some at a time, in the order given.
 
@@ -103,7 +107,9 @@ async def _run(
 
     try:
         async with open_http(plan.together + 4) as http:
-            await asyncio.gather(*(one(http, person, outcome) for person, outcome in zip(people, outcomes, strict=True)))
+            await asyncio.gather(
+                *(one(http, person, outcome) for person, outcome in zip(people, outcomes, strict=True))
+            )
     except httpx.HTTPError as error:
         raise StudyError(f"{base}: {type(error).__name__} {error}; does a study's server run there?") from error
     return outcomes

@@ -38,7 +38,9 @@ class Truth:
         """
         found = self._scenes.get(frozenset((one, other)))
         if found is None:
-            raise StudyError("the server shows a pair that is not in this study's folder; give the folder that it serves")
+            raise StudyError(
+                "the server shows a pair that is not in this study's folder; give the folder that it serves"
+            )
         return found
 
 

@@ -89,7 +89,9 @@ class Desk:
             raise Problem(400, "bad_request", f"{name} is empty; go back and fill it in.")
         return value
 
-    def show(self, c: Connection, template: str, section: str, heading: str, status: int = 200, **context: Any) -> Response:
+    def show(
+        self, c: Connection, template: str, section: str, heading: str, status: int = 200, **context: Any
+    ) -> Response:
         """A page under the head of the admin pages."""
         facts = study_state.facts(c)
         common = {
@@ -170,7 +172,11 @@ def linker(path: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
 
     def link(**changed: Any) -> str:
         wanted = {**values, **changed}
-        query = {key: int(value) if isinstance(value, bool) else value for key, value in wanted.items() if value != defaults[key]}
+        query = {
+            key: int(value) if isinstance(value, bool) else value
+            for key, value in wanted.items()
+            if value != defaults[key]
+        }
         return f"{path}?{urlencode(query)}" if query else path
 
     return link

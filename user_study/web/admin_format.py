@@ -30,7 +30,13 @@ WHY_NOT = {
     "kind": "kept apart",
 }
 DOORS = {"nickname": "open door", "invitation": "invitation", "prolific": "Prolific"}
-STEPS = {"consent": "consent", "instructions": "instructions", "training": "practice", "main": "main", "finished": "finished"}
+STEPS = {
+    "consent": "consent",
+    "instructions": "instructions",
+    "training": "practice",
+    "main": "main",
+    "finished": "finished",
+}
 
 
 def percent(share: float | None, digits: int = 0) -> str:
@@ -62,7 +68,9 @@ def moment(ms: int | None) -> Markup:
     if ms is None:
         return Markup(NOTHING)
     at = datetime.fromtimestamp(ms / 1000, UTC)
-    return Markup('<time datetime="{}">{}</time>').format(at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M"))
+    return Markup('<time datetime="{}">{}</time>').format(
+        at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M")
+    )
 
 
 def day(ms: float) -> str:

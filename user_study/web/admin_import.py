@@ -22,7 +22,12 @@ from user_study.web.admin_desk import Desk, change, done, see
 from user_study.web.errors import Problem
 
 KEPT_MS = 24 * 3_600_000  # an upload that nobody confirms
-KINDS = {"main": "pairs of the study", "trap": "traps", "training": "practice pairs", "example": "examples of the instructions"}
+KINDS = {
+    "main": "pairs of the study",
+    "trap": "traps",
+    "training": "practice pairs",
+    "example": "examples of the instructions",
+}
 FITS = {"refuse": "refuse the import", "crop": "cut both to the common part (at most a tenth)"}
 REMARKS_SHOWN = 200
 
@@ -107,7 +112,9 @@ def _forget_old(desk: Desk) -> None:
 def _waiting(desk: Desk) -> Row[Any]:
     with desk.database.read() as c:
         row = c.execute(
-            select(upload).where(upload.c.token == desk.request.path_params["token"], upload.c.admin_id == desk.admin_id)
+            select(upload).where(
+                upload.c.token == desk.request.path_params["token"], upload.c.admin_id == desk.admin_id
+            )
         ).one_or_none()
     if row is None or not _file(desk, row.token).is_file():
         raise Problem(404, "not_found", "This upload is gone; send the file again.")

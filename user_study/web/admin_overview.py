@@ -42,7 +42,11 @@ def _shown(progress: overview.Progress, figures: overview.Reliability, now: int)
         "answers": f"{progress.answers:,}",
         "target": f"{progress.target:,}",
         "share": percent(progress.share, 1),
-        "time_left": hours(progress.hours_left) if progress.answers < progress.target else "none" if progress.target else "–",
+        "time_left": hours(progress.hours_left)
+        if progress.answers < progress.target
+        else "none"
+        if progress.target
+        else "–",
         "per_hour": f"{progress.per_hour:,.0f}",
         "active": f"{people.active:,}",
         "complete": f"{progress.complete:,} / {progress.pairs:,}",
@@ -80,7 +84,9 @@ def _charts(c: Connection, figures: overview.Reliability) -> list[tuple[str, str
         (
             "scores",
             "Scores of the pairs",
-            charts.bars(f"Histogram of the scores of {pairs}", figures.scores, ("0: same meaning", "1: changed"), tenths),
+            charts.bars(
+                f"Histogram of the scores of {pairs}", figures.scores, ("0: same meaning", "1: changed"), tenths
+            ),
         ),
         (
             "filling",
@@ -108,7 +114,9 @@ def _problems(c: Connection) -> list[tuple[str, str]]:
         found.append(("There are no traps: nobody who guesses can be told apart.", "/admin/import"))
     if counts.get("training", 0) < settings.training.items:
         have = counts.get("training", 0)
-        found.append((f"There are {have} practice pairs; the settings ask for {settings.training.items}.", "/admin/import"))
+        found.append(
+            (f"There are {have} practice pairs; the settings ask for {settings.training.items}.", "/admin/import")
+        )
     if not settings.contact:
         found.append(("The settings name no contact; people must know who asks.", "/admin/settings#contact"))
     return found
@@ -167,7 +175,9 @@ def set_state(desk: Desk) -> Response:
     wanted = desk.required("state", 20)
     with desk.database.write() as c:
         if wanted == "live" and study_state.live_since(c) is None and desk.text("sure") != "yes":
-            raise Problem(400, "bad_request", "Tick that you have read the settings: the first start locks some of them.")
+            raise Problem(
+                400, "bad_request", "Tick that you have read the settings: the first start locks some of them."
+            )
         study_state.set_state(c, wanted, desk.admin, desk.now)
     return done("/admin", wanted)
 

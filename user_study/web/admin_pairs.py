@@ -11,7 +11,15 @@ from user_study.domain import pairs
 from user_study.web.admin_desk import Desk, change, done, linker, own_address, see, whole
 from user_study.web.errors import Problem
 
-DEFAULTS: dict[str, Any] = {"origin": "", "state": "all", "flag": "any", "search": "", "order": "key", "down": False, "page": 1}
+DEFAULTS: dict[str, Any] = {
+    "origin": "",
+    "state": "all",
+    "flag": "any",
+    "search": "",
+    "order": "key",
+    "down": False,
+    "page": 1,
+}
 
 
 def show_pairs(desk: Desk) -> Response:

@@ -53,7 +53,13 @@ def show_participant(desk: Desk) -> Response:
             "Histogram of response times in half seconds", found.histogram, ("0 s", f"{slowest:.1f} s and more"), names
         )
         return desk.show(
-            c, "participant.html", "/admin/participants", found.row.nickname, view=found, row=found.row, histogram=histogram
+            c,
+            "participant.html",
+            "/admin/participants",
+            found.row.nickname,
+            view=found,
+            row=found.row,
+            histogram=histogram,
         )
 
 

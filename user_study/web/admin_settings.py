@@ -47,7 +47,9 @@ def _stored(body: str) -> StudySettings | None:
         return None
 
 
-def _page(desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: FormFault | StudyError | None = None) -> Response:
+def _page(
+    desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: FormFault | StudyError | None = None
+) -> Response:
     settings, number = settings_store.current(c)
     locked = _locked(c)
     return desk.show(

@@ -128,7 +128,9 @@ def create_app(
             *images.ROUTES,
             *participant_pages.ROUTES,
             *admin_pages.ROUTES,
-            Mount("/static", GZipMiddleware(Static(directory=STATIC))),  # they hold no secret, so compression tells none
+            Mount(
+                "/static", GZipMiddleware(Static(directory=STATIC))
+            ),  # they hold no secret, so compression tells none
         ],
         middleware=[
             Middleware(SecurityHeaders),

@@ -42,8 +42,15 @@ def bars(label: str, values: Sequence[int], ends: tuple[str, str], names: Sequen
         height = room * value / most
         height = max(height, 1.5) if value else 0
         body.append(
-            Markup('<rect class="bar" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}: {}</title></rect>').format(
-                LEFT + k * step + step * 0.06, floor - height, step * 0.88, height, names[k] if names else k, f"{value:,}"
+            Markup(
+                '<rect class="bar" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}: {}</title></rect>'
+            ).format(
+                LEFT + k * step + step * 0.06,
+                floor - height,
+                step * 0.88,
+                height,
+                names[k] if names else k,
+                f"{value:,}",
             )
         )
     body.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, floor + 0.5, WIDTH - LEFT))

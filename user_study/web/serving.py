@@ -31,7 +31,9 @@ def check_address(host: str, port: int, plain_http: bool, proxies: list[str]) ->
         try:
             ip_address(proxy)
         except ValueError as error:
-            raise StudyError(f"--proxy {proxy}: write the IP address that the proxy connects from, such as 127.0.0.1") from error
+            raise StudyError(
+                f"--proxy {proxy}: write the IP address that the proxy connects from, such as 127.0.0.1"
+            ) from error
     if not _is_local(host) and not plain_http and not proxies:
         raise StudyError(
             f"--host {host} lets other machines in without HTTPS, and browsers then send sessions in the clear; put a proxy "

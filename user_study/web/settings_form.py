@@ -89,7 +89,9 @@ def _value(field: Field, text: str) -> Any:
         if field.kind == "number":
             return float(text)
     except ValueError as error:
-        wanted = {"whole": "a whole number", "number": "a number such as 0.1", "wholes": "whole numbers with commas"}[field.kind]
+        wanted = {"whole": "a whole number", "number": "a number such as 0.1", "wholes": "whole numbers with commas"}[
+            field.kind
+        ]
         raise FormFault(field.key, f"{field.title}: write {wanted}, not {text[:40]!r}") from error
     return text
 
