@@ -3,9 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TYPED := registry.py pairs.py images.py difference_maps.py batch.py hub.py json_lines.py yaml_file.py coco_file.py vector_cache.py sharding.py \
-	small_networks.py backbones heads text_embedders captioners towers splice scenes evaluation degradations \
-	datamodules lightning_modules metrics pseudo_labels dataset_builders engine user_study semfid
+TYPED := registry.py semfid models heads backbones metrics data_tools datamodules lightning_modules engine user_study
 
 .PHONY: help quickstart test properties lint format clean
 

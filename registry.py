@@ -2,16 +2,15 @@
 
 A *kind* of plugin (backbone, head, datamodule, ...) has one `Registry`. A module of the kind's room registers
 factories with `@BACKBONES.register("name", summary=...)`; nobody lists modules by hand, because a room is imported on
-the first look-up. This file imports nothing of the project, and nothing heavy.
+the first look-up. This file imports nothing heavy.
 
-Third parties come in by the entry-point group ``semfid.plugins`` or by ``plugins:`` in an experiment YAML
+Third parties come in by the entry-point group ``engine.plugins`` or by ``plugins:`` in an experiment YAML
 (`load_plugins`). A factory's keywords are checked against its signature before anything is built, so a mistyped
 keyword of an ablation fails instead of quietly equalling the baseline.
 """
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import importlib
 import importlib.metadata
@@ -26,22 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union
 
+from semfid.errors import UserError, did_you_mean
+
 if TYPE_CHECKING:
     from torch import nn
 
 T = TypeVar("T")
 
-ENTRY_POINT_GROUP = "semfid.plugins"
-
-
-class UserError(Exception):
-    """A mistake its user can mend. The text is one line that names the place and the fix; the command exits with 2."""
-
-    def __init__(self, message: str = "") -> None:
-        # torch raises a DataLoader worker's error again with the worker's traceback as its text
-        if message.startswith("Caught ") and "\nOriginal Traceback" in message:
-            message = message.strip().splitlines()[-1].partition(": ")[2]
-        super().__init__(message)
+ENTRY_POINT_GROUP = "engine.plugins"
 
 
 class RegistryError(UserError):
@@ -208,12 +199,18 @@ class Registry(Generic[T]):
             return
         self._room_loaded = True  # before the imports: modules of the room may look each other up
         package = importlib.import_module(self.room)
-        for module in pkgutil.iter_modules(package.__path__, f"{self.room}."):
+        self._load_modules(package.__path__, self.room)
+        load_entry_points()
+
+    def _load_modules(self, folders: Iterable[str], package: str) -> None:
+        for module in pkgutil.iter_modules(folders, f"{package}."):
             try:
-                importlib.import_module(module.name)
+                loaded = importlib.import_module(module.name)
             except ImportError as error:  # an optional library is absent: the rest of the room still works
                 self.failures[module.name] = str(error)
-        load_entry_points()
+                continue
+            if module.ispkg:
+                self._load_modules(loaded.__path__, module.name)
 
 
 def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, Any]]:
@@ -225,12 +222,6 @@ def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, An
         meant = f"; did you mean 'name' by {near[0]!r}?" if near and "name" not in value else ""
         raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}{meant}")
     return value["name"], {str(key): item for key, item in value.items() if key != "name"}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'a' or 'b'?`` or nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
 
 
 def load_plugins(plugins: Sequence[str], base: Path | None = None) -> None:
@@ -358,13 +349,13 @@ LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
 QUALITY_METRICS: Registry[nn.Module] = Registry("no-reference quality", "metrics")
-TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "text_embedders")
-TOWERS: Registry[Any] = Registry("image-text tower", "towers")
-SEGMENTERS: Registry[Any] = Registry("segmenter", "pseudo_labels")
-CAPTIONERS: Registry[Any] = Registry("captioner", "captioners")
-DEGRADATIONS: Registry[Any] = Registry("degradation", "degradations")
-UPSCALERS: Registry[Any] = Registry("upscaler", "dataset_builders")
-INPAINTERS: Registry[Any] = Registry("inpainter", "dataset_builders")
+TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "models.text_encoders")
+TOWERS: Registry[Any] = Registry("image-text tower", "models.dual_encoders")
+SEGMENTERS: Registry[Any] = Registry("segmenter", "models.segmenters")
+CAPTIONERS: Registry[Any] = Registry("captioner", "models.captioners")
+DEGRADATIONS: Registry[Any] = Registry("degradation", "data_tools.degradations")
+UPSCALERS: Registry[Any] = Registry("upscaler", "data_tools.builders.upscalers")
+INPAINTERS: Registry[Any] = Registry("inpainter", "data_tools.builders.inpainters")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "backbones": BACKBONES,

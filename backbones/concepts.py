@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from backbones.contract import Backbone
-from registry import BACKBONES, UserError, named
-from splice import ConceptSettings, Solver, Sparsity
-from towers import build_tower
-from vector_cache import EMBEDDINGS
+from models.concepts import ConceptSettings, Solver, Sparsity
+from models.dual_encoders import build_tower
+from registry import BACKBONES, named
+from semfid.errors import UserError
+from semfid.io.vector_cache import EMBEDDINGS
 
 
 class _Directions(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.lora import attach_lora
-from registry import UserError
+from semfid.errors import UserError
 
 Tuning = Literal["frozen", "lora", "full"]
 BatchNormMode = Literal["frozen", "train"]

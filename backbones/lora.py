@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from registry import UserError
+from semfid.errors import UserError
 
 
 def attach_lora(trunk: nn.Module, rank: int) -> None:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from backbones.contract import Backbone, BatchNormMode, Tuning
 from backbones.weights import load_weights
-from registry import BACKBONES, UserError
-from towers.open_clip_models import create, weights_of
+from models.dual_encoders.open_clip_models import create, weights_of
+from registry import BACKBONES
+from semfid.errors import UserError
 
 
 @BACKBONES.register(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from backbones.contract import Backbone, BatchNormMode, Tuning
 from backbones.weights import load_weights
-from registry import BACKBONES, UserError, did_you_mean
+from registry import BACKBONES
+from semfid.errors import UserError, did_you_mean
 
 # where timm's families keep their residual blocks: ResNet, ByobNet / RegNet, ConvNeXt
 _BLOCK = re.compile(r"^(layer\d+\.\d+|stages\.\d+\.(blocks\.)?\d+)$")

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from registry import UserError
-from semfid.runtime.system_faults import remedy, said
-from semfid.runtime.torch_files import DamagedFileError, load_whole
+from semfid.errors import UserError
+from semfid.io.system_faults import remedy, said
+from semfid.io.torch_files import DamagedFileError, load_whole
 
 RUN_PREFIX = "trunk.trunk."  # LightningModule.trunk is the Backbone, Backbone.trunk the network
 ENTRIES = ("state_dict", "model")  # under which training scripts keep a state dict beside the optimizer's

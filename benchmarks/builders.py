@@ -55,7 +55,7 @@ def timed(what: str) -> Iterator[None]:
 
 
 def units_of(count: int) -> list:
-    from dataset_builders.units import make_unit, recipe_of
+    from data_tools.builders.core.work_items import make_unit, recipe_of
 
     recipe = recipe_of({"seed": 0})
     digest = hashlib.sha256(b"photo").hexdigest()
@@ -102,10 +102,10 @@ def write_finished(out: Path, count: int) -> None:
 def measure_core(folder: Path, count: int) -> None:
     start = time.perf_counter()
     with timed("import"):
-        from dataset_builders.folder import BuildFolder
-        from dataset_builders.journal import Journal, latest_entries
-        from dataset_builders.running import Worker
-        from sharding import Shard
+        from data_tools.builders.core.executor import Worker
+        from data_tools.builders.core.folder import BuildFolder
+        from data_tools.builders.core.journal import Journal, latest_entries
+        from semfid.io.sharding import Shard
     with timed("plan"):
         units = units_of(count)
     build = BuildFolder(folder / "core", Shard())
@@ -118,10 +118,10 @@ def measure_core(folder: Path, count: int) -> None:
 
 
 def measure_merge(folder: Path, count: int) -> None:
-    from dataset_builders.folder import BuildFolder
-    from dataset_builders.journal import latest_entries
-    from dataset_builders.merging import build_frame, put_frame
-    from sharding import Shard
+    from data_tools.builders.core.folder import BuildFolder
+    from data_tools.builders.core.journal import latest_entries
+    from data_tools.builders.core.tables import build_frame, put_frame
+    from semfid.io.sharding import Shard
 
     build = BuildFolder(folder / "core", Shard())
     with timed(f"merge of {count} rows of {len(facts_of(0))} columns into a CSV"):
@@ -160,11 +160,11 @@ def write_coco_set(root: Path, photos: int) -> None:
 
 def measure_inpainting(folder: Path, count: int) -> None:
     """The plan of the inpainting builder, all photos inspected and nothing painted."""
-    from dataset_builders.coco import CocoSet
-    from dataset_builders.donors import Donors
-    from dataset_builders.inpainter import build_inpainter
-    from dataset_builders.inpainting_config import InpaintingConfig, Photos
-    from dataset_builders.inpainting_plan import Plan
+    from data_tools.builders.core.coco import CocoSet
+    from data_tools.builders.inpainters.contract import build_inpainter
+    from data_tools.builders.inpainters.object_bank import Donors
+    from data_tools.builders.inpainting.config import InpaintingConfig, Photos
+    from data_tools.builders.inpainting.plan import Plan
 
     root = folder / "coco"
     config = InpaintingConfig(
@@ -192,10 +192,10 @@ def measure_inpainting(folder: Path, count: int) -> None:
 
 def measure_overhead(folder: Path, count: int) -> None:
     """Seconds that journal and files take of a unit: of 7 files of the sizes of an inpainting."""
-    from dataset_builders.folder import BuildFolder
-    from dataset_builders.journal import Journal
-    from dataset_builders.running import Made, Worker
-    from sharding import Shard
+    from data_tools.builders.core.executor import Made, Worker
+    from data_tools.builders.core.folder import BuildFolder
+    from data_tools.builders.core.journal import Journal
+    from semfid.io.sharding import Shard
 
     build = BuildFolder(folder / "overhead", Shard())
     sizes = (500_000, 2000, 2000, 2000, 2000, 4000)

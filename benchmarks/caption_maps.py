@@ -21,11 +21,12 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from captioners import build_captioner
-from pairs import PairTable, read_pairs
-from pseudo_labels import MapSettings, MapTools, build_segmenter, label_maps
-from scenes import SceneSetConfig, write_region_set
-from text_embedders import TextEmbedder, build_text_embedder
+from data_tools.region_maps.pipeline import MapSettings, MapTools, label_maps
+from data_tools.synthetic import SceneSetConfig, write_region_set
+from models.captioners import build_captioner
+from models.segmenters import build_segmenter
+from models.text_encoders import TextEmbedder, build_text_embedder
+from semfid.io.pair_table import PairTable, read_pairs
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
 

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from captioners import Captioner
-from pairs import PairTable, read_pairs
-from pseudo_labels.cosines import pair_differences
-from pseudo_labels.image_labels import Caches, Tools
-from pseudo_labels.label_table import Request, label_table
-from sharding import Shard
-from text_embedders import TextEmbedder, build_text_embedder
+from metrics.label.cosines import pair_differences
+from metrics.label.image_labels import Caches, Tools
+from metrics.label.label_table import Request, label_table
+from models.captioners import Captioner
+from models.text_encoders import TextEmbedder, build_text_embedder
+from semfid.io.pair_table import PairTable, read_pairs
+from semfid.io.sharding import Shard
 
 COLOURS = ("red", "green", "blue", "white", "black", "pink", "grey", "brown")
 THINGS = ("car", "dog", "chair", "bus", "bird", "cake", "clock", "cup", "cat", "train")

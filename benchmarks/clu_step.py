@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from backbones import build_backbone
-from batch import PairBatch
-from engine.check import quiet_lightning
+from datamodules.batches import PairBatch
+from engine.config.check import quiet_lightning
 from lightning_modules.local_map import LocalMapRegressor
 
 

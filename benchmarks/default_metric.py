@@ -23,8 +23,8 @@ from PIL import Image
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `semfid score` does, before torch is there
 ROOT = Path(__file__).resolve().parent.parent
-COLD = "import sys; sys.modules['semfid.runtime.text'] = type(sys)('none'); \
-sys.modules['semfid.runtime.text'].__dict__.update(available=lambda: False, compare_text=None, describe=None); \
+COLD = "import sys; sys.modules['semfid.scoring.text'] = type(sys)('none'); \
+sys.modules['semfid.scoring.text'].__dict__.update(available=lambda: False, compare_text=None, describe=None); \
 from semfid.cli import main; sys.exit(main(['score', *sys.argv[1:]]))"
 
 
@@ -65,9 +65,9 @@ def cold(folder: Path) -> None:
 
 
 def throughput(folder: Path) -> None:
-    from semfid.runtime.default_metric import load_default_metric
-    from semfid.runtime.folder import score_files, settings_for
-    from semfid.runtime.pairing import pair_files
+    from semfid.io.file_pairs import pair_files
+    from semfid.scoring.default_metric import load_default_metric
+    from semfid.scoring.folder import score_files, settings_for
 
     for number in range(100):
         write_photo(folder / "HQ" / f"{number:03d}.jpg", number, 512, 512)
@@ -97,11 +97,11 @@ def memory(folder: Path) -> None:
 
 def large(folder: str, maps: list[str]) -> None:
     """In a process of its own: the peak does not come down again."""
-    from semfid.runtime.default_metric import load_default_metric
-    from semfid.runtime.folder import score_files, settings_for
-    from semfid.runtime.map_files import MapFolder
-    from semfid.runtime.pairing import FilePair
-    from semfid.runtime.results import Method
+    from semfid.io.file_pairs import FilePair
+    from semfid.io.map_files import MapFolder
+    from semfid.scoring.default_metric import load_default_metric
+    from semfid.scoring.folder import score_files, settings_for
+    from semfid.scoring.results import Method
 
     scorer, place = load_default_metric(), Path(folder)
     settings = settings_for(scorer, "native", "32", "cpu", bool(maps))
@@ -120,7 +120,7 @@ def size(folder: Path) -> None:
 
     os.chdir(ROOT)  # the build hook's rule
     wheel = folder / build_wheel(str(folder))
-    weights = ROOT / "semfid" / "runtime" / "weights" / "default_metric.pt"
+    weights = ROOT / "semfid" / "scoring" / "weights" / "default_metric.pt"
     print(f"wheel: {wheel.stat().st_size / 1e6:.2f} MB, of it weights {weights.stat().st_size / 1e6:.2f} MB")
 
 

@@ -21,12 +21,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from evaluation import srcc
-from evaluation.binary import roc_auc
-from images import read_image
 from lightning_modules.scorer import load_finished
-from semfid.runtime.exported import one_path
-from yaml_file import read_mapping
+from semfid.io.images import read_image
+from semfid.io.yaml_file import read_mapping
+from semfid.scoring.exported import one_path
+from semfid.stats import srcc
+from semfid.stats.binary import roc_auc
 
 RESAMPLES = 1000
 SMALL = 0.04  # of the image: area of a small edit

@@ -21,14 +21,14 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "degradations"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "data_tools" / "degradations"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import published_degradation  # type: ignore[import-not-found]
 
-from degradations import build_degradation, generator_of
-from degradations.operations import enlarge_bicubic, from_bytes
-from semfid.runtime.listing import list_images
+from data_tools.degradations import build_degradation, generator_of
+from data_tools.degradations.operations import enlarge_bicubic, from_bytes
+from semfid.io.listing import list_images
 
 STRENGTHS = (0.3, 0.7, 1.0)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 from default_metric_figures import edit_figures
 
-from evaluation import Column, to_markdown
-from yaml_file import read_mapping
+from semfid.io.yaml_file import read_mapping
+from semfid.stats import Column, to_markdown
 
 SHOWN = ("plain", "hard", "local", "all")
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from engine.results import run_figures
+from engine.results.pairs import run_figures
 
 
 def main() -> None:

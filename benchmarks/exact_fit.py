@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from datamodules import Part
-from engine.ablation import ablate, read_sweep
-from engine.exact import Problem, Squared, choose_and_solve
-from engine.fit_exact import exact_settings, fit_exactly
-from engine.run_cached import make_head, make_module, statistics_of
-from engine.workbench import Workbench
+from engine.runs.ablation import ablate, read_sweep
+from engine.runs.context import Workbench
+from engine.runs.run_cached import make_head, make_module, statistics_of
+from engine.training.exact import Problem, Squared, choose_and_solve
+from engine.training.exact_fit import exact_settings, fit_exactly
 
 EXPERIMENT = """
 name: exact

@@ -23,9 +23,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 from image_damage import BOUND, EXIF_KINDS, damaged, exif_faults, kinds, odd_entries, tiff_with, with_exif  # type: ignore[import-not-found]  # noqa: E402
 
-from difference_maps import MapError, read_map  # noqa: E402
-from images import ImageError, read_image  # noqa: E402
-from semfid.runtime.decoding import upright_size  # noqa: E402
+from semfid.errors import ImageError  # noqa: E402
+from semfid.io.decoding import upright_size  # noqa: E402
+from semfid.io.images import read_image  # noqa: E402
+from semfid.io.maps import MapError, read_map  # noqa: E402
 from user_study.pictures import PictureError, read_picture  # noqa: E402
 
 CHECKED = ("png", "png metadata", "png palette", "png 16 bit", "png alpha")  # kinds with a checksum over everything

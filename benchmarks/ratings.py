@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from default_metric_figures import read_run
 
-from evaluation import Column, srcc, to_markdown
-from evaluation.binary import roc_auc
-from yaml_file import read_mapping
+from semfid.io.yaml_file import read_mapping
+from semfid.stats import Column, srcc, to_markdown
+from semfid.stats.binary import roc_auc
 
 
 def main() -> None:

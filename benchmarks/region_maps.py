@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from pseudo_labels.difference_map import difference_map
-from pseudo_labels.regions import find_regions
+from data_tools.region_maps.difference_map import difference_map
+from data_tools.region_maps.regions import find_regions
 
 HEIGHT, WIDTH, DIM = 768, 1024, 384
 CROSS = ndimage.generate_binary_structure(2, 1)

@@ -31,10 +31,10 @@ from backbones import build_backbone
 from heads import build_head
 from lightning_modules.scorer import RunScorer
 from semfid import SemanticDifferenceLoss
-from semfid.runtime.folder import score_files, settings_for
-from semfid.runtime.images import read_image, to_planes
-from semfid.runtime.pairing import FilePair, pair_files
-from semfid.runtime.scorer import Facts
+from semfid.io.file_pairs import FilePair, pair_files
+from semfid.io.images import read_image, to_planes
+from semfid.scoring.folder import score_files, settings_for
+from semfid.scoring.scorer import Facts
 
 GROUP = 6  # a reference and five candidates
 

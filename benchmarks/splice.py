@@ -20,9 +20,9 @@ from sklearn.linear_model import Lasso
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from splice.admm import admm
-from splice.lars import lars_by_count
-from splice.lasso import lasso
+from models.concepts.admm import admm
+from models.concepts.lars import lars_by_count
+from models.concepts.lasso import lasso
 
 WORDS, DIM, BATCH = 10_000, 512, 256
 

@@ -25,14 +25,15 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from images import read_image
-from pairs import read_pairs
-from scenes import SceneSetConfig, write_pair_set
-from splice import ConceptSettings, Decomposer, Sparsity, Vocabulary, build_dictionary, image_mean, read_vocabulary
-from splice.compare import differences, one_minus_cosine, pair_weights
-from towers import Tower, build_tower
-from towers.cache import embed_images
-from vector_cache import EMBEDDINGS, VectorCache
+from data_tools.synthetic import SceneSetConfig, write_pair_set
+from models.concepts import ConceptSettings, Decomposer, Sparsity, Vocabulary, build_dictionary, read_vocabulary
+from models.concepts import modality_gap as image_mean
+from models.concepts.compare import differences, one_minus_cosine, pair_weights
+from models.dual_encoders import Tower, build_tower
+from models.dual_encoders.cache import embed_images
+from semfid.io.images import read_image
+from semfid.io.pair_table import read_pairs
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache
 
 STRATEGIES = ("nonsymmetric", "nouns", "symmetric")
 

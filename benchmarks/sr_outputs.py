@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
 
-from dataset_builders import sr_outputs
-from dataset_builders.folder import BuildFolder
-from dataset_builders.journal import Journal
-from dataset_builders.photo_folder import SourceFiles
-from dataset_builders.running import Made, Worker
-from dataset_builders.session import Call
+from data_tools.builders.core.build_context import Call
+from data_tools.builders.core.executor import Made, Worker
+from data_tools.builders.core.folder import BuildFolder
+from data_tools.builders.core.journal import Journal
+from data_tools.builders.core.photo_folder import SourceFiles
+from data_tools.builders.sr_outputs import build as sr_outputs
 
 KERNELS = {"bicubic": {"name": "bicubic"}, "lanczos": {"name": "lanczos"}}
 

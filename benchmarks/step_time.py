@@ -15,8 +15,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from backbones import build_backbone
-from batch import PairBatch
-from engine.check import quiet_lightning
+from datamodules.batches import PairBatch
+from engine.config.check import quiet_lightning
 from lightning_modules.global_regressor import GlobalRegressor
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from engine.ablation import ablate, read_sweep
-from engine.run import Workbench
+from engine.runs.ablation import ablate, read_sweep
+from engine.runs.run import Workbench
 
 EXPERIMENT = """
 name: sweep

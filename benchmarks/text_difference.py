@@ -21,8 +21,8 @@ from scipy.stats import rankdata
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from semfid.runtime.images import read_image
-from semfid.runtime.text import describe, text_comparer
+from semfid.io.images import read_image
+from semfid.scoring.text import describe, text_comparer
 
 QUALITIES = (75, 50)
 

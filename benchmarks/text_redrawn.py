@@ -18,13 +18,13 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_builders.edits_contract import NotPossible
-from dataset_builders.edits_text import inked, other_words, redrawn, reordered, runs
-from dataset_builders.masks import pasted
-from semfid.runtime.images import read_image
-from semfid.runtime.listing import list_images
-from semfid.runtime.text import text_comparer
-from semfid.runtime.text.boxes import Box
+from data_tools.builders.core.masks import pasted
+from data_tools.builders.edits.contract import NotPossible
+from data_tools.builders.edits.text import inked, other_words, redrawn, reordered, runs
+from semfid.io.images import read_image
+from semfid.io.listing import list_images
+from semfid.scoring.text import text_comparer
+from semfid.scoring.text.boxes import Box
 
 LINES = 2  # of a photo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datamodules.base import PairDataModule as PairDataModule
 from datamodules.base import to_float as to_float
-from datamodules.image_set import ImageDataModule as ImageDataModule
-from datamodules.image_set import ImageLoader as ImageLoader
-from datamodules.image_set import ImageTable as ImageTable
+from datamodules.image_base import ImageDataModule as ImageDataModule
+from datamodules.image_base import ImageLoader as ImageLoader
+from datamodules.image_base import ImageTable as ImageTable
 from datamodules.splits import Part as Part

@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from batch import PairBatch
-from datamodules.dataset import Collate, EvaluationBatches, JudgeMap, PairDataset, ReadMap, TrainBatches
+from datamodules.batches import PairBatch
 from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, decode_maps, hash_files
 from datamodules.framing import Framing, PairAugment
+from datamodules.pair_dataset import Collate, EvaluationBatches, JudgeMap, PairDataset, ReadMap, TrainBatches
 from datamodules.shared_memory import Shared, check_room
 from datamodules.splits import Part, SplitConfig, split_table
-from difference_maps import MapError, read_map
-from images import DECODER, Resize
-from pairs import PairTable
-from registry import UserError
-from semfid.runtime.listing import on_disk
-from semfid.runtime.profiles import profiles_differ
+from semfid.errors import UserError
+from semfid.io.images import DECODER, Resize
+from semfid.io.listing import on_disk
+from semfid.io.maps import MapError, read_map
+from semfid.io.pair_table import PairTable
+from semfid.io.profiles import profiles_differ
 
 Weights = Literal["none", "votes"]
 
@@ -93,7 +93,7 @@ class PairDataModule(L.LightningDataModule):
         read_map: gives the map in a file; a subclass may know other files.
         one_size: whether a reference of another size is taken as if it had its candidate's.
         unchanged: names of pairs without a map whose meaning is known to be the same everywhere; their map is 0.
-        judge_map: what is wrong with the map of a row (see `datamodules.dataset.PairDataset`), or None.
+        judge_map: what is wrong with the map of a row (see `datamodules.pair_dataset.PairDataset`), or None.
         notes: what a user should know of how the table came about, such as pairs that were left out; `describe` says it.
     """
 

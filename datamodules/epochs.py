@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch.utils.data import Sampler
 
-from datamodules.dataset import TrainBatches
+from datamodules.pair_dataset import TrainBatches
 
 Index = tuple[int, float, int]  # row, size of the whole batch, epoch (-1: as it stands)
 

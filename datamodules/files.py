@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.dataset import PairDataset, ReadMap
-from difference_maps import MapError
-from images import ImageError, file_hash, read_photo
-from registry import UserError
-from semfid.runtime.profiles import profile_name
+from datamodules.pair_dataset import PairDataset, ReadMap
+from semfid.errors import ImageError, UserError
+from semfid.io.images import file_hash, read_photo
+from semfid.io.maps import MapError
+from semfid.io.profiles import profile_name
 
 Progress = Callable[[int, int], None]
 Figure = Callable[[NDArray[np.float32]], float]

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from difference_maps import Box, Frame
-from images import Resize
-from registry import UserError
+from semfid.errors import UserError
+from semfid.io.images import Resize
+from semfid.io.maps import Box, Frame
 
 PairAugment = Literal["crop", "flip", "colour"]
 """What training pairs undergo, both images and the map alike. ``crop``: a random window of at least `least_crop` of the area,

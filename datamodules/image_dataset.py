@@ -13,17 +13,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from batch import ImageBatch, ImageList
+from data_tools.degradations import build_degradation, degraded_like
+from data_tools.synthetic import DEGRADATIONS, degrade
+from datamodules.batches import ImageBatch, ImageList
 from datamodules.epochs import Index
-from degradations import build_degradation, degraded_like
-from images import Resize, load_pixels, read_image
-from registry import UserError
-from scenes import DEGRADATIONS, degrade
+from semfid.errors import UserError
+from semfid.io.images import Resize, load_pixels, read_image
 
 Augment = Literal["crop", "flip", "degrade", "bsrgan"]
 """What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the
-time. ``degrade``: four times in five, one or two of the degradations of `scenes.degradations` (blur, noise, JPEG, tone, ...)
-of any strength: what leaves the meaning of a photo alone should leave its features alone. ``bsrgan``: four times in five, the
+time. ``degrade``: four times in five, one or two degradations of any strength (`synthetic.degradations`: blur, noise, JPEG,
+tone, ...): what leaves the meaning of a photo alone should leave its features alone. ``bsrgan``: four times in five, the
 degradation of SR outputs (`degradations`, arXiv 2103.14006) at any strength, brought back to size by bicubic interpolation."""
 
 Item = tuple[Tensor, str, int, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from registry import UserError, did_you_mean
+from semfid.errors import UserError, did_you_mean
 
 
 def check_columns(given: Iterable[str], known: Sequence[str]) -> None:

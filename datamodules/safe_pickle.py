@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from difference_maps import MapError
+from semfid.io.maps import MapError
 
 _NUMPY = {
     ("multiarray", "_reconstruct"),

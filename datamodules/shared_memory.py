@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from registry import UserError
+from semfid.errors import UserError
 
 Batch = TypeVar("Batch")
 

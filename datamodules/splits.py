@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pairs import SPLITS, Grouping, PairTable, assign_folds, assign_splits, read_frame
-from registry import UserError, did_you_mean
+from semfid.errors import UserError, did_you_mean
+from semfid.io.pair_table import SPLITS, Grouping, PairTable, assign_folds, assign_splits, read_frame
 
 KEYS = ("by", "folds", "repeats", "val", "test", "seed", "file")
 
@@ -39,8 +39,8 @@ class SplitConfig:
     Attributes:
         by: ``source`` keeps all pairs of a photo on one side. ``row`` does not, and marks the run LEAKY.
         folds: None for one split; k for k folds, each tested once and predictions pooled; -1 leaves one source out.
-        repeats: how often folds are drawn. Each repeat is a run of its own (`engine.expansion.expand` counts `seed` up), and
-            tables give their mean and spread: what varies where a fit has no seed.
+        repeats: how often folds are drawn. Each repeat is a run of its own (`engine.config.expansion.expand` counts `seed` up),
+            and tables give their mean and spread: what varies where a fit has no seed.
         val: share of the sources to select epochs on (with folds: of those left for training). 0: none.
         test: share of the sources to test on (without folds). 1: every pair, whatever columns the table brings; nothing is left
             to train on, which suits metrics that need no training.

@@ -1,4 +1,4 @@
-"""Weights of a metric of the default kind as one file, and the file of the package (`semfid/runtime/weights`) with its hash."""
+"""Weights of a metric of the default kind as one file, and the file of the package (`semfid/scoring/weights`) with its hash."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pairs import write_atomically
-from registry import UserError
-from semfid.runtime.default_metric import PACKAGED, DefaultMetric, Spec, load_metric_file
-from semfid.runtime.efficientnet_lite import TAPS, timm_names
-from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor, MapHead, Part
+from semfid.errors import UserError
+from semfid.io.pair_table import write_atomically
+from semfid.scoring.default_metric import PACKAGED, DefaultMetric, Spec, load_metric_file
+from semfid.scoring.efficientnet_lite import TAPS, timm_names
+from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor, MapHead, Part
 
 
 def save_default_metric(

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from lightning_modules.scorer import RunScorer, compare, describe, load_run, maps
-from pairs import write_atomically
-from registry import UserError
-from semfid.runtime.exported import FACTS, FORMAT, MAPS
-from semfid.runtime.scorer import SMALLEST, Description
+from semfid.errors import UserError
+from semfid.io.pair_table import write_atomically
+from semfid.scoring.exported import FACTS, FORMAT, MAPS
+from semfid.scoring.scorer import SMALLEST, Description
 
 Format = Literal["torch", "onnx"]
 ENDING = {"torch": ".pt2", "onnx": ".onnx"}

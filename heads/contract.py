@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from heads.output import Output
-from semfid.runtime.statistics import Compress, Normalize
+from semfid.scoring.statistics import Compress, Normalize
 
 __all__ = ["Compress", "Consumes", "Head", "LinearForm", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
 
@@ -59,7 +59,7 @@ class Head(nn.Module):
               grids that are no finer than the head's stride. Such a head is a `heads.grid_head.GridHead`.
             * ``squared_difference_maps``: a list: the images' own squared difference, mean over the colour channels,
               (B, 1, H, W), then (B, C_l, H_l, W_l) per stage. H and W are multiples of every stride. Such a head is a
-              `heads.decoder.DecoderHead`: it gives a map at the size of the images, and the score is one of the map.
+              `heads.decoders.base.DecoderHead`: it gives a map at the size of the images, and the score is one of the map.
 
             All but the last have a fixed size: with a frozen trunk they are computed once and cached.
         taps: stages or residual blocks.
@@ -69,7 +69,7 @@ class Head(nn.Module):
         symmetric: whether exchanging reference and candidate leaves the score as it is.
         zero_at_identity: whether identical images score exactly 0.
         nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
-        gives_maps: whether it also says where, as a `MapHead`, a `heads.grid_head.GridHead` or a `heads.decoder.DecoderHead`.
+        gives_maps: whether it also says where, as a `MapHead`, a `GridHead` or a `DecoderHead`.
         needs_calibration: whether `calibrate` must see the training pairs' statistics before the first step.
         calibration_pairs: how many of them at most, the first ones.
         solved: nothing of it trains: its weights are solved for, and it has no other fit.

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from heads.contract import Head
-from registry import UserError
-from semfid.runtime.local_evidence import difference_grids
+from semfid.errors import UserError
+from semfid.scoring.local_evidence import difference_grids
 
 GRIDS = "grids:"  # with the stride: the name of the statistic in the cache
 LARGEST_SIDE = 4096  # of a grid, in positions

@@ -7,8 +7,8 @@ A block b is one pooling of one stage, compressed; z divides each input by its s
 anchored: every function it spans is exactly 0 at identical images.
 
 Its weights are solved for and never trained: kernel ridge regression and its kin (Saunders et al., ICML 1998) are linear in the
-coordinates of the training pairs in the kernel's own space, so that `engine.fit_exact` chooses the penalty and solves as for any
-linear head.
+coordinates of the training pairs in the kernel's own space, so that `engine.training.exact_fit` chooses the penalty and
+solves as for any linear head.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from torch import Tensor
 from heads.contract import Compress, Head, LinearForm, Normalize, TrunkShape
 from heads.output import Output, apply_output
 from heads.statistics import channel_sizes, compressed, is_sided, last_taps, of_last_taps, parse_poolings
-from registry import HEADS, UserError
-from semfid.runtime.predictors import kernel_changes
+from registry import HEADS
+from semfid.errors import UserError
+from semfid.scoring.predictors import kernel_changes
 
 MOST_PAIRS = 5000  # an eigendecomposition of more takes minutes
 RANK = 1e-12  # of the largest eigenvalue: what lies below is rounding

@@ -38,7 +38,8 @@ from heads.statistics import (
     parse_poolings,
     split_side,
 )
-from registry import HEADS, UserError
+from registry import HEADS
+from semfid.errors import UserError
 
 Weights = Literal["free", "nonnegative"]
 

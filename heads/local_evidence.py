@@ -19,8 +19,9 @@ from heads.contract import Compress, Normalize, Scale, TrunkShape
 from heads.grid_head import GridHead
 from heads.output import Output, apply_output
 from heads.statistics import compressed
-from registry import HEADS, UserError
-from semfid.runtime.local_evidence import EvidenceWeights, evidence, soft_maximum
+from registry import HEADS
+from semfid.errors import UserError
+from semfid.scoring.local_evidence import EvidenceWeights, evidence, soft_maximum
 
 
 @HEADS.register(

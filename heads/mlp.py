@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from heads.contract import Head, TrunkShape
 from heads.output import Output, apply_output
-from registry import HEADS, UserError
+from registry import HEADS
+from semfid.errors import UserError
 
 
 class _PairMlp(Head):

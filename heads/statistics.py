@@ -1,4 +1,4 @@
-"""How heads name and scale their statistics; the functions themselves stand in `semfid.runtime.statistics`, for the wheel too."""
+"""How heads name and scale their statistics; the functions themselves stand in `semfid.scoring.statistics`, for the wheel too."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from registry import UserError
-from semfid.runtime.statistics import (
+from semfid.errors import UserError
+from semfid.scoring.statistics import (
     EPS,
     LOG_UNIT,
     SIDES,

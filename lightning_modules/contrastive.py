@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import Backbone
-from batch import ImageBatch, ImageList
+from datamodules.batches import ImageBatch, ImageList
 from lightning_modules.gradient_gather import gather_with_gradient
-from lightning_modules.info_nce import info_nce
-from lightning_modules.task import ImageTask, trunk_of
+from lightning_modules.image_module import ImageTask, trunk_of
+from lightning_modules.losses.info_nce import info_nce
 from lightning_modules.text_side import LEARNED, build_text_side, check_text
 from lightning_modules.trunk_file import write_trunk
-from registry import LIGHTNING_MODULES, UserError
+from registry import LIGHTNING_MODULES
+from semfid.errors import UserError
 
 HIGHEST_SCALE = 100.0  # CLIP's bound on one over the temperature
 

@@ -8,7 +8,7 @@ most positions do not differ; raised to a power, it is the share of such pairs t
 kinds a pair is. The map mixes alike: local evidence where a place was edited, and where an image was restored a sum of
 differences, each channel by what it says of the rated pairs' labels.
 
-Solved for or trained on cached statistics by `engine.run_experts`; nothing here is stepped through images.
+Solved for or trained on cached statistics by `engine.runs.run_experts`; nothing here is stepped through images.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from heads.kernel import Kernel
 from heads.local_evidence import LocalEvidence
 from heads.statistics import channel_sizes, compressed, split_side
 from lightning_modules.optimizers import check_optimizer
-from registry import LIGHTNING_MODULES, UserError, did_you_mean
-from semfid.runtime.default_metric import Differences, Spec, Statistic
-from semfid.runtime.efficientnet_lite import STRIDES
-from semfid.runtime.predictors import ExpertsMap, ExpertsPredictor
+from registry import LIGHTNING_MODULES
+from semfid.errors import UserError, did_you_mean
+from semfid.scoring.default_metric import Differences, Spec, Statistic
+from semfid.scoring.efficientnet_lite import STRIDES
+from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor
 
 # the stages that timm gives of it, by the names of the package's own network
 STAGES = ("blocks.0", "blocks.1", "blocks.2", "blocks.4", "blocks.6")

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from backbones import Backbone
-from batch import PairBatch
+from datamodules.batches import PairBatch
 from heads import Head
 from heads.contract import Consumes
 from heads.grid_head import GridHead
 from heads.statistics import differences_for, pool, squared_differences
 from lightning_modules.pair_module import PairModule, named, score_figures
-from registry import HEADS, LIGHTNING_MODULES, UserError
+from registry import HEADS, LIGHTNING_MODULES
+from semfid.errors import UserError
 
 START_PAIRS = 4096  # that the weights which a training starts from are fitted to
 

@@ -11,15 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones import Backbone
-from batch import PairBatch
+from datamodules.batches import PairBatch
 from heads import Head, MapHead
-from heads.decoder import DecoderHead
+from heads.decoders.base import DecoderHead
 from heads.grid_head import GridHead
 from heads.statistics import pool
 from lightning_modules.features import map_statistic, shared_features
 from lightning_modules.pair_module import PairModule, build_loss, check_loss, named, score_figures
-from registry import HEADS, LIGHTNING_MODULES, UserError
-from semfid.runtime.scorer import upsampled
+from registry import HEADS, LIGHTNING_MODULES
+from semfid.errors import UserError
+from semfid.scoring.scorer import upsampled
 
 Learn = Literal["maps", "scores", "both"]
 CALIBRATION_PAIRS = 32  # statistics at every position: 1,024 pairs of a ResNet-50's would take 9 GB

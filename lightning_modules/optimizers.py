@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from registry import UserError, did_you_mean
+from semfid.errors import UserError, did_you_mean
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,

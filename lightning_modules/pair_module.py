@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from backbones import Backbone
-from batch import PairBatch
+from datamodules.batches import PairBatch
 from heads import Head, build_head
 from lightning_modules.gather import gather_rows
-from lightning_modules.losses import PairLoss, Target
+from lightning_modules.losses.pairs import PairLoss, Target
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
-from registry import LOSSES, UserError
+from registry import LOSSES
 from registry import named as named
+from semfid.errors import UserError
 
 DEFAULT_OPTIMIZER = {"name": "adam", "lr": 1e-4}
 
@@ -201,7 +202,7 @@ def check_loss(name: str, where: str, target: Target) -> None:
 
 def score_figures(scores: Tensor, labels: Tensor) -> dict[str, float]:
     """MSE and SRCC of a validation part; a constant prediction counts as SRCC -1, so it is never selected as best."""
-    from evaluation import srcc  # numpy and scipy only
+    from semfid.stats import srcc  # numpy and scipy only
 
     known = ~torch.isnan(labels)
     scores, labels = scores[known].cpu(), labels[known].cpu()

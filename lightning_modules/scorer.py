@@ -14,20 +14,20 @@ from torch import Tensor, nn
 from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
 from heads import Head, build_head
-from heads.decoder import DecoderHead
+from heads.decoders.base import DecoderHead
 from heads.grid_head import GridHead
 from heads.statistics import differences_for, pool, squared_differences, unit_channels
 from lightning_modules.features import map_statistic, padded
 from lightning_modules.global_regressor import GLOBAL_STATISTICS
 from lightning_modules.local_map import difference_maps, linear_map
 from lightning_modules.pair_module import named
-from registry import DATAMODULES, UserError, load_plugins
-from semfid.runtime.default_metric import load_metric_file
-from semfid.runtime.errors import ScoringError
-from semfid.runtime.exported import load_exported, one_path
-from semfid.runtime.scorer import Description, Facts, Scorer
-from semfid.runtime.torch_files import DamagedFileError, load_whole
-from yaml_file import read_mapping
+from registry import DATAMODULES, load_plugins
+from semfid.errors import UserError
+from semfid.io.torch_files import DamagedFileError, load_whole
+from semfid.io.yaml_file import read_mapping
+from semfid.scoring.default_metric import load_metric_file
+from semfid.scoring.exported import load_exported, one_path
+from semfid.scoring.scorer import Description, Facts, Scorer
 
 ROOT = Path(__file__).resolve().parent.parent
 METRIC = "metric.pt"  # that a run of experts writes
@@ -40,7 +40,7 @@ class RunScorer(Scorer):
     Args:
         trunk: eval mode; no gradient reaches its weights.
         heads: one per fold, of one kind.
-        facts: see `semfid.runtime.scorer.Facts`.
+        facts: see `semfid.scoring.scorer.Facts`.
     """
 
     def __init__(self, trunk: Backbone, heads: Sequence[Head], facts: Facts) -> None:
@@ -205,10 +205,7 @@ def load_finished(folder: str | Path, part: int | None = None) -> Scorer:
     file = folder / (METRIC if part is None else f"part-{part}.pt")
     if not file.is_file():
         raise UserError(f"{folder} has no part {part}; leave it out to use the metric that was fitted on all pairs")
-    try:
-        return load_metric_file(file)
-    except ScoringError as error:
-        raise UserError(str(error)) from error
+    return load_metric_file(file)
 
 
 def open_scorer(path: str) -> Scorer:
@@ -217,11 +214,8 @@ def open_scorer(path: str) -> Scorer:
     Raises:
         UserError: nothing there, or not a scorer.
     """
-    try:
-        found = one_path(path)
-        return load_exported(found) if found.is_file() else load_finished(found)
-    except ScoringError as error:
-        raise UserError(str(error)) from error
+    found = one_path(path)
+    return load_exported(found) if found.is_file() else load_finished(found)
 
 
 def _finished(folder: Path) -> None:

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones import Backbone
-from batch import ImageBatch, ImageList
-from lightning_modules.task import ImageTask, trunk_of
+from datamodules.batches import ImageBatch, ImageList
+from lightning_modules.image_module import ImageTask, trunk_of
 from lightning_modules.trunk_file import write_trunk
-from registry import LIGHTNING_MODULES, UserError
+from registry import LIGHTNING_MODULES
+from semfid.errors import UserError
 
 
 @LIGHTNING_MODULES.register(

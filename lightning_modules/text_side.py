@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.pair_module import named
-from registry import TEXT_EMBEDDERS, UserError, did_you_mean, fits
-from text_embedders import build_text_embedder
-from text_embedders.hashed_words import terms
+from models.text_encoders import build_text_embedder
+from models.text_encoders.hashed_words import terms
+from registry import TEXT_EMBEDDERS, fits
+from semfid.errors import UserError, did_you_mean
 
 LEARNED = "learned_tower"
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from backbones import Backbone
-from pairs import write_atomically
+from semfid.io.pair_table import write_atomically
 
 TRUNK_FILE = "trunk.safetensors"
 

@@ -8,16 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from captioners import CaptionCache, build_captioner, caption_images
-from captioners.cache import CAPTIONS
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.embeddings import TowerCosine, cosine_difference
 from metrics.remembering import Remembering, pictures
-from registry import METRICS, UserError, named
-from text_embedders import build_text_embedder
-from text_embedders.cache import embed_texts
-from towers.cache import embed_texts as embed_in_tower
-from vector_cache import EMBEDDINGS, VectorCache
+from models.captioners import CaptionCache, build_captioner, caption_images
+from models.captioners.cache import CAPTIONS
+from models.dual_encoders.cache import embed_texts as embed_in_tower
+from models.text_encoders import build_text_embedder
+from models.text_encoders.cache import embed_texts
+from registry import METRICS, named
+from semfid.errors import UserError
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache
 
 
 class _Captioned(TrainingFreeMetric):

@@ -8,7 +8,8 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from metrics import TrainingFreeMetric, zero_where_equal
-from registry import METRICS, UserError
+from registry import METRICS
+from semfid.errors import UserError
 
 BORDER = 5  # half of SSIM's window of 11
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM's five scales, finest first (table 1)

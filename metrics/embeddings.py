@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones import build_backbone
-from images import pixel_hash
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.remembering import Remembering, pictures
-from registry import METRICS, UserError, named
-from towers import build_tower
-from vector_cache import EMBEDDINGS, VectorCache, cached_rows
+from models.dual_encoders import build_tower
+from registry import METRICS, named
+from semfid.errors import UserError
+from semfid.io.images import pixel_hash
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache, cached_rows
 
 PASS = 32  # images at a time through a backbone
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from metrics import TrainingFreeMetric, zero_where_equal
-from registry import METRICS, UserError
-from semfid.runtime.torch_files import DamagedFileError, load_whole
+from registry import METRICS
+from semfid.errors import UserError
+from semfid.io.torch_files import DamagedFileError, load_whole
 
 Net = Literal["alex", "vgg", "squeeze"]
 TRUNKS = {

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from hub import device_of
 from metrics import QualityMetric, TrainingFreeMetric, zero_where_equal
-from registry import METRICS, QUALITY_METRICS, UserError, did_you_mean
+from models.hub import device_of
+from registry import METRICS, QUALITY_METRICS
+from semfid.errors import UserError, did_you_mean
 
 
 @METRICS.register(

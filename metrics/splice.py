@@ -11,12 +11,12 @@ from torch import Tensor
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.embeddings import TowerCosine
 from metrics.remembering import Remembering
+from models.concepts.build import ConceptSettings
+from models.concepts.compare import Compare, Strategy, differences, on_shared_words
+from models.concepts.decompose import Decomposer, Solver, Sparsity
+from models.concepts.vocabulary import read_vocabulary
 from registry import METRICS
-from splice.build import ConceptSettings
-from splice.compare import Compare, Strategy, differences, on_shared_words
-from splice.decompose import Decomposer, Solver, Sparsity
-from splice.vocabulary import read_vocabulary
-from vector_cache import EMBEDDINGS
+from semfid.io.vector_cache import EMBEDDINGS
 
 
 @METRICS.register(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.remembering import pictures
-from registry import METRICS, UserError
-from semfid.runtime.errors import ScoringError
-from semfid.runtime.text.models import missing
+from registry import METRICS
+from semfid.errors import UserError
+from semfid.scoring.text.models import missing
 
 LEAST_SIDE = 32  # of the detection network
 
@@ -49,12 +49,12 @@ class TextDifference(TrainingFreeMetric):
             raise UserError(f"text_difference: {why}")
         if side < LEAST_SIDE:
             raise UserError(f"text_difference needs side of at least {LEAST_SIDE}, not {side}")
-        from semfid.runtime.text.compare import TextComparer  # scipy and onnxruntime are of the extra
-        from semfid.runtime.text.reading import Reader
+        from semfid.scoring.text.compare import TextComparer  # scipy and onnxruntime are of the extra
+        from semfid.scoring.text.reading import Reader
 
         try:
             reader = Reader(None if models is None else Path(models), side)
-        except ScoringError as error:
+        except UserError as error:
             raise UserError(f"text_difference: {error}") from error
         self.comparer, self.identity = TextComparer(reader), reader.identity
 
@@ -67,6 +67,6 @@ class TextDifference(TrainingFreeMetric):
         return zero_where_equal(torch.stack(found).unsqueeze(1).to(reference.device), reference, candidate)
 
     def changes(self, reference: Tensor, candidate: Tensor) -> list[Any]:
-        """The words of each pair, `semfid.runtime.text.compare.TextChange`."""
+        """The words of each pair, `semfid.scoring.text.compare.TextChange`."""
         pairs = zip(pictures(reference), pictures(candidate), strict=True)
         return [self.comparer(x, y, gained=False) for x, y in pairs]

@@ -8,17 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from semfid.loss import SemanticDifferenceLoss as SemanticDifferenceLoss
-    from semfid.metric import SemanticDifference as SemanticDifference
-    from semfid.runtime.errors import ScoringError as ScoringError
+    from semfid.errors import UserError as UserError
+    from semfid.scoring.load import load_scorer as load_scorer
+    from semfid.scoring.loss import SemanticDifferenceLoss as SemanticDifferenceLoss
+    from semfid.scoring.metric import SemanticDifference as SemanticDifference
 
 __version__ = "0.1.0"
-__all__ = ["ScoringError", "SemanticDifference", "SemanticDifferenceLoss"]
+__all__ = ["SemanticDifference", "SemanticDifferenceLoss", "UserError", "load_scorer"]
 
 _PLACES = {
-    "SemanticDifference": "semfid.metric",
-    "SemanticDifferenceLoss": "semfid.loss",
-    "ScoringError": "semfid.runtime.errors",
+    "SemanticDifference": "semfid.scoring.metric",
+    "SemanticDifferenceLoss": "semfid.scoring.loss",
+    "UserError": "semfid.errors",
+    "ScoringError": "semfid.errors",  # the name until 0.1
+    "load_scorer": "semfid.scoring.load",
 }
 
 
@@ -27,5 +30,10 @@ def __getattr__(name: str) -> Any:
     if name in _PLACES:
         import importlib
 
+        if name == "ScoringError":
+            import warnings
+
+            warnings.warn("semfid.ScoringError is now semfid.UserError", DeprecationWarning, stacklevel=2)
+            name = "UserError"
         return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'semfid' has no attribute '{name}'")

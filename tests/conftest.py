@@ -14,6 +14,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+
+sys.path += [
+    str(folder) for folder in sorted(Path(__file__).parent.rglob("*")) if folder.is_dir() and any(folder.glob("*.py"))
+]
+
 from scoring_support import exported, exported_scorer, linear_scorer, runs
 
 from registry import REGISTRIES

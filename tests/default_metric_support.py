@@ -8,9 +8,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from semfid.runtime.default_metric import Differences, Spec, Statistic
-from semfid.runtime.efficientnet_lite import CHANNELS
-from semfid.runtime.predictors import LinearMap, LinearPredictor
+from semfid.scoring.default_metric import Differences, Spec, Statistic
+from semfid.scoring.efficientnet_lite import CHANNELS
+from semfid.scoring.predictors import LinearMap, LinearPredictor
 
 TAPS = ("blocks.0", "blocks.1", "blocks.3")
 BANDS = ((0.0, "same"), (0.2, "details differ"), (0.6, "something else"))

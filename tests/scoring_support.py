@@ -6,7 +6,6 @@ the trunk and the head alone; it knows nothing of the code under test.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,10 @@ import torch
 import torch.nn.functional as F
 import yaml
 from PIL import Image
+from run_support import BACKBONE_PLUGIN, SMALL, merged, only_run
 from torch import Tensor
 
-sys.path.append(str(Path(__file__).resolve().parent / "engine"))
-
-from run_support import BACKBONE_PLUGIN, SMALL, merged, only_run
-
-from semfid.runtime.scorer import Description, Facts, Scorer
+from semfid.scoring.scorer import Description, Facts, Scorer
 
 UNIT = {"name": "lpips_linear", "depth": 2, "normalize": "unit", "weights": "nonnegative", "output": "sigmoid"}
 TINY = {"model.backbone": {"name": "two_stages_scored"}, "model.head.depth": 1}  # a plugin: small, so quick to export
@@ -128,7 +124,7 @@ def exported(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported_scorer(exported: Path) -> Iterator[Scorer]:
     """The same, loaded; tests leave it as it is."""
-    from semfid.scorers import load_scorer
+    from semfid.scoring.load import load_scorer
 
     yield load_scorer(exported)
 
@@ -136,7 +132,7 @@ def exported_scorer(exported: Path) -> Iterator[Scorer]:
 @pytest.fixture(scope="session")
 def linear_scorer(runs: Runs) -> Scorer:
     """The run `linear`, loaded; tests leave it as it is."""
-    from semfid.scorers import load_scorer
+    from semfid.scoring.load import load_scorer
 
     return load_scorer(runs["linear"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), flags=re.S)
 
 USE = """
@@ -55,9 +55,9 @@ def test_yaml_of_the_documentation_is_yaml(name: str) -> None:
 
 def test_documented_experiment_passes_the_check(tmp_path: Path) -> None:
     """The long example names only keys that exist."""
-    from engine.check import check_config
-    from engine.config import load_experiment
-    from engine.expansion import expand
+    from engine.config.check import check_config
+    from engine.config.expansion import expand
+    from engine.config.schema import load_experiment
 
     block = re.search(r"```yaml\n(extends.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
     assert block is not None

@@ -24,9 +24,10 @@ from image_damage import (
 )
 from PIL import Image
 
-from difference_maps import MapError, read_map
-from images import ImageError, read_image
-from semfid.runtime.decoding import upright_size
+from semfid.errors import ImageError
+from semfid.io.decoding import upright_size
+from semfid.io.images import read_image
+from semfid.io.maps import MapError, read_map
 from user_study.pictures import PictureError, read_picture
 
 KINDS = kinds()

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import pytest
 
 import registry
-from registry import REGISTRIES, Registry, RegistryError, UserError, did_you_mean, load_plugins
+from registry import REGISTRIES, Registry, RegistryError, load_plugins
+from semfid.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 counter = iter(range(10_000))

@@ -7,8 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from semfid.runtime.listing import unlisted
-from semfid.runtime.system_faults import remedy, said
+from semfid.io.listing import unlisted
+from semfid.io.system_faults import remedy, said
 from user_study.errors import StudyError
 
 MOST_FILES = 50_000

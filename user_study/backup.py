@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from semfid.runtime.system_faults import remedy, said
+from semfid.io.system_faults import remedy, said
 from user_study.clock import now_ms
 from user_study.database.engine import Database
 from user_study.database.schema import image, participant, response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry import UserError
+from semfid.errors import UserError
 
 
 class StudyError(UserError):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from registry import did_you_mean
-from semfid.runtime.system_faults import remedy, said
+from semfid.errors import did_you_mean
+from semfid.io.system_faults import remedy, said
 from user_study.database.engine import Database
 from user_study.errors import StudyError
 from user_study.exports import answers, dictionary, facts, people

@@ -21,9 +21,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from semfid.runtime.fitting import Size, common_part
-from semfid.runtime.profiles import profiles_differ
-from semfid.runtime.system_faults import remedy, said
+from semfid.io.fitting import Size, common_part
+from semfid.io.profiles import profiles_differ
+from semfid.io.system_faults import remedy, said
 from user_study.archive import Limits
 from user_study.clock import now_ms
 from user_study.database.engine import Database

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image, ImageCms
 
-from semfid.runtime.decoding import Bounds, DecodingFault
-from semfid.runtime.images import decode_photo
-from semfid.runtime.profiles import PROFILE_FAULTS, profile_name
+from semfid.io.decoding import Bounds, DecodingFault
+from semfid.io.images import decode_photo
+from semfid.io.profiles import PROFILE_FAULTS, profile_name
 from user_study.errors import StudyError
 
 FORMATS = (

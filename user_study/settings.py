@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from registry import UserError, did_you_mean
+from semfid.errors import UserError, did_you_mean
 from user_study.errors import StudyError
 
 QUESTION = "Do images A and B show something different in meaning?"
@@ -172,7 +172,7 @@ def read_settings(path: str | Path) -> StudySettings:
     Raises:
         StudyError: no such file, no YAML, no mapping, a key that stands twice; see `from_dict`.
     """
-    from yaml_file import read_mapping  # with omegaconf, which a running server does not need
+    from semfid.io.yaml_file import read_mapping  # with omegaconf, which a running server does not need
 
     try:
         values = read_mapping(path)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from semfid.runtime.listing import list_images, nfc, on_disk, unlisted
-from semfid.runtime.pairing import split_name
+from semfid.io.file_pairs import split_name
+from semfid.io.listing import list_images, nfc, on_disk, unlisted
 from user_study.archive import ARCHIVES, Limits, shown, unpack
 from user_study.errors import StudyError
 
@@ -131,7 +131,7 @@ def _of_folder(folder: Path, kind: PairKind, confined: bool) -> tuple[list[Found
 def _is_pair_table(path: Path) -> bool:
     if path.suffix.lower() == ".parquet":
         return True
-    from pairs import PairTableError, read_frame
+    from semfid.io.pair_table import PairTableError, read_frame
 
     try:
         return set(REQUIRED) <= set(read_frame(path).columns)
@@ -140,7 +140,7 @@ def _is_pair_table(path: Path) -> bool:
 
 
 def _of_table(path: Path, kind: PairKind, confined: bool) -> tuple[list[FoundPair], list[Remark]]:
-    from pairs import read_pairs
+    from semfid.io.pair_table import read_pairs
 
     table = read_pairs(path)
     frame = table.frame
@@ -193,7 +193,7 @@ def _json_value(value: Any) -> Any:
 
 
 def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[FoundPair], list[Remark]]:
-    """Outputs named as `semfid.runtime.pairing` says: as the photo (then its subfolder is the model), or with the model's name
+    """Outputs named as `semfid.io.file_pairs` says: as the photo (then its subfolder is the model), or with the model's name
     before or behind it; endings may differ."""
     remarks: list[Remark] = []
     by_stem: dict[str, Path] = {}

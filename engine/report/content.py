@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from engine.results import Finished, Results
-from evaluation import Cell, Resamples, calibration_curve, group_means, resamples_needed, wilson
-from evaluation.tables import cell_text as as_printed
+from engine.results.pairs import Finished, Results
+from semfid.stats import Cell, Resamples, calibration_curve, group_means, resamples_needed, wilson
+from semfid.stats.tables import cell_text as as_printed
 
 EXAMPLES = 4  # best and worst pairs that are shown of a run, each
 FEW_SOURCES = 20  # below, a bootstrap over sources is known to give intervals that are too short

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.finished import Finished, by_variant
-from engine.map_makers import MapMaker
-from engine.map_results import MapResults, read_figures
-from engine.map_targets import Map
 from engine.report.content import by_pair, named_some, plain_text
 from engine.report.heatmaps import BROKEN, resized
 from engine.report.map_pairs import MapPair
 from engine.report.pictures import Album, Pixels
 from engine.report.tables import map_table_view
-from evaluation import Cell
-from semfid.runtime.heatmap import STOPS, colours, overlay
+from engine.results.map_makers import MapMaker
+from engine.results.map_targets import Map
+from engine.results.maps import MapResults, read_figures
+from engine.results.run_result import Finished, by_variant
+from semfid.scoring.heatmap import STOPS, colours, overlay
+from semfid.stats import Cell
 
 WORST, UNCHANGED, BEST = 4, 2, 1  # pairs of a variant
 MOST_VARIANTS = 6

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.finished import Finished
-from engine.map_makers import MapMaker, RunMaps, gives_maps, map_maker
-from engine.map_targets import Map
 from engine.report.pictures import DrawMap, Pixels, thumbnail
-from images import load_pixels
-from registry import UserError
-from semfid.runtime.heatmap import overlay
+from engine.results.map_makers import MapMaker, RunMaps, gives_maps, map_maker
+from engine.results.map_targets import Map
+from engine.results.run_result import Finished
+from semfid.errors import UserError
+from semfid.io.images import load_pixels
+from semfid.scoring.heatmap import overlay
 
 # what loading a run's files can meet when they were removed or changed after it had finished
 BROKEN = (UserError, OSError, EOFError, RuntimeError, pickle.UnpicklingError)

@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from datamodules import PairDataModule
-from engine.map_targets import Map, reference_name, target_pair
 from engine.report.pictures import Pixels, thumbnail
+from engine.results.map_targets import Map, reference_name, target_pair
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules import PairDataModule
-from engine.ablation import Sweep
 from engine.report.gallery import MapSource
 from engine.report.heatmaps import map_drawer, open_maker
 from engine.report.map_pairs import MapPairs
 from engine.report.write import Origins, Paths, paths_by_pair, write_report
-from engine.results import Results
-from engine.workbench import Workbench
+from engine.results.pairs import Results
+from engine.runs.ablation import Sweep
+from engine.runs.context import Workbench
 
 
 def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, failures: Sequence[str] = ()) -> Path:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from images import ImageError, read_image
+from semfid.errors import ImageError
+from semfid.io.images import read_image
 
 LONG_SIDE = 192
 QUALITY = 82

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.map_results import MAP_COLUMNS, MapResults
 from engine.report.content import cell_text, number
-from engine.results import Results, columns_of
-from evaluation import Cell, Column
-from evaluation.tables import Row
+from engine.results.maps import MAP_COLUMNS, MapResults
+from engine.results.pairs import Results, columns_of
+from semfid.stats import Cell, Column
+from semfid.stats.tables import Row
 
 SAME_FOR_ALL = ("n", "n_changed", "sources")  # of one table: the caption says them
 

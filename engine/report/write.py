@@ -16,10 +16,10 @@ from engine.report.gallery import Budget, MapSource, maps_view, pictures_of
 from engine.report.page import render
 from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
 from engine.report.tables import table_view
-from engine.results import Finished, Results
-from pairs import write_atomically
-from registry import UserError
-from yaml_file import read_mapping
+from engine.results.pairs import Finished, Results
+from semfid.errors import UserError
+from semfid.io.pair_table import write_atomically
+from semfid.io.yaml_file import read_mapping
 
 PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
 # over all tables; counts, so that what a report holds does not depend on the machine

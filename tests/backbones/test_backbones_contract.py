@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones import Backbone, build_backbone
-from registry import BACKBONES, UserError
+from registry import BACKBONES
+from semfid.errors import UserError
 
 _TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 _TOWERS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,8 @@ from torchvision.transforms.functional import normalize
 from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
 from backbones.weights import without_wrappers
-from registry import RegistryError, UserError
+from registry import RegistryError
+from semfid.errors import UserError
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "splice"))
 from concept_support import colour_tower, register_colour_tower
+from torch import Tensor
 
 from backbones import Backbone, build_backbone
 from heads import build_head
 from heads.concept_linear import ConceptLinear
-from registry import UserError
+from semfid.errors import UserError
 
 
 def build(**more: object) -> Backbone:

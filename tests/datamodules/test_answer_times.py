@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from datamodules.answer_times import Clock, TimeError
-from datamodules.user_study import UserStudyData, count_answers
-from registry import UserError
+from datamodules.sources.answer_times import Clock, TimeError
+from datamodules.sources.user_study import UserStudyData, count_answers
+from semfid.errors import UserError
 
 COLUMNS = ["User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp"]
 

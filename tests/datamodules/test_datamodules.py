@@ -15,12 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from batch import PairBatch
 from datamodules import ImageDataModule, PairDataModule, to_float
-from datamodules.dataset import epoch_order
-from images import load_pixels
-from pairs import read_pairs
-from registry import DATAMODULES, UserError
+from datamodules.batches import PairBatch
+from datamodules.pair_dataset import epoch_order
+from registry import DATAMODULES
+from semfid.errors import UserError
+from semfid.io.images import load_pixels
+from semfid.io.pair_table import read_pairs
 
 Make = Callable[..., Path]
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from datamodules import PairDataModule
-from datamodules.image_folder import list_folder
+from datamodules.sources.image_folder import list_folder
 from registry import DATAMODULES
 
 Photo = Callable[..., Path]

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from batch import PairBatch
 from datamodules import PairDataModule, to_float
+from datamodules.batches import PairBatch
 from datamodules.framing import (
     changed_box,
     draw_tint,
@@ -25,9 +25,10 @@ from datamodules.framing import (
     square_at,
     tinted,
 )
-from difference_maps import frame_of
-from images import Resize, resize_image
-from registry import DATAMODULES, UserError
+from registry import DATAMODULES
+from semfid.errors import UserError
+from semfid.io.images import Resize, resize_image
+from semfid.io.maps import frame_of
 
 SIZE = (96, 64)
 ALL = ["crop", "flip", "colour"]

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from datamodules import ImageDataModule
-from datamodules.caption_table import CaptionData
 from datamodules.image_dataset import random_window
-from registry import DATAMODULES, UserError
+from datamodules.sources.caption_table import CaptionData
+from registry import DATAMODULES
+from semfid.errors import UserError
 
 Photo = Callable[..., Path]
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from batch import PairBatch
 from datamodules import PairDataModule, to_float
-from datamodules.inpainting import fault_of
-from registry import DATAMODULES, UserError
+from datamodules.batches import PairBatch
+from datamodules.sources.inpainting import fault_of
+from registry import DATAMODULES
+from semfid.errors import UserError
 
 SIZE = (24, 20)
 Photo = Callable[..., Path]

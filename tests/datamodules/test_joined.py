@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from datamodules import PairDataModule
-from images import load_pixels
-from registry import DATAMODULES, UserError
+from registry import DATAMODULES
+from semfid.errors import UserError
+from semfid.io.images import load_pixels
 
 Photo = Callable[..., Path]
 

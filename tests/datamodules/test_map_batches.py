@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from batch import PairBatch
 from datamodules import PairDataModule, to_float
-from difference_maps import read_map, resize_map
-from images import Resize
-from registry import DATAMODULES, UserError
+from datamodules.batches import PairBatch
+from registry import DATAMODULES
+from semfid.errors import UserError
+from semfid.io.images import Resize
+from semfid.io.maps import read_map, resize_map
 
 Make = Callable[..., Path]
 
@@ -133,7 +134,7 @@ class TestFirst:
         assert torch.equal(batch.reference, batch.reference[batch.first])
 
     def test_a_shared_reference_is_decoded_once(self, pair_folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        import datamodules.dataset as module
+        import datamodules.pair_dataset as module
 
         read: list[str] = []
         original = module.read_image

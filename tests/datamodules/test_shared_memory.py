@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.shared_memory import PLACE, Shared, check_room
-from registry import DATAMODULES, UserError
+from registry import DATAMODULES
+from semfid.errors import UserError
 
 MB = 1_000_000
 pytestmark = pytest.mark.skipif(not PLACE.is_dir(), reason="this system shares memory otherwise")

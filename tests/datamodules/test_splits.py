@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datamodules.splits import SplitConfig, split_table
-from pairs import PairTable, assign_folds, assign_splits, write_pairs
-from registry import UserError
+from semfid.errors import UserError
+from semfid.io.pair_table import PairTable, assign_folds, assign_splits, write_pairs
 
 
 def table_of(sources: list[str], **columns: Any) -> PairTable:
@@ -179,7 +179,7 @@ class TestFolds:
 
 
 class TestRepeats:
-    """Each repeat is a split of its own seed; what a repeat is made of says `engine.expansion`."""
+    """Each repeat is a split of its own seed; what a repeat is made of says `engine.config.expansion`."""
 
     @pytest.mark.parametrize(
         "keys", [{"repeats": 3}, {"repeats": 2, "folds": -1}, {"repeats": 2, "folds": 3, "file": "x.csv"}]

@@ -14,12 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from batch import PairBatch
 from datamodules import PairDataModule, to_float
+from datamodules.batches import PairBatch
 from datamodules.safe_pickle import read_pickled_array
-from datamodules.sr_outputs import MapFile, from_cosine, origin_of
-from difference_maps import MapError
-from registry import DATAMODULES, UserError
+from datamodules.sources.sr_outputs import MapFile, from_cosine, origin_of
+from registry import DATAMODULES
+from semfid.errors import UserError
+from semfid.io.maps import MapError
 
 SIZE = (24, 20)
 Photo = Callable[..., Path]

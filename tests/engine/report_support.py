@@ -18,7 +18,7 @@ from engine.report import Origins, write_report
 from engine.report.gallery import MapSource
 from engine.report.pictures import thumbnail
 from engine.report.write import Paths
-from engine.results import Finished, Results, compare_variants
+from engine.results.pairs import Finished, Results, compare_variants
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None

@@ -47,7 +47,7 @@ BACKBONE_PLUGIN = """
 import torch
 from torch import nn
 
-from semfid.plugins import BACKBONES, Backbone
+from engine.plugins import BACKBONES, Backbone
 
 
 @BACKBONES.register("two_stages", summary="two convolutions")
@@ -78,7 +78,7 @@ import os
 import torch
 from torch import nn
 
-from semfid.plugins import HEADS, Head, TrunkShape
+from engine.plugins import HEADS, Head, TrunkShape
 
 steps = 0
 

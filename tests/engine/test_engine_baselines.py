@@ -8,9 +8,9 @@ from typing import Any
 
 from run_support import SMALL
 
-from engine.baselines import baseline_variants
-from engine.run_folder import run_hash
-from towers import build_tower
+from engine.runs.baselines import baseline_variants
+from engine.runs.run_folder import run_hash
+from models.dual_encoders import build_tower
 
 CONFIG: dict[str, Any] = {**SMALL, "seed": 0, "output": "runs", "cache": {}, "plugins": [], "selection": {}}
 

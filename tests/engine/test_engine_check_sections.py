@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from engine.check import check_config
-from engine.config import load_experiment
-from engine.expansion import expand
-from registry import UserError
+from engine.config.check import check_config
+from engine.config.expansion import expand
+from engine.config.schema import load_experiment
+from semfid.errors import UserError
 
 MODEL = {"name": "global_regressor", "backbone": "resnet50_imagenet", "head": {"name": "linear"}}
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
+from engine.training.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 
 
 @st.composite

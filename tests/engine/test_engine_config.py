@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.config import Experiment, get_key, load_experiment
-from engine.expansion import expand
-from engine.run_folder import run_hash
-from registry import UserError
+from engine.config.expansion import expand
+from engine.config.schema import Experiment, get_key, load_experiment
+from engine.runs.run_folder import run_hash
+from semfid.errors import UserError
 
 MINIMAL = {"name": "x", "data": {"name": "scenes"}, "model": {"name": "global_regressor", "head": {"name": "cosine"}}}
 

@@ -13,10 +13,10 @@ from default_metric_support import TAPS, heads, spec, timm_network
 
 import engine.default_metric_file as module
 from engine.default_metric_file import answers, install_default_metric, loaded, save_default_metric
-from registry import UserError
-from semfid.runtime.default_metric import Differences, Statistic, load_default_metric, load_metric_file
-from semfid.runtime.efficientnet_lite import CHANNELS, STRIDES
-from semfid.runtime.predictors import ExpertsMap, LinearPredictor
+from semfid.errors import UserError
+from semfid.scoring.default_metric import Differences, Statistic, load_default_metric, load_metric_file
+from semfid.scoring.efficientnet_lite import CHANNELS, STRIDES
+from semfid.scoring.predictors import ExpertsMap, LinearPredictor
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_file_becomes_the_metric_of_the_package(state: Any, tmp_path: Path, mo
 
 
 def test_what_the_package_holds_is_what_it_says() -> None:
-    from semfid.runtime.weights import ANSWERS, FILE, SHA256
+    from semfid.scoring.weights import ANSWERS, FILE, SHA256
 
     content = (module.PACKAGED / FILE).read_bytes()
     assert hashlib.sha256(content).hexdigest() == SHA256 and len(content) < 14e6

@@ -15,9 +15,9 @@ from scoring_support import Runs, regressor
 import engine.export
 from engine.export import export_run
 from lightning_modules.scorer import load_run
-from registry import UserError
 from semfid.cli import main
-from semfid.runtime.exported import load_exported
+from semfid.errors import UserError
+from semfid.scoring.exported import load_exported
 
 
 def images(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:

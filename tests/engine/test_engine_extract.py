@@ -17,15 +17,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import engine.extract
+import engine.training.extract
 from backbones import Backbone, build_backbone
 from datamodules.base import PairDataModule
-from engine.cache import CacheKey, StatisticsCache
-from engine.check import make_trainer
-from engine.extract import Statistic, extract
+from engine.config.check import make_trainer
+from engine.training.cache import CacheKey, StatisticsCache
+from engine.training.extract import Statistic, extract
 from heads import build_head
 from heads.statistics import EPS
-from registry import DATAMODULES, UserError
+from registry import DATAMODULES
+from semfid.errors import UserError
 
 SIZE = 32
 STATISTICS = [

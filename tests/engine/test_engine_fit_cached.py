@@ -16,11 +16,11 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from datamodules import Part
-from engine.fit_cached import FitSettings, fit_heads, predict_heads
+from engine.training.cached_features import FitSettings, fit_heads, predict_heads
 from heads import Head, build_head
-from lightning_modules.losses import Binomial, PairLoss, SquaredError
-from registry import UserError
+from lightning_modules.losses.pairs import Binomial, PairLoss, SquaredError
 from semfid.cli import main
+from semfid.errors import UserError
 
 TRUNK = SimpleNamespace(channels=(3, 4, 5), strides=(2, 4, 8), block_channels=(), embed_dim=6)
 COUNT = 41

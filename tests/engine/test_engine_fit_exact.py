@@ -17,15 +17,16 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from datamodules import Part
-from engine.exact import Squared
-from engine.fit_cached import FitSettings, fit_heads
-from engine.fit_exact import ExactSettings, border_notes, exact_settings, fit_exactly, fit_of, starts_exactly
-from engine.run_folder import run_hash
+from engine.runs.run_folder import run_hash
+from engine.training.cached_features import FitSettings, fit_heads
+from engine.training.exact import Squared
+from engine.training.exact_fit import ExactSettings, border_notes, exact_settings, fit_exactly, fit_of, starts_exactly
 from heads import Head, LinearForm, build_head
-from lightning_modules.losses import SquaredError
+from lightning_modules.losses.pairs import SquaredError
 from lightning_modules.scorer import load_run
-from registry import HEADS, UserError
+from registry import HEADS
 from semfid.cli import main
+from semfid.errors import UserError
 
 TRUNK = SimpleNamespace(channels=(4, 4, 4), strides=(2, 4, 8), block_channels=(4, 4, 4), embed_dim=6)
 COUNT = 60

@@ -19,12 +19,13 @@ from run_support import Write, run_folders
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from engine.map_figures import maps_wanted
-from engine.map_results import compare_maps
-from engine.results import compare_variants, write_results
+from engine.results.map_metrics import maps_wanted
+from engine.results.maps import compare_maps
+from engine.results.pairs import compare_variants, write_results
 from lightning_modules.scorer import load_run
-from registry import METRICS, UserError
+from registry import METRICS
 from semfid.cli import main
+from semfid.errors import UserError
 
 HEADS = [{"name": "lpips_linear", "depth": 2, "output": "sigmoid"}, {"name": "cosine"}]
 CHANGES: dict[str, Any] = {

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from run_support import SMALL, merged, run_folders
 
-import engine.pretraining
-from engine.ablation import read_sweep
-from engine.pretraining_section import pretraining_config
+import engine.runs.pretraining
+from engine.config.pretraining_section import pretraining_config
+from engine.runs.ablation import read_sweep
 from lightning_modules.contrastive import Contrastive
 from semfid.cli import main
 

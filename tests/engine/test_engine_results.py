@@ -12,10 +12,10 @@ import pytest
 from run_support import Write, only_run, run_folders
 from scipy.stats import spearmanr
 
-from engine.config import EvaluationConfig
-from engine.results import Finished, compare_variants, run_figures, write_results
-from registry import UserError
+from engine.config.schema import EvaluationConfig
+from engine.results.pairs import Finished, compare_variants, run_figures, write_results
 from semfid.cli import main
+from semfid.errors import UserError
 
 SETTINGS = {"bootstraps": 200, "level": 0.95, "alpha": 0.05, "by_origin": True, "maps": None}
 assert set(SETTINGS) == set(EvaluationConfig.__dataclass_fields__)
@@ -144,7 +144,7 @@ def test_a_nan_of_a_run_names_its_pair(
     write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "nan_head_plugin.py").write_text(
-        "import torch\nfrom semfid.plugins import HEADS, Head, TrunkShape\n\n\n"
+        "import torch\nfrom engine.plugins import HEADS, Head, TrunkShape\n\n\n"
         "@HEADS.register('nan_head', summary='fails on the strongest difference')\n"
         "class NanHead(Head):\n    consumes = 'pooled_squared_differences'\n\n"
         "    def __init__(self, trunk: TrunkShape) -> None:\n        super().__init__()\n\n"

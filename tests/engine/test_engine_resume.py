@@ -161,7 +161,7 @@ def test_a_checkpoint_that_may_not_be_read_is_kept(
     write_full: Callable[..., Path], plugin_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that fails for a moment is no reason to train anew."""
-    import engine.checkpoints
+    import engine.training.checkpoints
 
     (tmp_path / "last.ckpt").write_bytes(b"x")
 
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_may_not_be_read_is_kept(
 
     monkeypatch.setattr(engine.checkpoints, "load_whole", refused)
     with pytest.raises(PermissionError):
-        engine.checkpoints.going_on(tmp_path, True, "t")
+        engine.training.checkpoints.going_on(tmp_path, True, "t")
     assert (tmp_path / "last.ckpt").exists()
 
 
@@ -229,10 +229,10 @@ def test_folds_that_are_done_are_not_trained_again(
 def test_a_cut_off_sweep_goes_on(
     write_experiment: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import engine.ablation
+    import engine.runs.ablation
 
     file = write_experiment({"sweep": {"model.head.depth": [0, 1, 2], "seed": [0, 1]}})
-    run_variant, begun = engine.ablation.run_variant, []
+    run_variant, begun = engine.runs.ablation.run_variant, []
 
     def cut_off(variant: Any, *rest: Any) -> Any:
         begun.append(variant)

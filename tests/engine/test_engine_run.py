@@ -20,13 +20,13 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from backbones import build_backbone
-from engine.ablation import read_sweep
-from engine.config import Variant
-from engine.run import Workbench
-from engine.run_folder import RunFolder, run_hash
+from engine.config.schema import Variant
+from engine.runs.ablation import read_sweep
+from engine.runs.run import Workbench
+from engine.runs.run_folder import RunFolder, run_hash
 from lightning_modules.global_regressor import GlobalRegressor
-from registry import UserError
 from semfid.cli import main
+from semfid.errors import UserError
 
 
 def test_what_a_run_leaves(write_experiment: Write, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_the_data_hash_knows_rows_images_and_split(pair_folder: Callable[..., Pa
 def test_a_finished_run_is_not_run_again(
     write_experiment: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import engine.run
+    import engine.runs.run
 
     file = write_experiment({"sweep": {"seed": [0, 1]}, "baselines": ["psnr"]})
     assert main(["ablate", str(file)]) == 0
@@ -259,7 +259,7 @@ def test_a_run_that_another_process_finished_meanwhile(
     write_experiment: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Between the look at the state and the hold."""
-    import engine.run
+    import engine.runs.run
 
     file = write_experiment()
     assert main(["run", str(file)]) == 0
@@ -328,7 +328,7 @@ def test_a_checkpoint_refuses_another_trunk() -> None:
 
 def test_what_a_frozen_trunk_is_stays_as_it_was(write_experiment: Write, tmp_path: Path) -> None:
     """Through images, BatchNorm included (notes 4.6)."""
-    from engine.ablation import ablate
+    from engine.runs.ablation import ablate
 
     bench = Workbench()
     sweep = read_sweep(write_experiment({"trainer.accumulate_grad_batches": 1, "data.image_size": 32}), [])

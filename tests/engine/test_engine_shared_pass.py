@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from run_support import Write, predictions, run_folders
 
-from engine.extract import StatisticsExtractor
+from engine.training.extract import StatisticsExtractor
 from semfid.cli import main
 
 HEADS = [{"name": "lpips_linear", "depth": 1}, {"name": "cosine"}, {"name": "embedding_mlp"}, {"name": "pooled_mlp"}]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.config import Variant
-from engine.run_folder import RunFolder
-from engine.task_results import _results, compare_tasks
+from engine.config.schema import Variant
+from engine.results.images import _results, compare_tasks
+from engine.runs.run_folder import RunFolder
 
 EVALUATION = {"bootstraps": 400, "level": 0.95}
 IMAGES = [f"i{n:02d}" for n in range(40)]

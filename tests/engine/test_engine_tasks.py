@@ -12,9 +12,9 @@ import pytest
 import yaml
 from run_support import merged, only_run, run_folders
 
-from engine.ablation import read_sweep
-from engine.run import Workbench
-from engine.run_folder import RunFolder
+from engine.runs.ablation import read_sweep
+from engine.runs.run import Workbench
+from engine.runs.run_folder import RunFolder
 from lightning_modules.supervised import Supervised
 from semfid.cli import main
 

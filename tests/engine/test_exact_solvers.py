@@ -11,10 +11,10 @@ import scipy.optimize
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from engine.exact import Huber, Logistic, PointLoss, Problem, Solution, Squared, choose_and_solve, solve
-from engine.exact import ridge_path as ridge_path_module
-from engine.exact.choose import _fold_loss, deal, path
-from engine.exact.ridge_path import RidgePath
+from engine.training.exact import Huber, Logistic, PointLoss, Problem, Solution, Squared, choose_and_solve, solve
+from engine.training.exact import ridge_path as ridge_path_module
+from engine.training.exact.choose import _fold_loss, deal, path
+from engine.training.exact.ridge_path import RidgePath
 
 Array = NDArray[np.float64]
 SHAPES = [(90, 30), (60, 150)]  # more pairs than inputs, and fewer

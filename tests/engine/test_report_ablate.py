@@ -13,7 +13,7 @@ from report_support import data_of
 from run_support import Write, run_folders
 
 from engine.report.heatmaps import map_drawer
-from engine.results import Finished
+from engine.results.pairs import Finished
 from lightning_modules.scorer import load_run
 from semfid.cli import main
 

@@ -12,8 +12,8 @@ from scipy.stats import rankdata, spearmanr
 from engine.report.configs import differing, provenance_table
 from engine.report.content import examples, headline, table_content
 from engine.report.tables import table_view
-from engine.results import Finished, compare_variants
-from evaluation import wilson
+from engine.results.pairs import Finished, compare_variants
+from semfid.stats import wilson
 
 
 def test_columns_are_those_of_the_runs(tmp_path: Path) -> None:

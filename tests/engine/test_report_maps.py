@@ -25,13 +25,13 @@ from report_support import (
 )
 
 import engine.report.gallery as gallery
-from engine.finished import Finished
-from engine.map_results import compare_maps
 from engine.report.gallery import MapSource, caption, map_headline, pick
 from engine.report.map_pairs import MapPair
 from engine.report.pictures import thumbnail
-from registry import UserError
-from semfid.runtime.heatmap import colours, overlay
+from engine.results.maps import compare_maps
+from engine.results.run_result import Finished
+from semfid.errors import UserError
+from semfid.scoring.heatmap import colours, overlay
 
 
 class Source:

@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import engine.report.write as write
 from engine.report.page import script_json
-from registry import UserError
+from semfid.errors import UserError
 
 
 def test_nothing_is_fetched(tmp_path: Path) -> None:

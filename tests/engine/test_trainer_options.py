@@ -12,10 +12,10 @@ from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 from run_support import Write, only_run, predictions, run_folders
 from torch.utils.data import DataLoader
 
-from engine.check import make_trainer, quiet_lightning
-from engine.trainer_options import check_options, check_selection, check_steps
-from registry import UserError
+from engine.config.check import make_trainer, quiet_lightning
+from engine.training.trainer_options import check_options, check_selection, check_steps
 from semfid.cli import main
+from semfid.errors import UserError
 
 
 @pytest.mark.parametrize(

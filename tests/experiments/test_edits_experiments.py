@@ -13,10 +13,10 @@ from experiment_support import content, tables
 from run_support import ROOT, run_folders
 from scoring_support import loaded_image
 
+from data_tools.synthetic import SceneSetConfig, write_pair_set
 from lightning_modules.scorer import load_finished
-from scenes import SceneSetConfig, write_pair_set
 from semfid.cli import main
-from semfid.runtime.default_metric import DefaultMetric
+from semfid.scoring.default_metric import DefaultMetric
 
 
 @pytest.mark.parametrize("name", ["local_evidence", "edits_heads"])

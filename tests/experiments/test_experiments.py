@@ -18,7 +18,7 @@ from experiment_support import content, tables
 from PIL import Image, ImageFilter
 from run_support import ROOT, Write, run_folders
 
-from engine.ablation import read_sweep
+from engine.runs.ablation import read_sweep
 from semfid.cli import main
 
 EXPERIMENTS = sorted(path for path in (ROOT / "experiments").glob("*.yaml") if path.stem != "base")
@@ -200,7 +200,7 @@ def test_user_study_in_the_author_s_layout(
     if photos == "real":
         files = _photos(test_data)
     else:
-        from scenes import SceneSetConfig, write_image_folder
+        from data_tools.synthetic import SceneSetConfig, write_image_folder
 
         write_image_folder(tmp_path / "scenes", SceneSetConfig(scenes=6, size=64))
         files = sorted((tmp_path / "scenes").rglob("*.png"))[:6]

@@ -17,8 +17,8 @@ from experiment_support import tables
 from PIL import Image, ImageDraw
 from run_support import ROOT, run_folders
 
-from engine.ablation import read_sweep
-from scenes import SceneSetConfig, write_pair_set, write_region_set
+from data_tools.synthetic import SceneSetConfig, write_pair_set, write_region_set
+from engine.runs.ablation import read_sweep
 from semfid.cli import main
 
 SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}"

@@ -10,8 +10,8 @@ from experiment_support import tables
 from run_support import ROOT, run_folders
 from sqlalchemy import update
 
-from pairs import read_pairs
 from semfid.cli import main
+from semfid.io.pair_table import read_pairs
 from user_study.database.schema import pair
 from user_study.demo import TABLE
 from user_study.exporting import export

@@ -13,8 +13,8 @@ import yaml
 from experiment_support import tables
 from run_support import ROOT, predictions, run_folders
 
-from engine.ablation import read_sweep
-from scenes import SceneSetConfig, write_pair_set
+from data_tools.synthetic import SceneSetConfig, write_pair_set
+from engine.runs.ablation import read_sweep
 from semfid.cli import main
 
 SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none}"
@@ -38,8 +38,8 @@ def test_measures_of_the_scenes(
     assert set(table["note"]) == {"training-free, uncalibrated"}
     assert (tmp_path / "runs" / path.stem / "report.html").stat().st_size > 0
 
-    from captioners.scenes_captioner import ScenesCaptioner
-    from towers.scenes_tower import ScenesTower
+    from models.captioners.scenes_captioner import ScenesCaptioner
+    from models.dual_encoders.scenes_tower import ScenesTower
 
     def never(*rest: object) -> None:
         raise AssertionError("it is in the cache")

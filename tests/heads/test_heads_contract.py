@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from heads import Head, MapHead, build_head
-from heads.decoder import DecoderHead
+from heads.decoders.base import DecoderHead
+from heads.decoders.map_score import MapScore
+from heads.decoders.pyramid import levels_of
 from heads.grid_head import GridHead
-from heads.map_score import MapScore
-from heads.pyramid import levels_of
 from heads.statistics import compressed, parse_poolings, pool
-from registry import HEADS, UserError
+from registry import HEADS
+from semfid.errors import UserError
 
 TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
     channels=(3, 5, 4, 6, 8),

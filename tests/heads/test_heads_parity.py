@@ -14,7 +14,7 @@ from torch import Tensor
 from heads import build_head
 from heads.output import apply_output
 from heads.statistics import pool, squared_differences, unit_channels
-from registry import UserError
+from semfid.errors import UserError
 
 TRUNK = SimpleNamespace(channels=(3, 5, 4), strides=(2, 4, 8), block_channels=(5, 5, 4, 4), embed_dim=6)
 EVEN = SimpleNamespace(channels=(5, 5, 5), strides=(8, 8, 8), block_channels=(), embed_dim=6)

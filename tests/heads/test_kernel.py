@@ -15,10 +15,10 @@ from torch import Tensor
 
 import heads.kernel as module
 from datamodules import Part
-from engine.exact import Squared
-from engine.fit_exact import ExactSettings, fit_exactly
+from engine.training.exact import Squared
+from engine.training.exact_fit import ExactSettings, fit_exactly
 from heads import Head, LinearForm, build_head
-from registry import UserError
+from semfid.errors import UserError
 
 TRUNK = SimpleNamespace(channels=(4, 5, 3), strides=(2, 4, 8), block_channels=(), embed_dim=6)
 OPTIONS: dict[str, Any] = {"depth": 1, "pooling": ["mean", "lost:max"], "gamma": 0.7, "output": "identity"}

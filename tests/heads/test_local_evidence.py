@@ -14,8 +14,8 @@ from torch import Tensor
 from heads import build_head
 from heads.grid_head import flat
 from heads.local_evidence import LocalEvidence
-from registry import UserError
-from semfid.runtime.local_evidence import difference_grids, soft_maximum
+from semfid.errors import UserError
+from semfid.scoring.local_evidence import difference_grids, soft_maximum
 
 TRUNK = SimpleNamespace(channels=(3, 5, 4, 6, 8), strides=(2, 4, 8, 16, 32), block_channels=(), embed_dim=7)
 

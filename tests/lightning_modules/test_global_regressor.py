@@ -14,12 +14,13 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from backbones import Backbone, build_backbone
-from batch import PairBatch
+from datamodules.batches import PairBatch
 from heads import Head
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, named, pair_statistic
-from lightning_modules.losses import PairLoss
+from lightning_modules.losses.pairs import PairLoss
 from lightning_modules.pair_module import score_figures
-from registry import HEADS, LIGHTNING_MODULES, LOSSES, UserError
+from registry import HEADS, LIGHTNING_MODULES, LOSSES
+from semfid.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(dataloader|eval mode|logger|log_every_n_steps|workers).*")
 

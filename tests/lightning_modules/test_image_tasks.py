@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from backbones import Backbone, build_backbone
-from batch import ImageBatch, ImageList
+from datamodules.batches import ImageBatch, ImageList
 from lightning_modules.contrastive import Contrastive
 from lightning_modules.gradient_gather import gather_with_gradient
-from lightning_modules.info_nce import info_nce
+from lightning_modules.image_module import ImageTask
+from lightning_modules.losses.info_nce import info_nce
 from lightning_modules.supervised import Supervised
-from lightning_modules.task import ImageTask
-from registry import UserError
+from semfid.errors import UserError
 
 WORDS = ["red car", "blue car", "two dogs", "red car", "a cat", "a tree", "two dogs"]
 

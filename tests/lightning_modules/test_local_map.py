@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones import Backbone, build_backbone
-from batch import PairBatch
-from heads.decoder import DecoderHead
+from datamodules.batches import PairBatch
+from heads.decoders.base import DecoderHead
 from lightning_modules.local_map import LocalMapRegressor
 from lightning_modules.scorer import RunScorer
-from registry import HEADS, UserError
-from semfid.runtime.scorer import Facts
+from registry import HEADS
+from semfid.errors import UserError
+from semfid.scoring.scorer import Facts
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*(dataloader|eval mode|logger|log_every_n_steps|workers|in train mode).*"

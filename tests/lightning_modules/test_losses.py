@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lightning_modules.losses import PairLoss
-from registry import LOSSES, UserError
+from lightning_modules.losses.pairs import PairLoss
+from registry import LOSSES
+from semfid.errors import UserError
 
 numbers = st.lists(st.tuples(st.floats(-0.5, 1.5), st.floats(0, 1), st.floats(0, 3)), min_size=1, max_size=8)
 

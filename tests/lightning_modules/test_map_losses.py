@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.pair_module import build_loss
-from registry import LOSSES, UserError
+from registry import LOSSES
+from semfid.errors import UserError
 
 NAMES = [name for name in LOSSES.names() if "maps" in LOSSES.get(name).factory.takes]  # type: ignore[union-attr]
 NAN = float("nan")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lightning_modules.optimizers import OPTIMIZERS, build_optimizer, build_schedule, check_optimizer
-from registry import UserError
+from semfid.errors import UserError
 
 
 def parameters(count: int) -> list[nn.Parameter]:

@@ -17,8 +17,9 @@ from backbones import build_backbone
 from heads import build_head
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, pair_statistic
 from lightning_modules.scorer import RunScorer, load_run
-from registry import HEADS, UserError
-from semfid.runtime.scorer import Facts
+from registry import HEADS
+from semfid.errors import UserError
+from semfid.scoring.scorer import Facts
 
 FACTS = Facts("t/t", "", 64, "squash", False, True, {})
 

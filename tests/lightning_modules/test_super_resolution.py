@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from backbones import build_backbone
-from batch import ImageBatch, ImageList
+from datamodules.batches import ImageBatch, ImageList
 from heads import build_head
-from lightning_modules import super_resolution
+from lightning_modules.projects import super_resolution
+from lightning_modules.projects.sr_network import SmallEdsr
+from lightning_modules.projects.super_resolution import SuperResolution
 from lightning_modules.scorer import RunScorer
-from lightning_modules.sr_network import SmallEdsr
-from lightning_modules.super_resolution import SuperResolution
-from registry import UserError
-from semfid.runtime.scorer import Facts
+from semfid.errors import UserError
+from semfid.scoring.scorer import Facts
 
 
 def make_scorer(seed: int) -> RunScorer:

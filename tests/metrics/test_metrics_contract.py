@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pyiqa_stand_in import pyiqa_in_place
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from torch import Tensor
-
-sys.path.append(str(Path(__file__).parent))
-from pyiqa_stand_in import pyiqa_in_place
 from tiny_plugins import CASES, Tiny, tiny_plugins
+from torch import Tensor
 
 from metrics import TrainingFreeMetric
 from metrics.remembering import Remembering
-from registry import METRICS, UserError
-from semfid.runtime.text import missing
+from registry import METRICS
+from semfid.errors import UserError
+from semfid.scoring.text import missing
 
 Make = Callable[..., TrainingFreeMetric]
 

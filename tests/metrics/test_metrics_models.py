@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
-
-sys.path.append(str(Path(__file__).parent))
 from pyiqa_stand_in import pyiqa_in_place
 from tiny_plugins import CLIP, Tiny, tiny_plugins
+from torch import Tensor
 
-from captioners import build_captioner
-from images import load_pixels
 from metrics.remembering import Remembering, pictures
-from registry import METRICS, UserError
-from text_embedders import build_text_embedder
-from towers import build_tower
+from models.captioners import build_captioner
+from models.dual_encoders import build_tower
+from models.text_encoders import build_text_embedder
+from registry import METRICS
+from semfid.errors import UserError
+from semfid.io.images import load_pixels
 
 
 @pytest.fixture(scope="module")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "splice"))
 from concept_support import register_colour_tower
+from torch import Tensor
 
 from metrics import TrainingFreeMetric
 from metrics.splice import Splice
-from registry import METRICS, UserError
-from splice import Sparsity
-from splice.build import ConceptSettings
-from splice.compare import differences, pair_weights
+from models.concepts import Sparsity
+from models.concepts.build import ConceptSettings
+from models.concepts.compare import differences, pair_weights
+from registry import METRICS
+from semfid.errors import UserError
 
 
 def build(**more: object) -> TrainingFreeMetric:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pyiqa_stand_in import pyiqa_in_place
 from torch import Tensor
 
-sys.path.append(str(Path(__file__).parent))
-from pyiqa_stand_in import pyiqa_in_place
-
-from dataset_builders.sr_scores import quality_of
-from images import load_pixels
+from data_tools.builders.sr_outputs.scores import quality_of
 from metrics import QualityMetric
 from metrics.clearness import clearness
-from registry import QUALITY_METRICS, UserError
+from registry import QUALITY_METRICS
+from semfid.errors import UserError
+from semfid.io.images import load_pixels
 
 CASES: dict[str, dict[str, Any]] = {"pyiqa": {"metric": "niqe", "device": "cpu"}}
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 pytest.importorskip("scipy")
 
-from semfid.runtime.errors import ScoringError
-from semfid.runtime.text import compare_text, describe
-from semfid.runtime.text.boxes import Box
-from semfid.runtime.text.compare import TextComparer
-from semfid.runtime.text.reading import Reading
+from semfid.errors import UserError
+from semfid.scoring.text import compare_text, describe
+from semfid.scoring.text.boxes import Box
+from semfid.scoring.text.compare import TextComparer
+from semfid.scoring.text.reading import Reading
 
 UPPER, LOWER = Box(30, 10, 40, 8, 0.0), Box(30, 30, 40, 8, 0.0)
 Lines = dict[Box, list[tuple[str, float]]]
@@ -170,12 +170,12 @@ class TestBadInput:
     def test_one_line_with_the_fix(self, tmp_path) -> None:
         comparer = TextComparer(Told([{}, {}]))  # type: ignore[arg-type]
         with pytest.raises(
-            ScoringError, match="60x40 pixels, the candidate 30x40; resize the candidate to the reference's"
+            UserError, match="60x40 pixels, the candidate 30x40; resize the candidate to the reference's"
         ):
             comparer(picture(0), Image.new("RGB", (30, 40)))
         with pytest.raises(
-            ScoringError, match=r"the candidate is float64 \(4, 4\); give \(H, W, 3\) uint8 RGB, or a path"
+            UserError, match=r"the candidate is float64 \(4, 4\); give \(H, W, 3\) uint8 RGB, or a path"
         ):
             compare_text(picture(0), np.zeros((4, 4)), comparer)  # type: ignore[arg-type]
-        with pytest.raises(ScoringError, match=r"no image .*gone\.png; check the path"):
+        with pytest.raises(UserError, match=r"no image .*gone\.png; check the path"):
             compare_text(tmp_path / "gone.png", picture(1), comparer)

@@ -14,8 +14,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from registry import METRICS, UserError
-from semfid.runtime.text import available, compare_text, describe, missing, text_comparer
+from registry import METRICS
+from semfid.errors import UserError
+from semfid.scoring.text import available, compare_text, describe, missing, text_comparer
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 256  # pixels that small images are brought to in these tests
@@ -109,7 +110,7 @@ class TestUse:
         """The wheel in a plain container: no OpenCV, nothing of the clone, nothing heavy before text is asked for."""
         sign(*TWO).save(tmp_path / "a.png")
         code = (
-            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from semfid.runtime import text; "
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from semfid.scoring import text; "
             "assert not {'scipy', 'onnxruntime'} & set(sys.modules); assert text.available(); "
             f"print(text.describe(text.compare_text({str(tmp_path / 'a.png')!r}, {str(tmp_path / 'a.png')!r}))); "
             "print(sorted({'cv2', 'rapidocr_onnxruntime', 'shapely', 'registry', 'metrics', 'images'} & set(sys.modules)))"

@@ -15,12 +15,12 @@ from PIL import Image
 
 pytest.importorskip("scipy")
 
-from semfid.runtime import text
-from semfid.runtime.errors import ScoringError
-from semfid.runtime.text import models
-from semfid.runtime.text.boxes import Box, boxes_of, smallest_rectangle
-from semfid.runtime.text.lines import Column, Sign, align, combine, signs
-from semfid.runtime.text.reading import Crop, Reading, cut, decode
+from semfid.errors import UserError
+from semfid.scoring import text
+from semfid.scoring.text import models
+from semfid.scoring.text.boxes import Box, boxes_of, smallest_rectangle
+from semfid.scoring.text.lines import Column, Sign, align, combine, signs
+from semfid.scoring.text.reading import Crop, Reading, cut, decode
 
 
 def reading(content: str, confidence: float = 0.9, others: tuple[str, ...] = ()) -> Reading:
@@ -170,7 +170,7 @@ class TestWhatIsMissing:
         monkeypatch.setattr(sys, "version_info", type("V", (tuple,), {"major": 3, "minor": 13})((3, 13)))
         assert not text.available()
         with pytest.raises(
-            ScoringError, match=r"needs Python < 3\.13, and this is 3\.13.* use Python 3\.11 or 3\.12"
+            UserError, match=r"needs Python < 3\.13, and this is 3\.13.* use Python 3\.11 or 3\.12"
         ) as caught:
             text.compare_text("a.png", "b.png")
         assert "\n" not in str(caught.value)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import open_clip
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "captioners"))
 from tiny_captioners import save_qwen2_vl
 
 CLIP = "tiny-metric-clip"

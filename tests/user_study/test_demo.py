@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pairs import read_pairs
-from scenes import render, sample_scene
+from data_tools.synthetic import render, sample_scene
+from semfid.io.pair_table import read_pairs
 from user_study.demo import TABLE
 
 FRAME = read_pairs(TABLE).frame

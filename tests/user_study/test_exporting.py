@@ -18,8 +18,8 @@ from scipy.stats import binomtest
 from sqlalchemy import insert, select, update
 from study_rows import fill_answers
 
-from datamodules.user_study import UserStudyData
-from pairs import read_pairs
+from datamodules.sources.user_study import UserStudyData
+from semfid.io.pair_table import read_pairs
 from user_study.database.schema import assignment, pair, participant, response
 from user_study.domain import roles, standing
 from user_study.errors import StudyError

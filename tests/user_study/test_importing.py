@@ -17,7 +17,7 @@ from data_support import ORIGINS, imported, pair_table, picture
 from PIL import Image
 from sqlalchemy import func, select
 
-from registry import UserError
+from semfid.errors import UserError
 from user_study.archive import Limits
 from user_study.checking import check
 from user_study.database.engine import Database

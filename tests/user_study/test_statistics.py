@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.ceiling import noise_ceiling
-from evaluation.votes import wilson as framework_wilson
+from semfid.stats.ceiling import noise_ceiling
+from semfid.stats.votes import wilson as framework_wilson
 from user_study import statistics
 
 count_tables = st.lists(

@@ -1,7 +1,7 @@
-"""The pairs that a study starts with in an empty folder, rendered by assets/make_study_demo.py.
+"""The pairs that a study starts with in an empty folder, rendered by tools/make_study_demo.py.
 
 `pairs.csv` is a pair table with the columns kind, truth, explanation and `true_rate`: the share of yes answers that an endless
-panel would give, known because the pairs are rendered (scenes/panel.py).
+panel would give, known because the pairs are rendered (data_tools/synthetic/raters.py).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, case, func, select
 
-from pairs import SPLITS, PairTable, assign_splits, check_pairs, refuse_leak, write_pairs
-from registry import UserError
+from semfid.errors import UserError
+from semfid.io.pair_table import SPLITS, PairTable, assign_splits, check_pairs, refuse_leak, write_pairs
 from user_study import statistics
 from user_study.database.schema import image, pair, response
 from user_study.exports.options import Options

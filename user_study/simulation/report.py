@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from pairs import read_pairs
+from semfid.io.pair_table import read_pairs
 from user_study.database.schema import pair
 from user_study.exporting import export
 from user_study.exports.options import Options

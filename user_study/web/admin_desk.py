@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from registry import UserError
+from semfid.errors import UserError
 from user_study.database.engine import Database
 from user_study.domain import study_state
 from user_study.web import admin_format, charts

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from registry import UserError
+from semfid.errors import UserError
 from user_study.web.errors import Problem
 from user_study.web.rendering import page
 

@@ -1,0 +1,145 @@
+"""Units made one after another, each journaled as it is finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_tools.builders.core.errors import UNIT_FAULTS, UnitError, reason_of
+from data_tools.builders.core.folder import BuildFolder
+from data_tools.builders.core.journal import Entry, FileRecord, Journal
+from data_tools.builders.core.work_items import Slot, Unit
+from semfid.errors import UserError
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a unit gave.
+
+    Attributes:
+        files: path under the build's folder -> content. A path belongs to one slot alone.
+        facts: what is known of it, in values that JSON can spell; the tables are made from them.
+        rejected: why it is not good enough for the pair table; empty: it is.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    rejected: str = ""
+
+
+Maker = Callable[[Sequence[Unit]], Sequence[Made | UnitError]]
+"""Makes a batch: one result per unit, in order. May raise one of UNIT_FAULTS; a batch of several is then tried one by one."""
+
+
+Advance = Callable[[int, int], None]
+"""Call with (done, total)."""
+
+Stage = Callable[[str], AbstractContextManager[Advance]]
+"""``with stage("inpaint") as advance: advance(done, total)``."""
+
+Watch = Callable[[int, float, int, int], None]
+"""Told after each batch: units made in this run, their seconds, their bytes, units left."""
+
+
+def unwatched(made: int, seconds: float, size: int, left: int) -> None:
+    """The watch that does not look."""
+
+
+@dataclass
+class Worker:
+    """Makes the units of one shard.
+
+    Attributes:
+        entries: the latest journal line of every slot of the whole build; kept up to date.
+        retry_failed: make units again whose latest line is an error.
+        give_up_after: so many errors in a row stop the build: something is wrong with all of them. None: never.
+    """
+
+    folder: BuildFolder
+    journal: Journal
+    entries: dict[Slot, Entry]
+    retry_failed: bool = False
+    give_up_after: int | None = None
+
+    def pending(self, units: Iterable[Unit]) -> list[Unit]:
+        """The units that are yet to be made: new, changed, or with files that are gone."""
+        return [unit for unit in units if self._is_pending(unit)]
+
+    def run(
+        self, units: Sequence[Unit], make: Maker, advance: Advance, batch_size: int = 1, watch: Watch = unwatched
+    ) -> None:
+        """Make what is pending, in the order given.
+
+        Raises:
+            UserError: a full disk; too many errors in a row; what the maker raises beside UNIT_FAULTS. All that was finished
+                before stays.
+        """
+        pending = self.pending(units)
+        seconds, size, in_a_row = 0.0, 0, 0
+        if pending:
+            advance(0, len(pending))
+        for start in range(0, len(pending), batch_size):
+            batch = pending[start : start + batch_size]
+            before = time.monotonic()
+            results = _attempt(make, batch)
+            each = (time.monotonic() - before) / len(batch)
+            for unit, result in zip(batch, results, strict=True):
+                entry = self._record(unit, result, each)
+                size += sum(one[2] for one in entry.files)
+                in_a_row = in_a_row + 1 if entry.status == "error" else 0
+                if self.give_up_after is not None and in_a_row >= self.give_up_after:
+                    raise UserError(
+                        f"{unit.stage}: {in_a_row} units in a row failed, the last ({unit.sample}, {unit.variant}) with: "
+                        f"{entry.reason}; mend it and go on with --retry-failed"
+                    )
+            seconds += time.monotonic() - before
+            advance(start + len(batch), len(pending))
+            watch(start + len(batch), seconds, size, len(pending) - start - len(batch))
+
+    def _is_pending(self, unit: Unit) -> bool:
+        entry = self.entries.get(unit.slot)
+        if entry is None or entry.id != unit.id:
+            return True
+        return self.retry_failed if entry.status == "error" else not self.folder.has(entry.files)
+
+    def _record(self, unit: Unit, result: Made | BaseException, seconds: float) -> Entry:
+        before = self.entries.get(unit.slot)
+        tries = before.tries + 1 if before is not None and before.id == unit.id and before.status == "error" else 1
+        files: list[FileRecord] = []
+        if isinstance(result, Made):
+            try:
+                files = [self.folder.put(name, content) for name, content in result.files.items()]
+            except UnitError as error:
+                result = error
+        if isinstance(result, Made):
+            entry = self.journal.append(
+                unit,
+                "rejected" if result.rejected else "done",
+                reason=result.rejected,
+                tries=tries,
+                seconds=seconds,
+                files=files,
+                facts=result.facts,
+            )
+        else:
+            entry = self.journal.append(unit, "error", reason=reason_of(result), tries=tries, seconds=seconds)
+        for name, _, _ in before.files if before is not None else ():  # of a source or of weights that are no more
+            if all(name != own for own, _, _ in entry.files):
+                (self.folder.path / name).unlink(missing_ok=True)
+        self.entries[unit.slot] = entry
+        return entry
+
+
+def _attempt(make: Maker, batch: Sequence[Unit]) -> Sequence[Made | BaseException]:
+    try:
+        results = make(batch)
+    except UNIT_FAULTS as error:
+        if len(batch) == 1:
+            return [error]
+        return [result for unit in batch for result in _attempt(make, [unit])]
+    if len(results) != len(batch):
+        raise TypeError(f"a batch of {len(batch)} units gave {len(results)} results")
+    return results

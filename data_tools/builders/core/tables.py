@@ -1,0 +1,73 @@
+"""All journals into one table, to the byte the same whatever order, shards or interruptions made them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import pandas as pd
+
+from data_tools.builders.core.folder import BuildFolder
+from data_tools.builders.core.journal import Entry
+from data_tools.builders.core.work_items import Slot
+from semfid.io.pair_table import PairTable, check_pairs
+
+Kind = Literal["text", "number", "integer", "flag"]
+_DTYPES = {"text": "str", "number": "float64", "integer": "Int64", "flag": "boolean"}
+ERROR_COLUMNS: dict[str, Kind] = {
+    **{"stage": "text", "sample": "text", "variant": "text", "reason": "text", "tries": "integer"}
+}
+
+
+def build_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Kind], sort_by: list[str]) -> pd.DataFrame:
+    """Rows in sorted order under a fixed schema; what a row lacks is empty.
+
+    Args:
+        columns: name -> kind, in the order of the table.
+    """
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    memo: dict[Any, Any] = {}
+    for row in rows:
+        for name, column in values.items():
+            value = row.get(name)
+            column.append(memo.setdefault(value, value) if isinstance(value, str) else value)
+    frame = pd.DataFrame(
+        {
+            name: pd.Series(
+                ["" if one is None else one for one in column] if kind == "text" else column, dtype=_DTYPES[kind]
+            )
+            for (name, column), kind in zip(values.items(), columns.values(), strict=True)
+        }
+    )
+    return frame.sort_values(sort_by, kind="stable").reset_index(drop=True)
+
+
+def put_pairs(folder: BuildFolder, name: str, frame: pd.DataFrame) -> None:
+    """Write a pair table (CSV or Parquet by ending) that keeps the schema's promises; only under `folder.merging`.
+
+    Raises:
+        PairTableError: no rows, or a fault of the builder.
+    """
+    checked = check_pairs(PairTable(frame, folder.path, str(folder.path / name)))
+    put_frame(folder, name, checked.frame)
+
+
+def put_frame(folder: BuildFolder, name: str, frame: pd.DataFrame) -> None:
+    """Write any table, which may be empty; only under `folder.merging`."""
+    if name.endswith(".parquet"):
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False, compression="zstd")
+        folder.put_table(name, buffer.getvalue())
+    else:
+        folder.put_table(name, frame.to_csv(index=False).encode())
+
+
+def error_rows(entries: Mapping[Slot, Entry]) -> Iterable[dict[str, Any]]:
+    """A row for every slot whose latest line is an error."""
+    for (stage, sample, variant), entry in entries.items():
+        if entry.status == "error":
+            yield {
+                **{"stage": stage, "sample": sample, "variant": variant},
+                **{"reason": entry.reason, "tries": entry.tries},
+            }

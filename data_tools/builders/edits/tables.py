@@ -1,0 +1,98 @@
+"""The tables of a set of edits, merged from all journals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from data_tools.builders.core.folder import BuildFolder
+from data_tools.builders.core.journal import Entry, latest_entries
+from data_tools.builders.core.tables import ERROR_COLUMNS, Kind, build_frame, error_rows, put_frame, put_pairs
+from data_tools.builders.core.work_items import Slot, Unit
+from data_tools.builders.edits.plan import EDIT, EditsPlan
+from data_tools.builders.inpainting.plan import assign_split
+
+REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
+COLUMNS: dict[str, Kind] = {
+    **dict.fromkeys(("pair_id", "source_id", "reference", "candidate", "origin"), "text"),
+    "difference": "number",
+    **dict.fromkeys(("map", "split", "kind", "level", "operation"), "text"),
+    **dict.fromkeys(("area", "touched", "strength", "change", "left"), "number"),
+    **dict.fromkeys(("box", "category_before", "category_after", "after", "degradation", "upscaler"), "text"),
+    "annotation_id": "text",
+    **dict.fromkeys(("donor_source_id", "donor_annotation_id", "words_before", "words_after"), "text"),
+    **dict.fromkeys(("width", "height", "seed"), "integer"),
+    **dict.fromkeys(("source", "source_sha256", "licence", "licence_url", "source_url", "unit"), "text"),
+}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the tables hold, over all shards."""
+
+    pairs: Counter[str]  # by kind
+    rejected: Counter[str]  # by kind
+    errors: int
+    missing: int  # edits that are planned and not made
+    unseen: int  # photos that are not opened
+
+
+def merge(folder: BuildFolder, plan: EditsPlan) -> Merged:
+    """Write the tables from what all shards have finished; only under `folder.merging`.
+
+    Entries of photos or settings that are no more are left out.
+    """
+    entries = latest_entries(folder.journals)
+    plan.skipped.clear()
+    opened, units, unseen = _planned(plan, entries)
+    split = assign_split((unit.sample for unit in opened), plan.config.split)
+    current: dict[Slot, Entry] = {}
+    for unit in [*opened, *units]:
+        entry = entries.get(unit.slot)
+        if entry is not None and entry.id == unit.id:
+            current[unit.slot] = entry
+
+    def rows(status: str) -> Iterator[dict[str, Any]]:
+        for slot, entry in current.items():
+            if slot[0] == EDIT and entry.status == status:
+                yield {**entry.facts(), "split": split.get(slot[1], ""), "reason": entry.reason}
+
+    columns = {name: kind for name, kind in COLUMNS.items() if name != "split" or split}
+    pairs = build_frame(rows("done"), columns, ["pair_id"])
+    rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
+    errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
+    if len(pairs):
+        put_pairs(folder, plan.config.table, pairs)
+    else:
+        folder.drop_table(plan.config.table)
+    put_frame(folder, REJECTS, rejects)
+    put_frame(folder, ERRORS, errors)
+    made = Counter(pairs["kind"])
+    summary = {
+        "photos": len(plan.photos.photos),
+        "left_out": dict(sorted(plan.photos.left_out.items())),
+        "skipped": dict(sorted(plan.skipped.items())),
+        "pairs": {name: made[name] for name in plan.kinds},
+        "rejected": dict(sorted(Counter(rejects["kind"]).items())),
+        "errors": len(errors),
+    }
+    folder.put_table(SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
+    missing = sum(1 for unit in units if unit.slot not in current)
+    return Merged(made, Counter(rejects["kind"]), len(errors), missing, unseen)
+
+
+def _planned(plan: EditsPlan, entries: dict[Slot, Entry]) -> tuple[list[Unit], list[Unit], int]:
+    """Units of both stages over all shards as far as photos were opened, and the number of those that were not."""
+    opened, units, unseen = [], [], 0
+    for number in plan.photos.photos:
+        unit = plan.photo(number)
+        opened.append(unit)
+        entry = entries.get(unit.slot)
+        if entry is None or entry.id != unit.id:
+            unseen += 1
+        elif entry.status == "done":
+            units += plan.edits(number, entry.facts())
+    return opened, units, unseen

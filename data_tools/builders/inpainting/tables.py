@@ -1,0 +1,130 @@
+"""The tables of an inpainting set, merged from all journals: pairs, rejects, errors, and what the filters removed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_tools.builders.core.folder import BuildFolder
+from data_tools.builders.core.journal import Entry, latest_entries
+from data_tools.builders.core.quality import columns as quality_columns
+from data_tools.builders.core.tables import ERROR_COLUMNS, Kind, build_frame, error_rows, put_frame, put_pairs
+from data_tools.builders.core.work_items import Slot, Unit
+from data_tools.builders.inpainting.config import InpaintingConfig
+from data_tools.builders.inpainting.plan import PAINT, Plan, assign_split
+
+REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the tables hold, over all shards."""
+
+    pairs: dict[str, int]  # by level
+    rejected: Counter[str]  # by reason
+    errors: int
+    missing: int  # units that are planned and not made
+    unseen: int  # photos that are not inspected
+    counts: dict[str, int]
+
+
+def columns_of(config: InpaintingConfig) -> dict[str, Kind]:
+    """The pair table's columns in their order."""
+    columns: dict[str, Kind] = {
+        **dict.fromkeys(("pair_id", "source_id", "reference", "candidate", "origin"), "text"),
+        "difference": "number",
+        "map": "text",
+        **({"split": "text"} if config.split.val or config.split.test else {}),
+        **dict.fromkeys(("level", "category_before", "category_after"), "text"),
+        "annotation_id": "integer",
+        "bbox": "text",
+        **dict.fromkeys(("area", "repainted", "changed"), "number"),
+        **dict.fromkeys(("width", "height"), "integer"),
+        **dict.fromkeys(("mask_original", "mask_dilated", "mask_repaint", "mask_paste"), "text"),
+        **{name: "number" for name, given in quality_columns(config.checks).items() if given},
+        **dict.fromkeys(("inpainter", "model", "libraries", "prompt"), "text"),
+        "steps": "integer",
+        "guidance": "number",
+        **dict.fromkeys(("seed", "generator_seed", "donor_image_id", "donor_annotation_id"), "integer"),
+        **dict.fromkeys(("source_sha256", "licence", "licence_url", "source_url", "unit"), "text"),
+    }
+    return columns
+
+
+def merge(folder: BuildFolder, plan: Plan) -> Merged:
+    """Write the tables from what all shards have finished; only under `folder.merging`.
+
+    Entries of photos or settings that are no more are left out.
+    """
+    config, entries = plan.config, latest_entries(folder.journals)
+    plan.skipped.clear()
+    inspected, units, unseen = _planned(plan, entries)
+    split = assign_split((int(unit.sample) for unit in units), config.split)
+    current: dict[Slot, Entry] = {}
+    for unit in [*inspected, *units]:
+        entry = entries.get(unit.slot)
+        if entry is not None and entry.id == unit.id:
+            current[unit.slot] = entry
+
+    def rows(status: str) -> Iterator[dict[str, Any]]:
+        for slot, entry in current.items():
+            if slot[0] == PAINT and entry.status == status:
+                facts, photo = entry.facts(), int(slot[1])
+                yield {
+                    **facts,
+                    "reference": reference_name(plan, folder, photo),
+                    "difference": config.difference_of(facts["level"]),
+                    "split": split.get(photo, ""),
+                    "reason": entry.reason,
+                }
+
+    columns = columns_of(config)
+    pairs = build_frame(rows("done"), columns, ["pair_id"])
+    rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
+    errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
+    counts = plan.counts(current)
+    if len(pairs):
+        put_pairs(folder, config.table, pairs)
+    else:
+        folder.drop_table(config.table)
+    put_frame(folder, REJECTS, rejects)
+    put_frame(folder, ERRORS, errors)
+    reasons = Counter(str(one).split(" ")[0] for one in rejects["reason"])
+    made_of = {level: int((pairs["level"] == level).sum()) for level in config.levels}
+    summary = {
+        "photos": len(plan.photos.photos),
+        "objects": {**counts, **{f"left out: {why}": number for why, number in plan.photos.unfit.items() if number}},
+        "skipped": dict(sorted(plan.skipped.items())),
+        "pairs": made_of,
+        "rejected": dict(sorted(reasons.items())),
+        "errors": len(errors),
+    }
+    folder.put_table(SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
+    made = sum(1 for unit in units if unit.slot in current)
+    return Merged(made_of, reasons, len(errors), len(units) - made, unseen, counts)
+
+
+def reference_name(plan: Plan, folder: BuildFolder, photo: int) -> str:
+    """The path of a photo as the table has it."""
+    if plan.config.references == "copy":
+        return f"references/{plan.photos.photos[photo].file}"
+    return Path(os.path.relpath(plan.photos.path(photo).resolve(), folder.path.resolve())).as_posix()
+
+
+def _planned(plan: Plan, entries: dict[Slot, Entry]) -> tuple[list[Unit], list[Unit], int]:
+    """Units of both stages over all shards as far as photos were inspected, and the number of those that were not."""
+    inspected, units, unseen = [], [], 0
+    for photo in plan.worth:
+        unit = plan.inspection(photo)
+        inspected.append(unit)
+        entry = entries.get(unit.slot)
+        if entry is None or entry.id != unit.id:
+            unseen += 1
+        elif entry.status == "done":
+            units += plan.substitutions(photo, entry.facts())
+    return inspected, units, unseen

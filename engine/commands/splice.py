@@ -1,0 +1,216 @@
+"""`semfid splice`: which concepts of a reference a candidate keeps, loses and gains."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.commands.splice_chart import Chart, chart_bytes, check_chart
+from engine.commands.splice_settings import SpliceSettings, read_settings
+from engine.commands.splice_table import Row, check_table, put_json, tabulate
+from engine.commands.stages import stage
+from models.concepts import Comparison, Concept, Decomposer, compared
+from models.concepts.decompose import BATCH
+from models.dual_encoders import Tower, build_tower
+from models.dual_encoders.cache import embed_images, embed_pictures
+from semfid.errors import UserError
+from semfid.io.file_pairs import FilePair, Pairing, pair_files, read_pair_table
+from semfid.io.images import pixel_hash, read_image
+from semfid.io.pair_table import write_atomically
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache
+
+COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
+
+
+def splice(arguments: argparse.Namespace) -> int:
+    """A pair, or two folders; exit code 2 where an image could not be read.
+
+    Raises:
+        UserError: a bad setting, path or image of a single pair.
+    """
+    paths = [word for word in arguments.overrides if "=" not in word or Path(word).exists()]
+    settings_given = [word for word in arguments.overrides if word not in paths]
+    pairing = _pairing(paths, arguments.pairs)
+    single = arguments.pairs is None and not Path(paths[0]).is_dir()
+    out = None if arguments.out is None else Path(arguments.out)
+    if arguments.run is not None:
+        from engine.commands.splice_run import explain
+
+        if settings_given:
+            raise UserError(f"splice: --run fixes the concepts; leave {settings_given[0]} out")
+        return explain(arguments, pairing.pairs[0] if single else pairing, out)
+    if single and out is not None:
+        check_chart(out)
+    if not single:
+        check_table(out)
+    settings = read_settings(settings_given)
+    tower = build_tower(*settings.tower)
+    decomposer = settings.concepts.decomposer(tower, stage=stage)
+    _say_dictionary(decomposer)
+    if single:
+        return _one(pairing.pairs[0], tower, decomposer, settings, out, arguments.json)
+    return _folders(pairing, tower, decomposer, settings, out, arguments.json)
+
+
+def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
+    if table is not None:
+        if paths:
+            raise UserError(f"splice: --pairs names the images; leave {paths[0]} out")
+        return read_pair_table(Path(table))
+    if len(paths) != 2:
+        raise UserError(
+            f"splice: {len(paths)} paths given; give REFERENCE and CANDIDATE (two images or two folders), or --pairs TABLE.csv"
+        )
+    pairing = pair_files(Path(paths[0]), Path(paths[1]))
+    for line in pairing.left_out:
+        print(f"semfid: {line}", file=sys.stderr)
+    return pairing
+
+
+def _one(
+    pair: FilePair,
+    tower: Tower,
+    decomposer: Decomposer,
+    settings: SpliceSettings,
+    out: Path | None,
+    as_json: str | None,
+) -> int:
+    images = read_image(pair.reference), read_image(pair.candidate)
+    comparison = _compared(tower, decomposer, settings, *images)
+    print(words_of(comparison))
+    put_json(as_json, _facts(pair, comparison, tower, settings, decomposer))
+    if out is not None:
+        notes = (
+            f"1 - cosine of the weights {comparison.weights:.3f}, of the recomposed embeddings {comparison.recomposed:.3f}, "
+            f"of the embeddings {comparison.cosine:.3f}",
+            f"{settings.strategy}, {settings.concepts.sparsity}; {len(decomposer.words)} words of "
+            f"{decomposer.dictionary.vocabulary}; {settings.tower[0]}",
+        )
+        chart = Chart("Concepts kept, lost and gained", notes, comparison, images, settings.top)
+        write_atomically(out, chart_bytes(chart, out.suffix.lower()))
+        print(f"chart: {out}", file=sys.stderr)
+    return 0
+
+
+def _folders(
+    pairing: Pairing,
+    tower: Tower,
+    decomposer: Decomposer,
+    settings: SpliceSettings,
+    out: Path | None,
+    as_json: str | None,
+) -> int:
+    vectors, errors = _embedded(tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)])
+    good = [pair for pair in pairing.pairs if pair.reference in vectors and pair.candidate in vectors]
+    found: dict[str, Comparison] = {}
+    with stage("decomposing") as advance:
+        for start in range(0, len(good), BATCH):
+            pairs = good[start : start + BATCH]
+            x, y = (
+                torch.from_numpy(np.stack([vectors[path] for path in side]))
+                for side in ([pair.reference for pair in pairs], [pair.candidate for pair in pairs])
+            )
+            results = compared(decomposer, x, y, settings.strategy)
+            found |= {pair.pair_id: result for pair, result in zip(pairs, results, strict=True)}
+            advance(len(found), len(good))
+
+    def describe(pair: FilePair) -> tuple[Row, Row]:
+        for path in (pair.reference, pair.candidate):
+            if path in errors:
+                raise UserError(errors[path])
+        comparison = found[pair.pair_id]
+        row: Row = {key: f"{getattr(comparison, key):.6f}" for key in ("weights", "recomposed", "cosine")}
+        row |= {kind: _listed(getattr(comparison, kind)) for kind in ("kept", "lost", "gained")}
+        return row, _facts(pair, comparison, tower, settings, decomposer)
+
+    return tabulate(pairing, COLUMNS, describe, out, as_json)
+
+
+def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.float32]], dict[Path, str]]:
+    """The vector of each image file, each picture embedded once; and why a file could not be read."""
+    names: dict[Path, str] = {}
+    errors: dict[Path, str] = {}
+    with stage("reading") as advance:
+        distinct = list(dict.fromkeys(paths))
+        for number, path in enumerate(distinct, start=1):
+            try:
+                names[path] = pixel_hash(read_image(path))
+            except UserError as error:
+                errors[path] = str(error)
+            advance(number, len(distinct))
+    files = list(names)
+    with stage("embedding") as advance:
+        rows = embed_pictures(
+            tower,
+            [names[path] for path in files],
+            lambda place: read_image(files[place]),
+            VectorCache(EMBEDDINGS),
+            advance,
+        )
+    return dict(zip(files, rows, strict=True)), errors
+
+
+def _compared(
+    tower: Tower, decomposer: Decomposer, settings: SpliceSettings, reference: Image.Image, candidate: Image.Image
+) -> Comparison:
+    rows = torch.from_numpy(embed_images(tower, [reference, candidate], VectorCache(EMBEDDINGS)))
+    return compared(decomposer, rows[:1], rows[1:], settings.strategy)[0]
+
+
+def words_of(comparison: Comparison) -> str:
+    """The concepts as lines, and the three differences."""
+    lines = []
+    for kind, concepts in (("kept", comparison.kept), ("lost", comparison.lost), ("gained", comparison.gained)):
+        lines.append(f"{kind}: {_listed(concepts) or 'none'}")
+    if not (comparison.kept or comparison.lost or comparison.gained):
+        lines.append("no concept is active in either image; a lower l1 keeps more")
+    lines.append(
+        f"difference of weights {comparison.weights:.6f}, of recomposed embeddings {comparison.recomposed:.6f}, "
+        f"1 - cosine of embeddings {comparison.cosine:.6f}"
+    )
+    return "\n".join(lines)
+
+
+def _listed(concepts: tuple[Concept, ...]) -> str:
+    parts = []
+    for concept in concepts:
+        sides = [value for value in (concept.reference, concept.candidate) if value > 0]
+        parts.append(f"{concept.word} {' -> '.join(f'{value:.3f}' for value in sides)}")
+    return ", ".join(parts)
+
+
+def _facts(
+    pair: FilePair, comparison: Comparison, tower: Tower, settings: SpliceSettings, decomposer: Decomposer
+) -> dict[str, Any]:
+    return {
+        "pair_id": pair.pair_id,
+        "reference": str(pair.reference),
+        "candidate": str(pair.candidate),
+        **asdict(comparison),
+        "tower": tower.identity,
+        "vocabulary": decomposer.dictionary.vocabulary,
+        "words": len(decomposer.words),
+        "image_mean": settings.concepts.image_mean,
+        "strategy": settings.strategy,
+        "sparsity": str(settings.concepts.sparsity),
+    }
+
+
+def _say_dictionary(decomposer: Decomposer) -> None:
+    found = decomposer.dictionary
+    left_out = [
+        f"{count} {why}"
+        for count, why in ((found.silent, "unknown to the tower"), (found.merged, "the same to it as another word"))
+        if count
+    ]
+    more = f"; left out: {', '.join(left_out)}" if left_out else ""
+    print(f"{len(found.words)} words of {found.vocabulary}{more}", file=sys.stderr)

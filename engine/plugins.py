@@ -1,0 +1,42 @@
+"""What plugin authors import: the registries and the contracts behind them.
+
+from engine.plugins import BACKBONES, HEADS, Backbone, Head
+"""
+
+from backbones.contract import Backbone as Backbone
+from data_tools.builders.inpainters.contract import Inpainter as Inpainter
+from data_tools.builders.inpainters.contract import Painted as Painted
+from data_tools.builders.inpainters.contract import Request as Request
+from datamodules import ImageDataModule as ImageDataModule
+from datamodules import ImageLoader as ImageLoader
+from datamodules import ImageTable as ImageTable
+from heads.contract import Head as Head
+from heads.contract import MapHead as MapHead
+from heads.contract import TrunkShape as TrunkShape
+from heads.decoders.base import DecoderHead as DecoderHead
+from heads.grid_head import GridHead as GridHead
+from lightning_modules.image_module import ImageTask as ImageTask
+from lightning_modules.losses.pairs import PairLoss as PairLoss
+from lightning_modules.pair_module import PairModule as PairModule
+from metrics import QualityMetric as QualityMetric
+from metrics import TrainingFreeMetric as TrainingFreeMetric
+from models.captioners import Captioner as Captioner
+from models.dual_encoders import Tower as Tower
+from models.segmenters import Segmentation as Segmentation
+from models.segmenters import Segmenter as Segmenter
+from models.text_encoders import TextEmbedder as TextEmbedder
+from registry import BACKBONES as BACKBONES
+from registry import CAPTIONERS as CAPTIONERS
+from registry import DATAMODULES as DATAMODULES
+from registry import DEGRADATIONS as DEGRADATIONS
+from registry import HEADS as HEADS
+from registry import INPAINTERS as INPAINTERS
+from registry import LIGHTNING_MODULES as LIGHTNING_MODULES
+from registry import LOSSES as LOSSES
+from registry import METRICS as METRICS
+from registry import QUALITY_METRICS as QUALITY_METRICS
+from registry import SEGMENTERS as SEGMENTERS
+from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
+from registry import TOWERS as TOWERS
+from registry import UPSCALERS as UPSCALERS
+from semfid.errors import UserError as UserError

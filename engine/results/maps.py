@@ -1,0 +1,208 @@
+"""The table of maps: how well each variant says where the meaning changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.results.map_metrics import FILE, count_changed
+from engine.results.run_result import Finished, by_variant, run_note
+from semfid.errors import UserError
+from semfid.stats import (
+    MAP_FIGURES,
+    Cell,
+    Column,
+    MapSummary,
+    Resamples,
+    interval,
+    not_distinguishable_from_best,
+    summarise_maps,
+    to_markdown,
+)
+from semfid.stats.tables import Row
+
+PIXELS = "average_precision_pixels"
+
+FIGURES = (*MAP_FIGURES, "changed", "predicted")  # of maps.csv
+
+MAP_COLUMNS = (
+    Column("variant", "variant"),
+    Column("n", "images"),
+    Column("n_changed", "changed"),
+    Column("sources", "sources"),
+    Column("seeds", "runs"),
+    Column("average_precision", "AP", better="higher"),
+    Column("average_precision_seed_std", "± runs"),
+    Column("p_holm", "p (Holm)"),
+    Column(PIXELS, "AP, all pixels", better="higher"),
+    Column("iou", "IoU", better="higher"),
+    Column("hit", "pointing", better="higher"),
+    Column("srcc", "map SRCC", better="higher"),
+    Column("mse", "map MSE", digits=4, better="lower"),
+    Column("note", "note"),
+)
+MAP_SCREEN = ("variant", "seeds", "average_precision", "p_holm", PIXELS, "iou", "hit", "srcc", "mse", "note")
+BARE = ("iou", "hit", "srcc", "mse")  # without their intervals where room is short
+
+MAP_ORIGIN_COLUMNS = (
+    Column("variant", "variant"),
+    Column("origin", "origin"),
+    Column("n", "images"),
+    Column("n_changed", "changed"),
+    Column("average_precision", "AP"),
+    Column(PIXELS, "AP, all pixels"),
+    Column("iou", "IoU"),
+    Column("hit", "pointing"),
+    Column("srcc", "map SRCC"),
+    Column("mse", "map MSE", digits=4),
+)
+
+
+@dataclass(frozen=True)
+class MapResults:
+    """Maps of every variant that gives them, on the same pairs.
+
+    Attributes:
+        rows: one per variant, best average precision first.
+        origins: one per variant and origin.
+        notes: how to read the table, one line each.
+        runs: what the table is made of, the first seed of a variant first.
+    """
+
+    rows: list[Row]
+    origins: list[Row]
+    notes: list[str]
+    runs: list[Finished]
+
+    @property
+    def screen(self) -> str:
+        """What the terminal shows: the columns that fit, and the notes."""
+        shown = [column for column in MAP_COLUMNS if column.name in MAP_SCREEN]
+        return "\n".join([to_markdown([without_intervals(row, BARE) for row in self.rows], shown), *self.notes])
+
+
+def without_intervals(row: Row, names: Sequence[str]) -> Row:
+    """A row whose cells of these names have no interval."""
+    cells = {name: row[name] for name in names}
+    return {**row, **{name: Cell(c.value, note=c.note) for name, c in cells.items() if isinstance(c, Cell)}}
+
+
+def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> MapResults | None:
+    """The table of those runs that have ``maps.csv``; None where none has.
+
+    Args:
+        finished: runs that were tested on the same pairs.
+
+    Raises:
+        UserError: figures of other pairs.
+    """
+    runs = by_variant([run for run in finished if run.maps and (run.path / FILE).is_file()])
+    if not runs:
+        return None
+    tables = {run.path: read_figures(run) for own in runs.values() for run in own}
+    first = tables[next(iter(runs.values()))[0].path]
+    resamples = Resamples.draw(first["source_id"].to_numpy(), int(evaluation["bootstraps"]), 0)
+    summaries = {name: _summary([tables[run.path] for run in own], resamples) for name, own in runs.items()}
+    names = list(summaries)
+    observed = np.array([summaries[name].mean["average_precision"] for name in names])
+    samples = np.stack([summaries[name].samples["average_precision"] for name in names])
+    same, p_values = not_distinguishable_from_best(observed, samples, alpha=evaluation["alpha"])
+    rows: dict[str, Row] = {}
+    for name, marked, p_value in zip(names, same.tolist(), p_values.tolist(), strict=True):
+        row = _row(summaries[name], runs[name], tables, evaluation, mark="*" if marked and len(names) > 1 else "")
+        sizes = {"n": len(first), "n_changed": count_changed(first), "sources": len(resamples.sources)}
+        rows[name] = {"variant": name, **sizes, **row, "p_holm": Cell(p_value, note="-")}
+    ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["average_precision"], nan=-2.0))
+    return MapResults(
+        [rows[name] for name in ranking],
+        _origin_rows({name: runs[name] for name in ranking}, tables) if evaluation["by_origin"] else [],
+        _notes(first, len(resamples.sources), evaluation),
+        [run for name in ranking for run in runs[name]],
+    )
+
+
+def read_figures(run: Finished) -> pd.DataFrame:
+    """``maps.csv`` of a run, sorted by pair_id.
+
+    Raises:
+        UserError: figures of other pairs than its predictions.
+    """
+    text = {"pair_id": str, "source_id": str, "origin": str}
+    # keep_default_na: an origin may be called "None"; an empty or "nan" figure is one that does not exist
+    table = pd.read_csv(run.path / FILE, dtype=text, keep_default_na=False, na_values={key: [""] for key in FIGURES})
+    table = table.sort_values("pair_id").reset_index(drop=True)
+    if table["pair_id"].tolist() != sorted(run.predictions["pair_id"].astype(str)):
+        raise UserError(f"{run.path / FILE}: its figures are of other pairs; remove the file and run again")
+    return table
+
+
+def _summary(tables: Sequence[pd.DataFrame], resamples: Resamples) -> MapSummary:
+    return summarise_maps({name: [table[name] for table in tables] for name in MAP_FIGURES}, resamples)
+
+
+def _row(
+    summary: MapSummary,
+    runs: Sequence[Finished],
+    tables: Mapping[Any, pd.DataFrame],
+    evaluation: Mapping[str, Any],
+    mark: str,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"seeds": len(runs)}
+    for name in MAP_FIGURES:
+        low, high = interval(summary.samples[name], evaluation["level"])
+        row[name] = Cell(summary.mean[name], low, high, mark if name == "average_precision" else "", "-")
+    row["average_precision_seed_std"] = Cell(summary.seed_std["average_precision"], note="-")
+    row[PIXELS] = _mean([_section(run)["pooled"][PIXELS] for run in runs])
+    constant = max(_constant(tables[run.path]) for run in runs)
+    notes = run_note(runs)
+    row["note"] = ", ".join([*notes, *([f"no SRCC of {constant} constant maps"] if constant else [])])
+    return row
+
+
+def _constant(table: pd.DataFrame) -> int:
+    """Changed images whose predicted map is constant: the mean SRCC leaves them out."""
+    return int((table["srcc"].isna() & (table["changed"] > 0) & (table["changed"] < 1)).sum())
+
+
+def _section(run: Finished) -> dict[str, Any]:
+    """The section ``maps`` of a run's metrics.json."""
+    try:
+        return dict(json.loads((run.path / "metrics.json").read_text())["maps"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{run.path}: metrics.json has no figures of maps; remove {FILE} and run again") from error
+
+
+def _mean(values: Sequence[float | None]) -> Cell:
+    """Over seeds; a dash where a seed has none (null in JSON)."""
+    return Cell(float(np.mean([np.nan if value is None else value for value in values])), note="-")
+
+
+def _origin_rows(runs: Mapping[str, Sequence[Finished]], tables: Mapping[Any, pd.DataFrame]) -> list[Row]:
+    rows: list[Row] = []
+    for name, own in runs.items():
+        found = [_section(run).get("origin", {}) for run in own]
+        for origin in found[0]:
+            seeds = [each[origin] for each in found]
+            row: dict[str, Any] = {"variant": name, "origin": origin, **{k: seeds[0][k] for k in ("n", "n_changed")}}
+            for figure in (*MAP_FIGURES, PIXELS):
+                row[figure] = _mean([seed[figure] for seed in seeds])
+            rows.append(row)
+    return rows
+
+
+def _notes(first: pd.DataFrame, sources: int, evaluation: Mapping[str, Any]) -> list[str]:
+    changed = count_changed(first)
+    return [
+        f"maps of {len(first)} images, {changed} with a changed region (target >= 0.5). AP: average precision of an image's "
+        f"pixels, mean over changed images; [low, high]: {evaluation['level']:.0%} interval over {sources} sources "
+        f"({evaluation['bootstraps']} resamples). *: not distinguishable from the best AP (paired by source, Holm, alpha "
+        f"{evaluation['alpha']:g}).",
+        "AP, all pixels: one ranking of all pixels, so that false alarms on unchanged images count; it needs one scale over "
+        "images. IoU: prediction >= 0.5. pointing: the largest prediction lies in the changed region. SRCC and MSE: per image, "
+        "where they exist.",
+    ]

@@ -1,0 +1,63 @@
+"""Pretraining as an axis: ``model.backbone.pretrained`` names an entry of the section ``pretraining``.
+
+The entry is trained first, once, with the variant's own architecture, and the variant then starts from its trunk file.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from engine.config.schema import Variant
+from engine.training.images import run_task
+from engine.config.pretraining_section import pretraining_config, pretraining_name
+from engine.runs.run_folder import RunFolder, run_hash
+from engine.runs.context import Workbench
+from lightning_modules.trunk_file import TRUNK_FILE
+from semfid.errors import UserError
+
+
+def pretraining_run(config: Mapping[str, Any], name: str, bench: Workbench) -> tuple[Variant, RunFolder]:
+    """A pretraining as a run, and its folder: ``runs/<experiment>/pretraining/<name>-<hash>``."""
+    own = pretraining_config(config, name)
+    variant = Variant(own, {}, (f"pretraining {name}",))
+    digest = run_hash(own, bench.data_hash(own))
+    root = Path(str(own["output"])) / str(own["name"]) / "pretraining"
+    for found in sorted(root.glob(f"*-{digest}")):  # made under another name
+        return variant, RunFolder(found)
+    return variant, RunFolder(root / f"{name}-{digest}")
+
+
+def pretrained(variant: Variant, bench: Workbench) -> Variant:
+    """The variant with its trunk file, which is trained first unless it is done; other variants as they are.
+
+    The label keeps the name; the run's hash takes the file's content.
+
+    Raises:
+        UserError: whatever is wrong with the pretraining.
+    """
+    name = pretraining_name(variant.config)
+    if name is None:
+        return variant
+    run, folder = pretraining_run(variant.config, name, bench)
+    run_task(run, bench, f"pretraining {name}", folder)
+    return with_trunk(variant, name, folder)
+
+
+def with_trunk(variant: Variant, name: str, folder: RunFolder) -> Variant:
+    """The variant with the trunk file of a finished pretraining.
+
+    Raises:
+        UserError: a pretraining that left no trunk.
+    """
+    path = folder.path / TRUNK_FILE
+    if not path.is_file():
+        raise UserError(
+            f"pretraining.{name}: {folder.path} has no {TRUNK_FILE}; its model must write one (supervised, contrastive)"
+        )
+    config = copy.deepcopy(variant.config)
+    config["model"]["backbone"]["pretrained"] = str(path)
+    return replace(variant, config={**config, "pretrained_by": name})

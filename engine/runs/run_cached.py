@@ -1,0 +1,193 @@
+"""Fits of one variant on cached statistics of a frozen trunk: solved for, or trained; heads and scalars go to the run folder."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones import Backbone
+from datamodules import Part
+from datamodules.base import PairDataModule
+from engine.training.cache import StatisticsCache
+from engine.config.check import make_trainer
+from engine.config.schema import Variant
+from engine.training.extract import Statistic, extract
+from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
+from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
+from engine.training.init_from import InitialWeights
+from engine.runs.progress import is_rank_zero, progress, say
+from engine.runs.run_folder import RunFolder
+from engine.runs.context import Workbench
+from heads import Head, build_head
+from lightning_modules.global_regressor import GLOBAL_STATISTICS
+from lightning_modules.pair_module import PairModule, named
+from semfid.io.pair_table import write_atomically
+from registry import LIGHTNING_MODULES
+from semfid.errors import UserError
+
+
+def make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
+    name, keywords = named(config["model"], "model")
+    module = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
+    if not isinstance(module, PairModule):
+        raise UserError(
+            f"model: lightning module '{name}' is not a lightning_modules.PairModule; the engine cannot train it"
+        )
+    return module
+
+
+def train_cached(
+    variant: Variant,
+    bench: Workbench,
+    folder: RunFolder,
+    module: PairModule,
+    columns: dict[str, Any],
+    title: str,
+    start: InitialWeights | None,
+    exact: bool,
+) -> dict[str, Any]:
+    """Fit heads on cached statistics; predictions go into `columns`, heads and scalars into the folder.
+
+    Returns:
+        facts for the provenance.
+    """
+    config, data, trunk = variant.config, bench.data(variant.config), module.trunk
+    values = statistics_of(config, bench, trunk, module.head, title)
+    if not is_rank_zero():
+        return {}
+    make = functools.partial(make_head, config, trunk)
+    if exact or starts_exactly(config):
+        sources = data.table.frame["source_id"].astype(str).tolist()
+        fits = fit_exactly(make, exact_settings(config), values, data.difference, data.weight, sources, data.parts)
+    if exact:
+        for note in border_notes(fits):
+            say(f"{title or variant.label}: {note}")
+        _keep(folder, fits, values, columns, trunk)
+        _write_history(folder, {fit.part.index: _penalty_path(fit) for fit in fits})
+        return {
+            "penalties": [fit.choice.penalty for fit in fits],
+            "penalty_notes": border_notes(fits),
+        }
+    load = None if start is None else lambda head, part: start.load_head(head, trunk, part.index)
+    if starts_exactly(config):
+        load = functools.partial(_start_from, {fit.part.index: fit.head for fit in fits})
+    results = _fit_by_gradient(variant, data, module, make, values, load)
+    _keep(folder, results, values, columns, trunk)
+    _write_history(folder, {result.part.index: result.history for result in results})
+    return {"selected_epochs": [result.epoch for result in results]}
+
+
+def _start_from(fitted: dict[int, Head], head: Head, part: Part) -> None:
+    head.load_state_dict(fitted[part.index].state_dict())
+    head.needs_calibration = False
+
+
+def make_head(config: dict[str, Any], trunk: Backbone) -> Head:
+    return make_module(config, trunk).head
+
+
+def _fit_by_gradient(
+    variant: Variant,
+    data: PairDataModule,
+    module: PairModule,
+    make: Callable[[], Head],
+    values: Tensor,
+    load: Callable[[Head, Part], None] | None,
+) -> list[FoldResult]:
+    config = variant.config
+    settings = FitSettings(
+        optimizer=module.optimizer_config,
+        epochs=config["trainer"]["max_epochs"],
+        batch_size=data.loader.batch_size,
+        seed=variant.seed,
+        monitor=config["selection"]["monitor"],
+        patience=config["selection"]["patience"],
+    )
+    return fit_heads(make, module.loss, values, data.difference, data.weight, data.parts, settings, load)
+
+
+def statistics_of(config: dict[str, Any], bench: Workbench, trunk: Backbone, head: Head, title: str) -> Tensor:
+    """(N, ...) what the head consumes, for all pairs of the table, out of the cache or computed."""
+    trainer = make_trainer(config)
+    cache = None
+    if config["cache"]["enabled"]:
+        cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
+    own = Statistic.of(head)
+    statistics = list(own) if cache is None else _shared_statistics(config, bench, trunk, own)
+    with progress(f"{title} features") as advance:
+        found = extract(trunk, bench.data(config), statistics, trainer, cache, advance)
+    return found[own[0]] if len(own) == 1 else torch.cat([found[statistic] for statistic in own], dim=1)
+
+
+def _keep(
+    folder: RunFolder,
+    results: Sequence[Fitted],
+    values: Tensor,
+    columns: dict[str, Any],
+    trunk: Backbone,
+) -> None:
+    """Each part's predictions of its test rows, and its head in the run's folder."""
+    for result, predicted in zip(results, predict_heads(results, values), strict=True):
+        columns["fold"][result.part.test] = result.part.index
+        columns["predicted"][result.part.test] = predicted.numpy()
+        state = {f"head.{name}": tensor for name, tensor in result.head.state_dict().items()}
+        save_state(folder, result.part.index, {"state_dict": state, "trunk_identity": trunk.identity})
+
+
+def _penalty_path(fit: ExactFit) -> list[dict[str, float]]:
+    """Scalars per penalty tried, largest first."""
+    return [
+        {"log10_penalty": float(np.log10(penalty)), "left_out_loss": float(loss)}
+        for penalty, loss in zip(fit.choice.penalties, fit.choice.left_out_loss, strict=False)
+    ]
+
+
+def _shared_statistics(
+    config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Sequence[Statistic]
+) -> list[Statistic]:
+    """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
+    place = config["data"], config["model"]["backbone"], config["trainer"]
+    if repr(place) in bench.shared:  # asked already; heads can be large, and every run would build all of them
+        return list(own)
+    bench.shared.add(repr(place))
+    heads: list[Any] = []
+    for other in bench.coming:
+        head = other["model"].get("head")
+        if (other["data"], other["model"].get("backbone"), other["trainer"]) == place and head not in (None, *heads):
+            heads.append(head)
+    found = dict.fromkeys(own)
+    with torch.random.fork_rng(devices=[]):  # these heads are only asked what they want
+        for head in heads:
+            name, keywords = named(head, "model.head")
+            try:
+                built = build_head(name, trunk, keywords)
+            except Exception:  # noqa: BLE001 - whatever is wrong with another variant's head, its own run will say it
+                continue
+            if built.consumes in GLOBAL_STATISTICS:
+                found.update(dict.fromkeys(Statistic.of(built)))
+    return list(found)
+
+
+def save_state(folder: RunFolder, part: int, state: dict[str, Any]) -> None:
+    """What scoring needs of a trained part: head (and what trained of the trunk), and the trunk's identity."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(folder.path / f"part-{part}.ckpt", buffer.getvalue())
+
+
+def _write_history(folder: RunFolder, histories: dict[int, list[dict[str, float]]]) -> None:
+    """Scalars of each part, step by step (epochs, or penalties)."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    for part, history in histories.items():
+        with SummaryWriter(str(folder.path / "events" / f"part-{part}")) as writer:
+            for step, figures in enumerate(history):
+                for name, value in figures.items():
+                    writer.add_scalar(name.replace("train_", "train/"), value, step)

@@ -1,0 +1,174 @@
+"""One variant of `lightning_modules.experts`: both experts and the gate on cached statistics.
+
+Writes a metric's file per part, and ``metric.pt``, fitted on all pairs.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backbones import Backbone
+from datamodules import Part
+from engine.config.schema import Variant
+from engine.default_metric_file import save_default_metric
+from engine.training.exact import Squared
+from engine.training.cached_features import FitSettings, fit_heads, rows_at_once
+from engine.training.exact_fit import ExactSettings, fit_head
+from engine.runs.progress import is_rank_zero
+from engine.results.pairs import run_figures
+from engine.runs.run_cached import statistics_of
+from engine.runs.run_folder import RunFolder
+from engine.runs.context import Workbench
+from semfid.stats import srcc
+from heads import LinearForm
+from heads.local_evidence import LocalEvidence
+from lightning_modules.experts import Experts
+from lightning_modules.losses.pairs import SquaredError
+from lightning_modules.pair_module import named
+from lightning_modules.scorer import METRIC
+from registry import LIGHTNING_MODULES
+from semfid.errors import UserError
+from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor, saturated
+
+NONE: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+
+def make_experts(config: dict[str, Any], trunk: Backbone) -> Experts:
+    name, keywords = named(config["model"], "model")
+    made = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
+    assert isinstance(made, Experts)  # `engine.config.module_types.is_experts` has looked
+    return made
+
+
+def train_experts(
+    variant: Variant, bench: Workbench, folder: RunFolder, title: str, columns: dict[str, Any]
+) -> dict[str, Any]:
+    """Fit one metric per part and one on all pairs; their files go into the folder, predictions into `columns`.
+
+    Args:
+        columns: ``fold`` and ``predicted`` of all N pairs, filled in.
+
+    Returns:
+        facts for the provenance.
+
+    Raises:
+        UserError: whatever is wrong with the data or the backbone.
+    """
+    config, data = variant.config, bench.data(variant.config)
+    trunk = bench.trunk(config)
+    experts = make_experts(config, trunk)
+    frame = data.table.frame
+    rated = experts.is_rated(frame["origin"].tolist() if "origin" in frame.columns else [""] * len(frame))
+    pooled = statistics_of(config, bench, trunk, experts.new_kernel(), title)  # (N, P * sum of C_l)
+    small = copy.deepcopy(config)
+    small["data"] |= {"image_size": experts.view, "resize": "squash"}
+    grids = statistics_of(small, bench, trunk, experts.new_evidence(), f"{title} view")  # (N, D) float16
+    if not is_rank_zero():
+        return {}
+    everything = Part(len(data.parts), np.arange(len(frame)), NONE, NONE)
+    edits = [_edited(part, rated) for part in (*data.parts, everything)]
+    settings = FitSettings(
+        experts.optimizer, config["trainer"]["max_epochs"], data.loader.batch_size, variant.seed, "last", None
+    )
+    networks = fit_heads(experts.new_evidence, SquaredError(), grids, data.difference, data.weight, edits, settings)
+    penalties = []
+    for part, network in zip((*data.parts, everything), networks, strict=True):
+        rows = part.known
+        assert isinstance(network.head, LocalEvidence)
+        predictor, penalty = _predictor(experts, pooled, data.difference, data.weight, frame["source_id"], rated, rows)
+        maps = _map_head(experts, network.head, grids, data.difference, rows[rated[rows]])
+        penalties.append(penalty)
+        if len(part.test):
+            scores = _scores(experts, predictor, maps, network.head, pooled, grids, part.test)
+            columns["fold"][part.test], columns["predicted"][part.test] = part.index, scores
+            name = f"part-{part.index}.pt"
+            spec = experts.spec({}, {})
+        else:
+            name = METRIC
+            spec = experts.spec(*_card(variant, frame, columns, rated))
+        save_default_metric(folder.path / name, trunk.trunk.state_dict(), predictor, maps, spec)
+    return {"fit": "experts, cached statistics", "trunk_identity": trunk.identity, "penalties": penalties}
+
+
+def _edited(part: Part, rated: NDArray[np.bool_]) -> Part:
+    """The part whose training rows are the edited ones of train and val together: nothing is selected."""
+    rows = part.known
+    if not (~rated[rows]).any() or not rated[rows].any():
+        raise UserError(
+            f"data.split: part {part.index + 1} has no rated or no edited pair to train on; use fewer folds"
+        )
+    return replace(part, train=rows[~rated[rows]], val=NONE)
+
+
+def _predictor(
+    experts: Experts,
+    pooled: Tensor,
+    difference: Tensor,
+    weight: Tensor,
+    source_id: pd.Series[str],
+    rated: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+) -> tuple[ExpertsPredictor, float]:
+    """The kernel expert on the rated rows and the gate on all of them; with the expert's penalty."""
+    kernel = experts.new_kernel()
+    own = torch.from_numpy(rows[rated[rows]])
+    kernel.calibrate(pooled[own])
+    settings = ExactSettings(Squared(), LinearForm("identity", nonnegative=False, bias=False), experts.penalty)
+    sources = source_id.astype(str).iloc[own.numpy()].tolist()
+    choice = fit_head(kernel, settings, pooled[own], difference[own], weight[own], sources, 0)
+    inputs = (kernel.inputs(pooled[torch.from_numpy(rows)]) / kernel.scale).double().numpy()
+    return experts.predictor(kernel, experts.gate(inputs, rated[rows])), choice.penalty
+
+
+def _map_head(
+    experts: Experts, evidence: LocalEvidence, grids: Tensor, difference: Tensor, rows: NDArray[np.int64]
+) -> ExpertsMap:
+    own = evidence.listed(grids[torch.from_numpy(rows)])
+    return experts.map_head(evidence, experts.restored(own, difference[torch.from_numpy(rows)].double().numpy()))
+
+
+def _scores(
+    experts: Experts,
+    predictor: ExpertsPredictor,
+    maps: ExpertsMap,
+    evidence: LocalEvidence,
+    pooled: Tensor,
+    grids: Tensor,
+    rows: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """(n,) differences of some pairs, as the file gives them."""
+    kernel = experts.new_kernel()
+    found = []
+    with torch.no_grad():
+        for some in torch.from_numpy(rows).split(rows_at_once(grids)):
+            local = maps.local(evidence.listed(grids[some]), evidence.compress)  # (b, 1, h, w)
+            peak = local.flatten(1).amax(dim=1, keepdim=True)  # (b, 1)
+            raw = predictor(torch.cat([kernel.inputs(pooled[some]), peak], dim=1))
+            found.append(saturated(raw, experts.saturation).double())
+    return torch.cat(found).numpy()
+
+
+def _card(
+    variant: Variant, frame: pd.DataFrame, columns: dict[str, Any], rated: NDArray[np.bool_]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Figures by pairs left out, and how many pairs of how many photos there were."""
+    tested = columns["fold"] >= 0
+    table = frame[["pair_id", "source_id", "origin", "difference"]].assign(predicted=columns["predicted"])
+    figures = {}
+    if (tested & rated).sum() > 2:
+        own = table[tested & rated]
+        figures["srcc"] = round(float(srcc(own["predicted"].to_numpy(), own["difference"].to_numpy())), 4)
+    counts = {
+        kind: {"pairs": int(which.sum()), "photos": int(frame["source_id"][which].nunique())}
+        for kind, which in (("rated", rated), ("edited", ~rated))
+    }
+    pooled = run_figures(table[tested].assign(fold=columns["fold"][tested]), variant.config["evaluation"])["pooled"]
+    return figures, {"counts": counts, "left out": {k: v for k, v in pooled.items() if isinstance(v, float)}}

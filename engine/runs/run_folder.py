@@ -1,0 +1,171 @@
+"""The folder of one run: what it is named by, what state it is in, who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import fcntl
+import functools
+import glob
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.config.schema import Variant
+from engine.training.exact_fit import fit_of
+from semfid.io.pair_table import write_atomically
+from semfid.errors import UserError
+from semfid.io.system_faults import remedy
+
+# where a run takes place and how it is watched, not what comes out
+TRAINER_PLACE = (
+    "accelerator", "devices", "strategy", "num_nodes", "enable_progress_bar", "enable_model_summary", "log_every_n_steps",
+    "profiler", "detect_anomaly", "benchmark", "barebones", "inference_mode",
+)  # fmt: skip
+DATA_PLACE = ("workers", "in_memory", "folder")
+SCORERS = ("semantic", "judge")  # keys of `model` that name a scorer: its content counts beside its path
+EXACT_VERSION = 2  # raised when exact fits come out otherwise
+VERSION = 1  # raised when the meaning of a configuration changes
+
+
+def run_hash(config: dict[str, Any], data_hash: str) -> str:
+    """8 hex digits over everything that determines a run's result."""
+    content = copy.deepcopy({key: config[key] for key in ("seed", "data", "model", "selection", "trainer")})
+    for section, keys in (("trainer", TRAINER_PLACE), ("data", DATA_PLACE)):
+        for key in keys:
+            content[section].pop(key, None)
+    if isinstance(content["data"].get("split"), dict):  # how many others there are is no matter of one repeat
+        content["data"]["split"].pop("repeats", None)
+    content["table"] = data_hash
+    if fit_of(config) == "exact":
+        content["fit"] = {"exact": config.get("penalty"), "version": EXACT_VERSION}
+    elif config.get("start") == "exact":
+        content["start"] = "exact"
+    weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}
+    weights = weights.get("pretrained") if isinstance(weights, dict) else None
+    if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk
+        status = Path(weights).stat()
+        content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
+        if config.get("pretrained_by"):  # the file's content counts, not where this run's pretraining put it
+            content["model"]["backbone"]["pretrained"] = "pretraining"
+    scorers = {key: _scorer_digest(content["model"].get(key)) for key in SCORERS}
+    if any(scorers.values()):
+        content["scorers"] = scorers
+    if config.get("identities"):  # of the models that a training-free metric asks
+        content["identities"] = config["identities"]
+    files = {key: digest for key, digest in _files_named(content["model"]).items() if key not in SCORERS}
+    if files:  # such as the weights of a metric's tower
+        content["files"] = files
+    if config.get("init_from") is not None:  # the weights count, not where they lie
+        content["init_from"] = _scorer_digest(config["init_from"])
+    for plugin in config.get("plugins", []):
+        if Path(plugin).is_file():  # an edited plugin is another plugin
+            status = Path(plugin).stat()
+            content[f"plugin {Path(plugin).name}"] = _file_digest(plugin, status.st_mtime_ns, status.st_size)
+    content["version"] = VERSION
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _scorer_digest(pattern: Any) -> str:
+    """Digest of an exported file, or of a run's checkpoints; empty where there is none (the module says so later)."""
+    found = sorted(glob.glob(pattern)) if isinstance(pattern, str) else []
+    if len(found) != 1:
+        return ""
+    path = Path(found[0])
+    files = [path] if path.is_file() else sorted(path.glob("part-*.ckpt"))
+    statuses = [(file, file.stat()) for file in files]
+    return " ".join(_file_digest(str(file), status.st_mtime_ns, status.st_size) for file, status in statuses)
+
+
+def _files_named(section: Any, key: str = "") -> dict[str, str]:
+    """Digests of the files that a section names, by dotted key; a backbone's weights are counted by themselves."""
+    if isinstance(section, dict):
+        found: dict[str, str] = {}
+        for name, value in section.items():
+            found |= _files_named(value, f"{key}.{name}" if key else str(name))
+        return found
+    if not isinstance(section, str) or key == "backbone.pretrained" or not Path(section).is_file():
+        return {}
+    status = Path(section).stat()
+    return {key: _file_digest(section, status.st_mtime_ns, status.st_size)}
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(path: str, _modified_ns: int, _size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``runs/<experiment>/<variant>-<hash>/``.
+
+    States: ``running`` (or cut off), ``done``, ``failed``; ``new`` where there is nothing.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, variant: Variant, data_hash: str) -> RunFolder:
+        root = Path(str(variant.config["output"])) / str(variant.config["name"])
+        digest = run_hash(variant.config, data_hash)
+        for found in sorted(root.glob(f"*-{digest}")):  # made by a sweep that called it by other words
+            return cls(found)
+        words = f"{variant.label} seed={variant.seed}" if variant.choices else f"seed={variant.seed}"
+        return cls(root / f"{re.sub(r'[^A-Za-z0-9._=-]+', '_', words)[:120]}-{digest}")
+
+    @property
+    def state(self) -> str:
+        return str(self.status().get("state", "new"))
+
+    def status(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / "status.json").read_text()))
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return {}
+
+    def set_state(self, state: str, error: str = "") -> None:
+        self.write_json("status.json", {"state": state, **({"error": error} if error else {})})
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """A JSON file, whole or not at all; NaN becomes null."""
+        write_atomically(self.path / name, (json.dumps(_without_nan(content), indent=2) + "\n").encode())
+
+    def write_yaml(self, name: str, content: dict[str, Any]) -> None:
+        write_atomically(self.path / name, yaml.safe_dump(content, sort_keys=False).encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.path / name).read_text()))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out of this run; the hold ends with the process, however it ends.
+
+        Raises:
+            UserError: another process works on this run.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held for the life of the context
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'set output=')}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"another process is working on {self.path}; wait for it, or stop it") from error
+            yield
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,52 @@
+"""Tables that labels are added to: their paths, and the folders that one process at a time works in."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from semfid.errors import UserError
+from semfid.io.system_faults import remedy
+
+
+def shown(path: Path) -> str:
+    """A path as messages give it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def relative(path: Path, base: Path) -> str:
+    """As a table in the folder `base` writes it."""
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+def moved(path: str, old: Path, new: Path) -> str:
+    """A table's path, for a table in another folder."""
+    if not path.strip() or old.resolve() == new.resolve():
+        return path
+    return path if Path(path).is_absolute() else relative((old / path).resolve(), new.resolve())
+
+
+@contextlib.contextmanager
+def held(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out; the hold ends with the process, however it ends.
+
+    Args:
+        wait: for the process that holds it, in place of an error.
+
+    Raises:
+        UserError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held for the life of the context
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; {remedy(error, 'set folder=')}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise UserError(f"another process is working in {folder}; wait for it, or set folder=") from error
+        yield

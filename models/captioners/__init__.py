@@ -1,0 +1,29 @@
+"""Pictures to sentences. A file dropped into this folder that registers a `Captioner` is available by name everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.captioners.cache import CaptionCache as CaptionCache
+from models.captioners.cache import caption_images as caption_images
+from models.captioners.contract import Captioner as Captioner
+from models.captioners.contract import RegionView as RegionView
+from models.captioners.errors import LabelError as LabelError
+from models.captioners.overlay import outline_region as outline_region
+from registry import CAPTIONERS, RegistryError
+
+
+def build_captioner(name: str, keywords: Mapping[str, Any]) -> Captioner:
+    """Build a registered captioner and hold it to its contract.
+
+    Raises:
+        RegistryError: unknown name or keyword, or a factory that returns something else.
+        UserError: a model that cannot be had.
+    """
+    captioner = CAPTIONERS.build(name, **keywords)
+    if not isinstance(captioner, Captioner):
+        raise RegistryError(
+            f"captioner '{name}' builds a {type(captioner).__name__}; it must be a models.captioners.Captioner"
+        )
+    return captioner

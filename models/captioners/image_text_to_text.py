@@ -1,0 +1,68 @@
+"""Captions by any model that answers questions about pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image
+
+from models.captioners.greedy import GreedyCaptioner
+from models.hub import Precision
+from registry import CAPTIONERS
+from semfid.errors import UserError
+
+
+@CAPTIONERS.register(
+    "image_text_to_text",
+    summary="any image-text-to-text model of transformers that has a chat template",
+    source="huggingface.co/docs/transformers, AutoModelForImageTextToText",
+)
+class ImageTextToText(GreedyCaptioner):
+    """A vision-language model that is asked one question about one picture, decoded greedily.
+
+    Pictures of a batch are padded on the left, so that a picture's caption does not depend on its company (but for rounding).
+    Keywords as `GreedyCaptioner`.
+    """
+
+    name = "image_text_to_text"
+    otherwise = "image_text_to_text"
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        max_new_tokens: int = 64,
+        batch_size: int = 8,
+        device: str = "auto",
+        precision: Precision = "auto",
+        device_map: str | None = None,
+    ) -> None:
+        super().__init__(model, revision, max_new_tokens, batch_size, device, precision, device_map)
+
+    def _caption(self, images: Sequence[Image.Image], prompt: str) -> list[str]:
+        _, processor = self._load()
+        inputs = self._inputs(processor, images, prompt)
+        new = self._generate(inputs)[:, inputs["input_ids"].shape[1] :]
+        return list(processor.tokenizer.batch_decode(new, skip_special_tokens=True))
+
+    def _inputs(self, processor: Any, images: Sequence[Image.Image], prompt: str) -> Any:
+        """What the model takes, padded on the left."""
+        if not getattr(processor, "chat_template", None):
+            raise UserError(
+                f"{self._what}: '{self._source.model}' has no chat template; choose an instruction-tuned model, or "
+                "image_to_text for one that only captions"
+            )
+        asked = [
+            [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": prompt}]}]
+            for image in images
+        ]
+        texts = processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+        return processor(text=list(texts), images=[[image] for image in images], padding=True, return_tensors="pt")
+
+    def _processor(self) -> Any:
+        from transformers import AutoProcessor
+
+        processor = AutoProcessor.from_pretrained(self._source.model, revision=self._source.revision)
+        processor.tokenizer.padding_side = "left"
+        return processor

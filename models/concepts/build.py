@@ -1,0 +1,62 @@
+"""From what a user writes to something that decomposes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.concepts.decompose import Decomposer, Sparsity
+from models.concepts.dictionary import ConceptTower, build_dictionary
+from models.concepts.modality_gap import image_mean
+from models.concepts.vocabulary import read_vocabulary
+from semfid.io.vector_cache import EMBEDDINGS, Advance
+
+Stage = Callable[[str], AbstractContextManager[Advance]]
+
+
+def _silent(_title: str) -> AbstractContextManager[Advance]:
+    return nullcontext(lambda done, total: None)
+
+
+@dataclass(frozen=True)
+class ConceptSettings:
+    """What determines the concepts of a tower.
+
+    Attributes:
+        vocabulary: a name (english, scenes) or a file.
+        image_mean: none, a folder of photos, a pair table, or a file of one vector.
+        size: only the so many most frequent words.
+        nouns: only nouns.
+        encoding: of the vocabulary's file.
+    """
+
+    vocabulary: str
+    image_mean: str
+    sparsity: Sparsity
+    size: int | None = None
+    nouns: bool = False
+    encoding: str | None = None
+
+    def decomposer(
+        self, tower: ConceptTower, cache: Path | None = EMBEDDINGS, stage: Stage = _silent, device: str | None = None
+    ) -> Decomposer:
+        """Embed what is not in the cache, and put the parts together.
+
+        Args:
+            cache: folder where the vectors of words and images are kept; None: nothing is kept.
+            stage: progress of a named stage.
+            device: where it is solved; None: where the tower is.
+
+        Raises:
+            UserError: a vocabulary or mean that cannot be had, or of another tower.
+        """
+        words = read_vocabulary(self.vocabulary, self.size, self.encoding)
+        if self.nouns:
+            words = words.only_nouns()
+        with stage("words") as advance:
+            dictionary = build_dictionary(tower, words, cache, advance)
+        with stage("images of the mean") as advance:
+            mean = image_mean(tower, self.image_mean, cache, advance)
+        return Decomposer(dictionary.of(tower), mean.of(tower), self.sparsity, device or tower.device)

@@ -1,0 +1,113 @@
+"""Models of the transformers library: where they come from, exactly which they are, and where they run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from semfid.errors import UserError
+from semfid.io.files import content_digest
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model, pinned.
+
+    Attributes:
+        model: id on the hub, or a local folder.
+        revision: commit on the hub; None for a folder.
+        config: its transformers configuration.
+        identity: id and commit, or a hash of the folder's files.
+    """
+
+    model: str
+    revision: str | None
+    config: Any
+    identity: str
+
+
+def pin(what: str, model: str, revision: str | None, instead: str = "stored") -> Source:
+    """Find out which model a name means now, without its weights.
+
+    Args:
+        what: for messages, such as ``segmenter: oneformer``.
+        revision: branch, tag or commit; of hub models only.
+        instead: a plugin of the kind that needs no model, for the message.
+
+    Raises:
+        UserError: it cannot be had, or transformers does not know its kind.
+    """
+    folder = Path(model)
+    if folder.is_dir() and revision is not None:
+        raise UserError(f"{what}: revision={revision} is for models of the hub; '{model}' is a folder")
+    with obtaining(what, model, instead):
+        from transformers import AutoConfig  # seconds to import
+
+        config = AutoConfig.from_pretrained(model, revision=revision)
+    if folder.is_dir():
+        return Source(model, None, config, f"files:{_hash(folder)}")
+    commit = getattr(config, "_commit_hash", None) or revision
+    return Source(model, commit, config, f"{model}@{commit}")
+
+
+@contextmanager
+def obtaining(what: str, model: str, instead: str = "stored") -> Iterator[None]:
+    """Turn what the library raises on a missing or unfit model into one line with the fix."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"{what} needs a library that is not there ({_line(error)}); pip install -r requirements.txt"
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{what}: cannot get '{model}' ({_line(error)}); connect, set HF_HUB_CACHE to a filled cache, give model: "
+            f"path/to/folder, or use {instead}, which needs none"
+        ) from error
+
+
+def device_of(what: str, device: str = "auto", environment: Mapping[str, str] | None = None) -> str:
+    """A device by name; ``auto``: the GPU of this process's local rank where there is one, else the CPU.
+
+    Raises:
+        UserError: a device that is not there.
+    """
+    import torch
+
+    env = os.environ if environment is None else environment
+    if device == "auto":
+        if not torch.cuda.is_available():
+            return "cpu"
+        local = env.get("LOCAL_RANK", env.get("SLURM_LOCALID", "0"))
+        return f"cuda:{int(local) % torch.cuda.device_count() if local.isdecimal() else 0}"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise UserError(f"{what}: no device '{device}' here ({_line(error)}); use auto or cpu") from error
+    return device
+
+
+def resolve_precision(precision: Precision, device: str) -> str:
+    """Name of a torch dtype; ``auto`` is bfloat16 on a GPU, float32 elsewhere."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device.startswith("cuda") else "float32"
+
+
+def _hash(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            digest.update(path.relative_to(folder).as_posix().encode() + content_digest(path))
+    return digest.hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

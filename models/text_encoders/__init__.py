@@ -1,0 +1,23 @@
+"""Sentences to vectors. A file dropped into this folder that registers a `TextEmbedder` is available by name everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.text_encoders.contract import TextEmbedder as TextEmbedder
+from registry import TEXT_EMBEDDERS, RegistryError
+
+
+def build_text_embedder(name: str, keywords: dict[str, Any]) -> TextEmbedder:
+    """Build a registered text embedder and hold it to its contract.
+
+    Raises:
+        RegistryError: unknown name or keyword, or a factory that returns something else.
+        UserError: weights that cannot be had.
+    """
+    embedder = TEXT_EMBEDDERS.build(name, **keywords)
+    if not isinstance(embedder, TextEmbedder):
+        raise RegistryError(
+            f"text embedder '{name}' builds a {type(embedder).__name__}; it must be a models.text_encoders.TextEmbedder"
+        )
+    return embedder

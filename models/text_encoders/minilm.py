@@ -1,0 +1,58 @@
+"""all-MiniLM-L6-v2, and any other model of sentence-transformers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.text_encoders.contract import TextEmbedder
+from registry import TEXT_EMBEDDERS
+from semfid.errors import UserError
+
+
+@TEXT_EMBEDDERS.register(
+    "minilm",
+    summary="all-MiniLM-L6-v2, 384 dimensions (downloads 90 MB)",
+    source="huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+)
+class MiniLm(TextEmbedder):
+    """A sentence-transformers model on the CPU, in float32.
+
+    Args:
+        model: id on the hub, or a local folder.
+        batch_size: sentences at a time; changes vectors by no more than rounding.
+    """
+
+    def __init__(self, model: str = "sentence-transformers/all-MiniLM-L6-v2", batch_size: int = 64) -> None:
+        if batch_size < 1:
+            raise UserError(f"text embedder: minilm needs batch_size >= 1, not {batch_size}")
+        try:
+            from sentence_transformers import SentenceTransformer  # seconds to import
+        except ImportError as error:
+            raise UserError(
+                f"text embedder: minilm needs sentence-transformers ({error}); pip install -r requirements.txt"
+            ) from error
+        try:
+            self._model = SentenceTransformer(model, device="cpu").float().eval()
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"text embedder: cannot get the weights of '{model}' ({reason[:200]}); connect, set HF_HUB_CACHE to a filled "
+                "cache, give model: path/to/folder, or use hashed_words, which needs none"
+            ) from error
+        self.batch_size = batch_size
+        digest = hashlib.sha256()
+        for name, value in sorted(self._model.state_dict().items()):
+            digest.update(name.encode() + value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        self.identity = f"minilm-{digest.hexdigest()[:16]}"
+        self.dim = int(self._model.get_embedding_dimension() or 0)
+
+    def _embed(self, texts: Sequence[str]) -> NDArray[np.floating]:
+        found = self._model.encode(
+            list(texts), batch_size=self.batch_size, show_progress_bar=False, convert_to_numpy=True
+        )
+        return np.asarray(found, dtype=np.float32)
