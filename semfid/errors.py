@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable
 
 
@@ -24,3 +25,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'a' or 'b'?`` or nothing."""
     close = difflib.get_close_matches(str(word), list(known), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+
+
+def deprecated(message: str) -> None:
+    """Warn, once a message, that something is taken for one version only; the message gives what takes its place."""
+    if message not in _WARNED:
+        _WARNED.add(message)
+        logging.getLogger("semfid").warning("%s; the old one is taken until the next version", message)
+
+
+_WARNED: set[str] = set()

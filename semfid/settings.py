@@ -1,0 +1,259 @@
+"""Typed settings from YAML: one base class, one reader, one way to say what is wrong.
+
+Experiments, builds, labels, concepts and the study describe their files as classes over `Settings`; `read_settings` lays
+``key=value`` over the file over the defaults, and gives the class back. A mistake is one line that names file, key and fix.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, Union
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from semfid.errors import UserError, deprecated, did_you_mean
+from semfid.io.yaml_file import read_mapping
+from semfid.typing_checks import describe_type
+
+EXAMPLE = "seed=1"
+
+
+class Settings(BaseModel):
+    """A section of a file: immutable, strict about types, without unknown keys.
+
+    Attributes:
+        renamed: old key -> key of today. An old key is taken for one version, with a warning.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+
+class PluginSpec(BaseModel):
+    """A registered plugin and its keywords, written ``{name: x, a: 1}`` or ``x``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The keywords, as the registry checks and passes them."""
+        return dict(self.model_extra or {})
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_settings(schema: type[S], path: str | Path | None, overrides: Sequence[str] = (), example: str = EXAMPLE) -> S:
+    """The settings in a file, with ``key=value`` over them.
+
+    A mapping that names another plugin (``name``) replaces the one before it; other mappings are merged.
+    ``${oc.env:NAME}`` is an environment variable.
+
+    Args:
+        path: None: no file, the defaults alone.
+        example: of an override, for messages.
+
+    Raises:
+        UserError: as `validate`, or an override that is not ``key=value``.
+    """
+    content = {} if path is None else read_mapping(path)
+    where = "settings" if path is None else str(path)
+    content = check_keys(schema, content, where)
+    for text in overrides:
+        key, value = parse_override(text, example)
+        layer = check_keys(schema, nested(key, value), f"'{text}'")
+        content = merge(content, layer)
+    return validate(schema, resolve(content, where), where)
+
+
+def validate(schema: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Settings from plain values; a section that is given in part keeps the other defaults of its field.
+
+    Raises:
+        UserError: an unknown key with near misses, a value of another type or out of range, a key that is missing; names
+            `where` and the key.
+    """
+    values = check_keys(schema, values, where)
+    try:
+        # as JSON: strict, but a list may stand for a tuple and an int for a float
+        return schema.model_validate_json(json.dumps(_over_defaults(schema, values), default=str))
+    except ValidationError as error:
+        raise UserError(f"{where}: {_first_fault(schema, error.errors())}") from error
+
+
+def as_mapping(settings: Settings, without: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings as nested mappings, less the dotted keys that the content does not depend on."""
+    mapping = settings.model_dump(mode="json")
+    for key in without:
+        *sections, last = key.split(".")
+        node = mapping
+        for section in sections:
+            node = node[section]
+        node.pop(last, None)
+    return mapping
+
+
+def check_keys(schema: Any, values: Any, where: str, prefix: str = "") -> dict[str, Any]:
+    """The values under today's keys.
+
+    Raises:
+        UserError: an unknown key, or a section that is no mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: {prefix.rstrip('.') or 'the file'} must hold a mapping of keys; it is {values!r}")
+    known = {field.alias or name: field for name, field in schema.model_fields.items()}
+    taken: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in schema.renamed:
+            deprecated(f"{where}: the key '{prefix}{key}' is now '{prefix}{schema.renamed[key]}'")
+            key = schema.renamed[key]
+        if key not in known:
+            raise UserError(
+                f"{where}: unknown key '{prefix}{key}'{did_you_mean(str(key), known)} (there are: {', '.join(known)})"
+            )
+        section, labelled = section_of(known[key].annotation)
+        if section is not None and labelled:
+            if not isinstance(value, Mapping):
+                raise UserError(f"{where}: {prefix}{key} must hold a mapping of labels; it is {value!r}")
+            value = {label: check_keys(section, one, where, f"{prefix}{key}.{label}.") for label, one in value.items()}
+        elif section is not None and value is not None:
+            value = check_keys(section, value, where, f"{prefix}{key}.")
+        taken[str(key)] = value
+    return taken
+
+
+def section_of(annotation: Any) -> tuple[type[Settings] | None, bool]:
+    """The class of a field that is a section (also one that may be null), and whether it holds many of them by label."""
+    options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, Settings):
+            return option, False
+        inner = typing.get_args(option)
+        if len(inner) == 2 and isinstance(inner[1], type) and issubclass(inner[1], Settings):
+            return inner[1], True
+    return None, False
+
+
+def parse_override(text: str, example: str = EXAMPLE) -> tuple[str, Any]:
+    """``key=value`` as a dotted key and a value; what is no YAML (a text with a colon) is a text.
+
+    Raises:
+        UserError: no ``=``, or nothing on one side.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key or value == "":
+        raise UserError(f"'{text}' is not key=value, such as {example}")
+    try:
+        return key, OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)["value"]  # type: ignore
+    except (yaml.YAMLError, OmegaConfBaseException):
+        return key, value
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """``a.b`` and a value as ``{a: {b: value}}``."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping over another. A mapping that names another plugin replaces the one below: its keywords are not that one's."""
+    merged = dict(below)
+    for key, value in above.items():
+        before = merged.get(key)
+        both = isinstance(before, Mapping) and isinstance(value, Mapping)
+        if both and before.get("name") in (None, value.get("name", before.get("name"))):  # type: ignore[union-attr]
+            value = merge(before, value)  # type: ignore[arg-type]
+        merged[key] = value
+    return merged
+
+
+def resolve(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The content with what ``${...}`` stands for.
+
+    Raises:
+        UserError: an interpolation that leads nowhere; names the key.
+    """
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(dict(content)), resolve=True)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
+        raise UserError(f"{where}: {key + ': ' if key else ''}{reason}") from error
+    return {str(key): value for key, value in typing.cast(Mapping[Any, Any], resolved).items()}
+
+
+def _over_defaults(schema: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, each section over the default of its field where that is not the default of its class."""
+    filled = dict(values)
+    for name, field in schema.model_fields.items():
+        key = field.alias or name
+        section, labelled = section_of(field.annotation)
+        if section is None or labelled or not isinstance(values.get(key), Mapping):
+            continue
+        own = _over_defaults(section, values[key])
+        default = field.get_default(call_default_factory=True) if not field.is_required() else None
+        filled[key] = merge(as_mapping(default), own) if isinstance(default, Settings) else own
+    return filled
+
+
+def _first_fault(schema: type[Settings], errors: Sequence[ErrorDetails]) -> str:
+    """The first fault, with all that pydantic says of the same key."""
+    first = errors[0]
+    path, annotation = _key_of(schema, first["loc"])
+    if first["type"] == "missing":
+        return f"{path} is missing"
+    value, context = _value_of(first), first.get("ctx", {})
+    if "error" in context:  # a rule of the section: it says itself what is wrong
+        return str(context["error"]) if not path else f"{path}={value!r}: {context['error']}"
+    bounds = {"greater_than_equal": ("ge", "{} or more"), "greater_than": ("gt", "above {}")}
+    bounds |= {"less_than_equal": ("le", "{} or less"), "less_than": ("lt", "below {}")}
+    if first["type"] in bounds:
+        word, text = bounds[first["type"]]
+        return f"{path}={value!r} must be {text.format(context[word])}"
+    if annotation is not None and first["type"].endswith(("_type", "_error", "_parsing")):
+        return f"{path}={value!r} should be {describe_type(annotation)}"
+    return f"{path}={value!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _value_of(error: ErrorDetails) -> Any:
+    return error["input"]
+
+
+def _key_of(schema: type[Settings], place: Sequence[int | str]) -> tuple[str, Any]:
+    """The dotted key that an error's place names, and its annotation; parts below the last known key are left out."""
+    path: list[str] = []
+    current: type[Settings] | None = schema
+    annotation: Any = None
+    parts = list(place)
+    while parts and current is not None:
+        name = str(parts.pop(0))
+        field = next((f for n, f in current.model_fields.items() if name in (n, f.alias)), None)
+        if field is None:
+            break
+        path.append(name)
+        annotation = field.annotation
+        current, labelled = section_of(annotation)
+        if labelled and parts:
+            path.append(str(parts.pop(0)))
+        if current is not None and parts and parts[0] == current.__name__:  # the branch of a union
+            parts.pop(0)
+    return ".".join(path), annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (Union, types.UnionType)
