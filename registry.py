@@ -4,7 +4,7 @@ A *kind* of plugin (backbone, head, datamodule, ...) has one `Registry`. A modul
 factories with `@BACKBONES.register("name", summary=...)`; nobody lists modules by hand, because a room is imported on
 the first look-up. This file imports nothing heavy.
 
-Third parties come in by the entry-point group ``engine.plugins`` or by ``plugins:`` in an experiment YAML
+Third parties come in by the entry-point group ``semfid.plugins`` or by ``plugins:`` in an experiment YAML
 (`load_plugins`). A factory's keywords are checked against its signature before anything is built, so a mistyped
 keyword of an ablation fails instead of quietly equalling the baseline.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ENTRY_POINT_GROUP = "engine.plugins"
+ENTRY_POINT_GROUP = "semfid.plugins"
 
 
 class RegistryError(UserError):

@@ -15,7 +15,11 @@ from semfid.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MODULES = {"commands": "engine.commands.dispatch", "run folders": "lightning_modules.scorer"}
+MODULES = {
+    "commands": "engine.commands.dispatch",
+    "run folders": "lightning_modules.scorer",
+    "plugins": "engine.plugins",
+}
 
 
 def in_clone() -> bool:
@@ -26,7 +30,7 @@ def in_clone() -> bool:
         return False
 
 
-def clone_module(what: Literal["commands", "run folders"], subject: str) -> ModuleType:
+def clone_module(what: Literal["commands", "run folders", "plugins"], subject: str) -> ModuleType:
     """Import a module of the clone.
 
     Args:

@@ -28,18 +28,18 @@ COLUMNS = ("mse", "srcc", "average_precision", "iou", "hit", "changed", "predict
 
 
 def maps_wanted(config: Mapping[str, Any], local: bool, data: PairDataModule) -> bool:
-    """Whether ``semfid.stats.maps`` asks for the figures of a variant's or a baseline's maps, and they can be had.
+    """Whether ``evaluation.maps`` asks for the figures of a variant's or a baseline's maps, and they can be had.
 
     Args:
         local: whether the variant, or one of a baseline's experiment, learns from maps: what null stands for.
 
     Raises:
-        UserError: ``semfid.stats.maps: true`` on a table without maps.
+        UserError: ``evaluation.maps: true`` on a table without maps.
     """
     wish = config["evaluation"].get("maps")
     if wish and not data.has_maps:
         raise UserError(
-            f"evaluation.maps: true, but {data.table.name} has no maps; add the column map, or set semfid.stats.maps=null"
+            f"evaluation.maps: true, but {data.table.name} has no maps; add the column map, or set evaluation.maps=null"
         )
     return (local if wish is None else bool(wish)) and data.has_maps and gives_maps(config)
 

@@ -28,7 +28,7 @@ from user_study.web.problems import HANDLERS, Problems
 from user_study.web.rendering import STATIC
 from user_study.web.security import RequestRules, SecurityHeaders
 
-logger = logging.getLogger("engine.commands.study")
+logger = logging.getLogger("semfid.study")
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def build_upscaler(name: str, keywords: Mapping[str, Any]) -> Upscaler:
     upscaler = UPSCALERS.build(name, **keywords)
     if not isinstance(upscaler, Upscaler):
         raise RegistryError(
-            f"upscaler '{name}' builds a {type(upscaler).__name__}; it must be a data_tools.builders.upscalers.contract.Upscaler"
+            f"upscaler '{name}' builds a {type(upscaler).__name__}; it must be an upscalers.contract.Upscaler"
         )
     return upscaler
 
