@@ -98,9 +98,9 @@ def memory(folder: Path) -> None:
 def large(folder: str, maps: list[str]) -> None:
     """In a process of its own: the peak does not come down again."""
     from semfid.io.file_pairs import FilePair
-    from semfid.io.map_files import MapFolder
     from semfid.scoring.default_metric import load_default_metric
     from semfid.scoring.folder import score_files, settings_for
+    from semfid.scoring.map_files import MapFolder
     from semfid.scoring.results import Method
 
     scorer, place = load_default_metric(), Path(folder)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.scoring.default_metric import PACKAGED, DefaultMetric, Spec, load_metric_file
 from semfid.scoring.efficientnet_lite import TAPS, timm_names
 from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor, MapHead, Part
@@ -48,7 +48,7 @@ def save_default_metric(
         held |= {f"map/{name}": tensor for name, tensor in map_head.stored().items()}
     buffer = io.BytesIO()
     torch.save(held, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
@@ -60,7 +60,7 @@ def install_default_metric(file: Path) -> None:
     """
     content = file.read_bytes()
     score, level = answers(load_metric_file(file))
-    write_atomically(PACKAGED / "default_metric.pt", content)
+    write_whole(PACKAGED / "default_metric.pt", content)
     text = (
         '"""The default metric\'s weights. Written by `engine.default_metric_file.install_default_metric`."""\n\n'
         f'FILE = "default_metric.pt"\nSHA256 = "{hashlib.sha256(content).hexdigest()}"\n'
@@ -68,7 +68,7 @@ def install_default_metric(file: Path) -> None:
         '"""Score and mean of the map of a pair made by code. A test holds the metric to them: a change in functions that it\n'
         'shares with heads would change what it answers."""\n'
     )
-    write_atomically(PACKAGED / "__init__.py", text.encode())
+    write_whole(PACKAGED / "__init__.py", text.encode())
 
 
 def answers(metric: DefaultMetric) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 
 from lightning_modules.scorer import RunScorer, compare, describe, load_run, maps
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.scoring.exported import FACTS, FORMAT, MAPS
 from semfid.scoring.scorer import SMALLEST, Description
 
@@ -102,8 +102,8 @@ def export_run(run: Path, form: Format, out: Path | None, part: int | None, repl
             f"{run}: its trunk cannot be exported ({scorer.trunk.why_not}); use `semfid score --run` in the clone"
         )
     content = _torch_file(scorer) if form == "torch" else _onnx_file(scorer)
-    write_atomically(target, content)
-    write_atomically(target.with_name(f"{target.name}.md"), _card(run, scorer, form, target.name).encode())
+    write_whole(target, content)
+    write_whole(target.with_name(f"{target.name}.md"), _card(run, scorer, form, target.name).encode())
     return target
 
 

@@ -68,7 +68,7 @@ class ImageTask(L.LightningModule):
         """
 
     def save(self, folder: Path) -> None:
-        """Write what the training made, whole or not at all (`pairs.write_atomically`)."""
+        """Write what the training made, whole or not at all (`semfid.io.files.write_whole`)."""
         raise NotImplementedError(f"{type(self).__name__} must implement save")
 
     def configure_optimizers(self) -> Any:

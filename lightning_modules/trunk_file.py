@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from backbones import Backbone
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 
 TRUNK_FILE = "trunk.safetensors"
 
@@ -33,7 +33,7 @@ def write_trunk(trunk: Backbone, folder: Path, method: str, figures: Mapping[str
         "figures": json.dumps({name: round(value, 6) for name, value in figures.items()}),
         "torch": torch.__version__,
     }
-    write_atomically(folder / TRUNK_FILE, _same_bytes(save(state, metadata=facts)))
+    write_whole(folder / TRUNK_FILE, _same_bytes(save(state, metadata=facts)))
     return folder / TRUNK_FILE
 
 

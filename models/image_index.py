@@ -66,7 +66,7 @@ def catalogue(
 def images_file(folder: Path) -> JsonLines:
     """The memory of one process, which holds the folder."""
     ledger = JsonLines(folder / f"images-{DECODER}.jsonl")
-    ledger.mend()
+    ledger.repair()
     return ledger
 
 

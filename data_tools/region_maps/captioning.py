@@ -38,7 +38,7 @@ def caption_pictures(
         By the picture's name: region to caption, which may be empty; and what is wrong with the pictures that failed.
     """
     ledger = JsonLines(file)
-    ledger.mend()
+    ledger.repair()
     done = read_captions(file)
     captions: Captions = {}
     faults: dict[str, str] = {}

@@ -16,7 +16,7 @@ from models.image_index import Advance
 from models.text_encoders import TextEmbedder
 from semfid.errors import UserError
 from semfid.io.arrays import ARRAY_FAULTS
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 
 CHUNK = 4096  # sentences to a file
 
@@ -57,7 +57,7 @@ def embed_texts(texts: Iterable[str], folder: Path, embedder: TextEmbedder, adva
         content = json.dumps(chunk, ensure_ascii=False).encode()
         buffer = io.BytesIO()
         np.savez(buffer, texts=np.frombuffer(content, dtype=np.uint8), vectors=vectors)
-        write_atomically(folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.npz", buffer.getvalue())
+        write_whole(folder / f"{hashlib.blake2b(content, digest_size=16).hexdigest()}.npz", buffer.getvalue())
         _take(chunk, vectors, row, parts)
         advance(start + len(chunk), len(missing))
     return Embedded(row, np.concatenate(parts))

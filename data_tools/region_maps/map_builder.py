@@ -53,7 +53,7 @@ class MapMaker:
     def __init__(self, folder: Path, regions: Path, embedded: Embedded, embedder: str, form: MapFormat) -> None:
         self.folder, self.regions, self.embedded, self.embedder, self.form = folder, regions, embedded, embedder, form
         self._ledger = JsonLines(folder / "maps.jsonl")
-        self._ledger.mend()
+        self._ledger.repair()
         try:
             self._done = {str(one["map"]): (float(one["mean"]), float(one["unknown"])) for one in self._ledger.read()}
         except (KeyError, TypeError, ValueError) as error:

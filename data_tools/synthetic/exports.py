@@ -17,7 +17,7 @@ from data_tools.synthetic.render import Rendered, render
 from data_tools.synthetic.sampling import sample_scene
 from data_tools.synthetic.scene_spec import SceneSpec
 from data_tools.synthetic.store import Progress, SceneSetConfig, open_folder, png, put
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 
 INSTANCES = "annotations/instances_val2017.json"
 CAPTIONS = "annotations/captions_val2017.json"
@@ -61,8 +61,8 @@ def write_coco_set(out: Path, config: SceneSetConfig, progress: Progress | None 
         "images": images,
     }
     categories = [{"id": one.id, "name": one.name, "supercategory": one.supercategory} for one in CATEGORIES]
-    write_atomically(out / CAPTIONS, json.dumps({**head, "annotations": captions}).encode())
-    write_atomically(out / INSTANCES, json.dumps({**head, "annotations": instances, "categories": categories}).encode())
+    write_whole(out / CAPTIONS, json.dumps({**head, "annotations": captions}).encode())
+    write_whole(out / INSTANCES, json.dumps({**head, "annotations": instances, "categories": categories}).encode())
     return out / INSTANCES
 
 
@@ -93,7 +93,7 @@ def write_image_folder(out: Path, config: SceneSetConfig, progress: Progress | N
         listed.append({"path": name, "category": main.name, "caption": caption(spec)})
         if progress is not None:
             progress(done, config.scenes)
-    write_atomically(out / _LIST, json.dumps(listed, indent=1).encode())
+    write_whole(out / _LIST, json.dumps(listed, indent=1).encode())
     return out
 
 

@@ -23,8 +23,8 @@ from data_tools.synthetic.render import Bytes, render
 from data_tools.synthetic.sampling import sample_scene
 from data_tools.synthetic.scene_spec import SceneSpec
 from data_tools.synthetic.store import Progress, SceneSetConfig, put
+from semfid.io.files import write_whole
 from semfid.io.images import pixel_hash
-from semfid.io.pair_table import write_atomically
 
 FOLDER = "regions"
 CAPTIONS = "captions.jsonl"
@@ -56,7 +56,7 @@ def write_region_set(out: Path, config: SceneSetConfig, progress: Progress | Non
             ]
         if progress is not None:
             progress(done, config.scenes)
-    write_atomically(folder / CAPTIONS, "".join(f"{line}\n" for of in lines.values() for line in of).encode())
+    write_whole(folder / CAPTIONS, "".join(f"{line}\n" for of in lines.values() for line in of).encode())
     return table
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from data_tools.synthetic.render import check_size
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.io.system_faults import remedy
 
 STAMP = "scenes.json"
@@ -83,7 +83,7 @@ def open_folder(out: Path, kind: str, config: SceneSetConfig, last: str) -> bool
     if others:
         raise UserError(f"{out} holds other files ({others[0]}) and no {STAMP}; choose an empty folder for the scenes")
     if found is None:
-        write_atomically(path, stamp)
+        write_whole(path, stamp)
     elif found == stamp:
         _sweep(out)
     else:

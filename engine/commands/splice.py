@@ -24,8 +24,8 @@ from models.dual_encoders import Tower, build_tower
 from models.dual_encoders.cache import embed_images, embed_pictures
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing, pair_files, read_pair_table
+from semfid.io.files import write_whole
 from semfid.io.images import pixel_hash, read_image
-from semfid.io.pair_table import write_atomically
 from semfid.io.vector_cache import EMBEDDINGS, VectorCache
 
 COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
@@ -96,7 +96,7 @@ def _one(
             f"{decomposer.dictionary.vocabulary}; {settings.tower[0]}",
         )
         chart = Chart("Concepts kept, lost and gained", notes, comparison, images, settings.top)
-        write_atomically(out, chart_bytes(chart, out.suffix.lower()))
+        write_whole(out, chart_bytes(chart, out.suffix.lower()))
         print(f"chart: {out}", file=sys.stderr)
     return 0
 

@@ -17,8 +17,8 @@ from lightning_modules.scorer import RunScorer, load_run
 from models.concepts import Comparison, Concept
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing
+from semfid.io.files import write_whole
 from semfid.io.images import load_pixels, read_image
-from semfid.io.pair_table import write_atomically
 from semfid.scoring.exported import one_path
 
 COLUMNS = ("difference", "sum", "contributions")
@@ -90,7 +90,7 @@ def _one(pair: FilePair, scorer: RunScorer, out: Path | None, as_json: str | Non
         notes = (how, scorer.facts.run)
         images = read_image(pair.reference), read_image(pair.candidate)
         chart = Chart("What the score is made of", notes, found.comparison(), images, SHOWN, values, "contribution")
-        write_atomically(out, chart_bytes(chart, out.suffix.lower()))
+        write_whole(out, chart_bytes(chart, out.suffix.lower()))
         print(f"chart: {out}", file=sys.stderr)
     return 0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.progress import Progress
 
 NAMED = 10  # names that are listed one by one
@@ -73,7 +73,7 @@ def tabulate(
     if out is None:
         print(buffer.getvalue(), end="")
     else:
-        write_atomically(out, buffer.getvalue().encode(errors="surrogateescape"))  # file names may not be UTF-8
+        write_whole(out, buffer.getvalue().encode(errors="surrogateescape"))  # file names may not be UTF-8
         print(f"table: {out}", file=sys.stderr)
     put_json(as_json, facts)
     failed = [row for row in rows if row.get("error")]
@@ -88,5 +88,5 @@ def put_json(path: str | None, content: Any) -> None:
     """Write a JSON file, where one is wanted."""
     if path is not None:
         text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-        write_atomically(Path(path), text.encode(errors="surrogateescape"))
+        write_whole(Path(path), text.encode(errors="surrogateescape"))
         print(f"concepts: {path}", file=sys.stderr)

@@ -18,7 +18,7 @@ from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
 from engine.report.tables import table_view
 from engine.results.pairs import Finished, Results
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.io.yaml_file import read_mapping
 
 PICTURED_VARIANTS = 8  # learned ones, from the top, beside the training-free
@@ -110,7 +110,7 @@ def write_report(
         {"tables": tables, "pictures": {name: uri for name, uri in album.uris.items() if name not in held}},
     )
     path = folder / "report.html"
-    write_atomically(path, page.encode())
+    write_whole(path, page.encode())
     return path
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from engine.config.schema import Variant
 from engine.runs.run_folder import RunFolder
-from semfid.io.pair_table import read_frame, write_atomically
+from semfid.io.files import write_whole
+from semfid.io.pair_table import read_frame
 from semfid.stats import Cell, Column, Resamples, interval, to_csv, to_markdown
 from semfid.stats.tables import Row, cell_text
 
@@ -137,5 +138,5 @@ def _against(
 
 def write_task_results(results: TaskResults, folder: Path) -> None:
     """``results.csv`` and ``results.md``."""
-    write_atomically(folder / "results.csv", to_csv(results.rows, results.columns).encode())
-    write_atomically(folder / "results.md", f"{results.screen}\n".encode())
+    write_whole(folder / "results.csv", to_csv(results.rows, results.columns).encode())
+    write_whole(folder / "results.md", f"{results.screen}\n".encode())

@@ -18,7 +18,7 @@ from engine.runs.context import Workbench
 from engine.runs.progress import Advance, is_rank_zero, progress
 from engine.runs.run_folder import RunFolder
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.scoring.folder import PASS_PIXELS
 from semfid.stats import MAP_FIGURES, PooledPrecision, Resamples, interval, map_figures, summarise_maps
 
@@ -85,7 +85,7 @@ def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learn
         content = {"data": digest, **maps_content(table, pooled, variant.config["evaluation"])}
         (folder.path / FILE).unlink(missing_ok=True)  # of other target maps
         folder.write_json("metrics.json", {**folder.read_json("metrics.json"), "maps": content})
-        write_atomically(folder.path / FILE, table.to_csv(index=False).encode())  # last: it says that this is done
+        write_whole(folder.path / FILE, table.to_csv(index=False).encode())  # last: it says that this is done
 
 
 def _done(folder: RunFolder, digest: str) -> bool:

@@ -14,7 +14,7 @@ from engine.results.maps import MAP_COLUMNS, MAP_ORIGIN_COLUMNS, MapResults, com
 from engine.results.run_result import Finished as Finished
 from engine.results.run_result import by_variant, run_note
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.stats import (
     Ceiling,
     Cell,
@@ -296,7 +296,7 @@ def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
                 "results_maps", suffix, maps.rows, MAP_COLUMNS, maps.notes, maps.origins, MAP_ORIGIN_COLUMNS
             )
         for name, text in files.items():
-            write_atomically(folder / name, text.encode())
+            write_whole(folder / name, text.encode())
             written.append(folder / name)
     return written
 

@@ -28,7 +28,7 @@ from engine.runs.run_folder import RunFolder
 from engine.runs.context import Workbench as Workbench
 from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor
 from lightning_modules.pair_module import PairModule
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.errors import UserError
 
 
@@ -148,7 +148,7 @@ def _train_images(
         if is_rank_zero():
             save_state(folder, part.index, state)
             table = pd.DataFrame({"row": found.numpy(), "predicted": predicted.numpy(), "epoch": epoch})
-            write_atomically(finished, table.to_csv(index=False).encode())
+            write_whole(finished, table.to_csv(index=False).encode())
     return epochs
 
 
@@ -172,9 +172,9 @@ def finish_run(
     """Predictions, figures, provenance; the state ``done`` comes last."""
     config, data = variant.config, bench.data(variant.config)
     figures = run_figures(predictions, config["evaluation"])
-    write_atomically(folder.path / "predictions.csv", predictions.to_csv(index=False).encode())
+    write_whole(folder.path / "predictions.csv", predictions.to_csv(index=False).encode())
     split = data.table.frame[[c for c in ("pair_id", "source_id", "split", "fold") if c in data.table.frame.columns]]
-    write_atomically(folder.path / "split.csv", split.to_csv(index=False).encode())
+    write_whole(folder.path / "split.csv", split.to_csv(index=False).encode())
     folder.write_json(
         "provenance.json",
         {

@@ -28,7 +28,7 @@ from engine.runs.context import Workbench
 from heads import Head, build_head
 from lightning_modules.global_regressor import GLOBAL_STATISTICS
 from lightning_modules.pair_module import PairModule, named
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
 
@@ -179,7 +179,7 @@ def save_state(folder: RunFolder, part: int, state: dict[str, Any]) -> None:
     """What scoring needs of a trained part: head (and what trained of the trunk), and the trunk's identity."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(folder.path / f"part-{part}.ckpt", buffer.getvalue())
+    write_whole(folder.path / f"part-{part}.ckpt", buffer.getvalue())
 
 
 def _write_history(folder: RunFolder, histories: dict[int, list[dict[str, float]]]) -> None:

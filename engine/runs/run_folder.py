@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import fcntl
 import functools
 import glob
 import hashlib
@@ -19,7 +18,8 @@ import yaml
 
 from engine.config.schema import Variant
 from engine.training.exact_fit import fit_of
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
+from semfid.io.locks import lock
 from semfid.errors import UserError
 from semfid.io.system_faults import remedy
 
@@ -135,10 +135,10 @@ class RunFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """A JSON file, whole or not at all; NaN becomes null."""
-        write_atomically(self.path / name, (json.dumps(_without_nan(content), indent=2) + "\n").encode())
+        write_whole(self.path / name, (json.dumps(_without_nan(content), indent=2) + "\n").encode())
 
     def write_yaml(self, name: str, content: dict[str, Any]) -> None:
-        write_atomically(self.path / name, yaml.safe_dump(content, sort_keys=False).encode())
+        write_whole(self.path / name, yaml.safe_dump(content, sort_keys=False).encode())
 
     def read_json(self, name: str) -> dict[str, Any]:
         return dict(json.loads((self.path / name).read_text()))
@@ -150,16 +150,8 @@ class RunFolder:
         Raises:
             UserError: another process works on this run.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held for the life of the context
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'set output=')}") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"another process is working on {self.path}; wait for it, or stop it") from error
+        busy = f"another process is working on {self.path}; wait for it, or stop it"
+        with lock(self.path / ".lock", "set output=", busy):
             yield
 
 

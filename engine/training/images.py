@@ -21,7 +21,7 @@ from lightning_modules.image_module import ImageTask
 from lightning_modules.pair_module import named
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 
 
 def run_task(variant: Variant, bench: Workbench, title: str = "", folder: RunFolder | None = None) -> RunFolder:
@@ -98,12 +98,12 @@ def _finish(
     paths = list(data.table.paths)
     side = {int(row): part for part, rows in data.rows.items() for row in rows}
     split = pd.DataFrame({"image": paths, "split": [side[row] for row in range(len(paths))]})
-    write_atomically(folder.path / "split.csv", split.to_csv(index=False).encode())
+    write_whole(folder.path / "split.csv", split.to_csv(index=False).encode())
     if module.results is not None:
         columns = {name: values.numpy() for name, values in module.results.items() if name != "row"}
         rows = module.results["row"].tolist()
         table = pd.DataFrame({"image": [paths[row] for row in rows], **columns})
-        write_atomically(folder.path / "results.csv", table.to_csv(index=False).encode())
+        write_whole(folder.path / "results.csv", table.to_csv(index=False).encode())
     content = {
         **provenance(),
         "seed": variant.seed,

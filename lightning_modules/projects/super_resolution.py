@@ -26,7 +26,7 @@ from lightning_modules.projects.sr_network import SmallEdsr
 from lightning_modules.scorer import open_scorer
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 from semfid.scoring.scorer import Scorer, keep_out_of_checkpoints
 
 EXAMPLES = 8
@@ -190,13 +190,13 @@ class SuperResolution(ImageTask):
     def save(self, folder: Path) -> None:
         """``network.safetensors``; ``examples.png``: bicubic, output, photo of some held-out images."""
         weights = {name: tensor.contiguous().cpu() for name, tensor in self.network.state_dict().items()}
-        write_atomically(folder / "network.safetensors", save_tensors(weights))
+        write_whole(folder / "network.safetensors", save_tensors(weights))
         if self._examples:
             strips = torch.cat([self._examples[row] for row in sorted(self._examples)], dim=1)  # (3, n H, 3 W)
             pixels = (strips.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "PNG")
-            write_atomically(folder / "examples.png", buffer.getvalue())
+            write_whole(folder / "examples.png", buffer.getvalue())
 
 
 def _psnr(output: Tensor, photos: Tensor) -> Tensor:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from semfid.errors import UserError
-from semfid.io.system_faults import remedy
+from semfid.io.locks import lock
 
 
 def shown(path: Path) -> str:
@@ -39,14 +37,6 @@ def held(folder: Path, wait: bool = False) -> Iterator[None]:
     Raises:
         UserError: another process holds it, or the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115 - held for the life of the context
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}; {remedy(error, 'set folder=')}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise UserError(f"another process is working in {folder}; wait for it, or set folder=") from error
+    busy = "" if wait else f"another process is working in {folder}; wait for it, or set folder="
+    with lock(folder / ".lock", "set folder=", busy):
         yield

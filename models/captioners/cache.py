@@ -11,9 +11,9 @@ from PIL import Image
 from models.captioners.contract import Captioner
 from models.captioners.errors import LabelError
 from semfid.errors import ImageError, UserError
+from semfid.io.files import write_whole
 from semfid.io.images import pixel_hash
 from semfid.io.jsonl import SharedLines
-from semfid.io.pair_table import write_atomically
 from semfid.io.vector_cache import Advance, folder_name
 
 CAPTIONS = Path(".cache/captions")
@@ -61,7 +61,7 @@ class CaptionCache:
         self.known(identity, prompt)
         if folder not in self._own:
             settings = json.dumps({"captioner": identity, "prompt": prompt}, ensure_ascii=False, indent=1)
-            write_atomically(folder / "settings.json", f"{settings}\n".encode())
+            write_whole(folder / "settings.json", f"{settings}\n".encode())
             self._own[folder] = SharedLines(folder)
         self._own[folder].append([{"image": image, "caption": text} for image, text in captions.items()])
         self._known[folder].update(captions)

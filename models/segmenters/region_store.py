@@ -23,7 +23,7 @@ from PIL import Image
 
 from models.captioners.errors import LabelError
 from semfid.io.decoding import DecodingFault, decode
-from semfid.io.pair_table import write_atomically
+from semfid.io.files import write_whole
 
 MapFormat = Literal["npy", "png"]
 MOST_REGIONS = 65535
@@ -39,7 +39,7 @@ def write_ids(path: Path, ids: NDArray[np.integer]) -> None:
         raise LabelError(f"{path.name}: ids must lie in 0 .. {MOST_REGIONS} to be stored; raise min_area")
     buffer = io.BytesIO()
     Image.fromarray(ids.astype(np.uint16)).save(buffer, "PNG", compress_level=4)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def read_ids(path: Path) -> NDArray[np.int32]:
@@ -66,11 +66,11 @@ def write_map(path: Path, values: NDArray[np.float32], form: MapFormat) -> None:
         np.save(buffer, values.astype(np.float16))
     else:
         Image.fromarray(np.rint(np.nan_to_num(values, nan=0.0) * 255).astype(np.uint8)).save(buffer, "PNG")
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+    write_whole(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -12,26 +12,46 @@ from semfid.io.listing import on_disk
 from semfid.io.system_faults import remedy
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a whole file in place by rename.
+def write_whole(path: Path, content: bytes, fix: str = "choose another folder") -> None:
+    """Put a whole file in place by rename, and wait for the disk.
+
+    Args:
+        fix: what a user can do where the folder cannot be written, for the message.
 
     Raises:
-        ScoringError: the disk is full or the folder cannot be written.
+        UserError: the disk is full or the folder cannot be written.
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
+        put_in_place(path, content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; {remedy(error, fix)}") from error
+
+
+def put_in_place(path: Path, content: bytes, temporary_folder: Path | None = None, wait: bool = True) -> None:
+    """Write a temporary file, then rename it; a process killed before that leaves no file of this name.
+
+    Args:
+        temporary_folder: on the same disk; None: the folder of `path`.
+        wait: for the disk to hold the content.
+
+    Raises:
+        OSError: the disk is full, the folder cannot be written, or the name is too long.
+    """
+    folder = temporary_folder or path.parent
+    for one in {path.parent, folder}:
+        one.mkdir(parents=True, exist_ok=True)
+    file = tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp", delete=False)  # noqa: SIM115 - renamed below
+    try:
+        with file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise UserError(f"cannot write {path}: {error.strerror}; {remedy(error, 'choose another folder')}") from error
+            if wait:
+                os.fsync(file.fileno())
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, path)
+    except BaseException:
+        Path(file.name).unlink(missing_ok=True)
+        raise
 
 
 def content_digest(path: str | Path) -> bytes:

@@ -1,4 +1,7 @@
-"""Files of JSON objects, one a line."""
+"""Files of JSON values, one a line, that grow at their end: the ledgers of work that may be killed at any time.
+
+A last line without an end, from a process that was killed, does not count; the one process that writes cuts it off.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,64 @@ from semfid.errors import UserError
 from semfid.io.system_faults import remedy
 
 
-class JsonLines:
-    """A file of JSON objects, one a line, that grows at its end.
+def append_lines(path: Path, content: bytes, wait: bool = False) -> int:
+    """Write whole lines at the end of a file, in one go; its folder is made.
 
-    A last line without an end, from a process that was killed, is cut off when the file is opened.
+    Args:
+        wait: for the disk. Else a line that a power cut takes is work done again.
+
+    Returns:
+        the place of the first byte.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; no part of the lines stays.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab", buffering=0) as file:
+        start = os.fstat(file.fileno()).st_size
+        try:
+            if file.write(content) != len(content):
+                raise OSError(28, os.strerror(28))
+            if wait:
+                os.fsync(file.fileno())
+        except OSError:
+            os.ftruncate(file.fileno(), start)
+            raise
+    return start
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The place and the content of each finished line; none where there is no file."""
+    if not path.is_file():
+        return
+    start = 0
+    with open(path, "rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield start, line
+            start += len(line)
+
+
+def repair(path: Path) -> None:
+    """Cut off a last line that was not finished. Only for the one process that writes."""
+    if not path.is_file():
+        return
+    with open(path, "r+b") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end > 0:  # backwards, for a file may be long
+            first = max(0, end - 65536)
+            file.seek(first)
+            found = file.read(end - first).rfind(b"\n")
+            if found >= 0:
+                end = first + found + 1
+                break
+            end = first
+        if end < size:
+            file.truncate(end)
+
+
+class JsonLines:
+    """A file of JSON objects, one a line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,35 +97,22 @@ class JsonLines:
         """
         content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in objects).encode()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            append_lines(self.path, content, wait=True)
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}; {remedy(error, 'set folder=')}") from error
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Cut off a last line that was not finished. Only for the one process that writes."""
-        if not self.path.is_file():
-            return
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            with open(self.path, "r+b") as file:
-                file.truncate(end)
+        repair(self.path)
 
     def _objects(self) -> Iterator[dict[str, Any]]:
-        if not self.path.is_file():
-            return
-        content = self.path.read_bytes()
-        for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
+        for number, (_, line) in enumerate(whole_lines(self.path), start=1):
             try:
                 found = json.loads(line)
             except ValueError as error:
-                raise UserError(f"{self.path}, line {number}: not JSON ({error}); mend or remove the line") from error
+                raise UserError(f"{self.path}, line {number}: not JSON ({error}); repair or remove the line") from error
             if not isinstance(found, dict):
-                raise UserError(f"{self.path}, line {number}: not a JSON object; mend or remove the line")
+                raise UserError(f"{self.path}, line {number}: not a JSON object; repair or remove the line")
             yield found
 
 

@@ -178,18 +178,9 @@ def write_pairs(table: PairTable, path: str | Path) -> None:
     if path.suffix == ".parquet":
         buffer = io.BytesIO()
         table.frame.to_parquet(buffer, index=False)
-        write_atomically(path, buffer.getvalue())
+        write_whole(path, buffer.getvalue())
     else:
-        write_atomically(path, table.frame.to_csv(index=False).encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put a whole file in place by rename; a process killed before that leaves no file of this name.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
-    """
-    write_whole(path, content)
+        write_whole(path, table.frame.to_csv(index=False).encode())
 
 
 def check_pairs(table: PairTable) -> PairTable:

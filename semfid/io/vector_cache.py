@@ -7,7 +7,6 @@ killed: at worst two compute the same entry.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from semfid.errors import UserError
 from semfid.io.files import write_whole
-from semfid.io.system_faults import remedy
+from semfid.io.locks import lock
 
 KEY_BYTES = 16
 EMBEDDINGS = Path(".cache/embeddings")
@@ -125,14 +124,7 @@ class VectorCache:
     @contextlib.contextmanager
     def filling(self, folder: str) -> Iterator[None]:
         """Hold the right to fill a folder: a process that waited finds the entries and need not compute them again."""
-        path = self.root / folder
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = open(path / ".lock", "w")  # noqa: SIM115 - held for the life of the context
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}; {remedy(error, 'set cache.folder=')}") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock(self.root / folder / ".lock", "set cache.folder="):
             yield
 
     def _evict(self) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing, pair_files, read_pair_table
 from semfid.io.images import read_image
-from semfid.io.map_files import MapFolder, parse_scale
 from semfid.progress import Progress
 from semfid.scoring.folder import Scored, ScoreSettings, crop_of, cut, score_files, settings_for
 from semfid.scoring.load import load_scorer
+from semfid.scoring.map_files import MapFolder, parse_scale
 from semfid.scoring.regions import from_text, regions
 from semfid.scoring.results import CROPPED, Journal, Method, Row, as_csv, row_of
 from semfid.scoring.scorer import Scorer

@@ -14,13 +14,14 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair
-from semfid.io.files import write_whole
+from semfid.io.files import put_in_place, write_whole
 from semfid.io.fitting import Fit
 from semfid.io.images import DECODER
+from semfid.io.jsonl import append_lines, whole_lines
 from semfid.io.system_faults import remedy
 from semfid.scoring.folder import Scored, ScoreSettings
 from semfid.scoring.regions import Region, from_text, to_text
@@ -111,7 +112,7 @@ class Journal:
         self.out, self.method = out, method
         self.path = out.with_name(f"{out.name}.partial")
         self.rows: dict[str, tuple[str, Row]] = {}
-        self._file: IO[str] | None = None
+        self._started = False
         self._read()
 
     def known(self, pair: FilePair) -> Row | None:
@@ -124,12 +125,10 @@ class Journal:
     def add(self, pair: FilePair, row: Row) -> None:
         """Append a row; it survives the death of the process."""
         try:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(self.path, self._text().encode())
-                self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - open until `finish`
-            self._file.write(json.dumps([signature(pair), row]) + "\n")
-            self._file.flush()
+            if not self._started:
+                put_in_place(self.path, self._text().encode())
+                self._started = True
+            append_lines(self.path, (json.dumps([signature(pair), row]) + "\n").encode())
         except OSError as error:
             raise UserError(
                 f"cannot write {self.path}: {error.strerror}; {remedy(error, 'choose another --out')}"
@@ -142,9 +141,7 @@ class Journal:
             ScoringError: it cannot be written; the journal stays.
         """
         write_whole(self.out, as_bytes(self.out.suffix, rows, self.method, missing, extra))
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._started = False
         self.path.unlink(missing_ok=True)
 
     def _text(self) -> str:
@@ -163,15 +160,13 @@ class Journal:
             pair = FilePair(row["pair_id"], Path(row["reference"]), Path(row["candidate"]))
             if _unchanged_since(pair, self.out):
                 self.rows[pair.pair_id] = signature(pair), row
-        if not self.path.is_file():
-            return
-        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = [line.decode(errors="replace").rstrip("\n") for _, line in whole_lines(self.path)]
         if lines and lines[0] == self.method.words():
             for line in lines[1:]:
                 try:
                     sign, row = json.loads(line)
                     row = {**dict.fromkeys(EXPLAINED, ""), **row}
-                except ValueError:  # the line that the process died in
+                except ValueError:  # damaged
                     continue
                 self.rows[row["pair_id"]] = sign, row
 

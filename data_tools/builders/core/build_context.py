@@ -51,7 +51,4 @@ def open_build(
         with folder.merging():
             folder.settle(builder, settings)
         journal = Journal(folder.journals / f"{call.shard.name}.jsonl")
-        try:
-            yield Worker(folder, journal, latest_entries(folder.journals), call.retry_failed, give_up_after)
-        finally:
-            journal.close()
+        yield Worker(folder, journal, latest_entries(folder.journals), call.retry_failed, give_up_after)

@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.journal import FileRecord, latest_entries
 from semfid.errors import UserError
+from semfid.io.files import put_in_place
+from semfid.io.locks import lock, try_lock
 from semfid.io.sharding import Shard
 from semfid.io.system_faults import remedy
 
+FIX = "choose another folder as `out`"
 STAMP, JOURNALS, TABLES, WORK = "build.json", "journals", "tables.json", ".work"
 
 
@@ -75,16 +77,9 @@ class BuildFolder:
             UnitError: the disk takes no name of this length.
         """
         target = self.path / name
-        temporary = self._on_their_way / target.name
         try:
-            self._on_their_way.mkdir(parents=True, exist_ok=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, target)
+            put_in_place(target, content, self._on_their_way, wait=False)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             if error.errno == errno.ENAMETOOLONG:
                 raise UnitError(
                     f"{len(os.fsencode(target.name))} bytes are too long for a name on this disk; shorten the names of the "
@@ -127,21 +122,17 @@ class BuildFolder:
         Raises:
             UserError: another process builds this shard, or the same folder in another number of shards.
         """
-        with contextlib.ExitStack() as stack:
-            own = stack.enter_context(self._lock(f"{self.shard.name}.lock"))
-            if not _take(own, fcntl.LOCK_EX):
-                raise UserError(f"another process is building shard {self.shard.name} of {self.path}; let it finish")
-            count = stack.enter_context(self._lock(f"shards-{self.shard.count}.lock"))
-            _take(count, fcntl.LOCK_SH)
-            for other in sorted((self.path / WORK).glob("shards-*.lock")):
-                if other.name != f"shards-{self.shard.count}.lock":
-                    with open(other, "ab") as file:
-                        if not _take(file, fcntl.LOCK_EX):
-                            number = other.stem.partition("-")[2]
-                            raise UserError(
-                                f"other processes are building {self.path} in {number} shards; let them finish, or build "
-                                f"with --shard i/{number}"
-                            )
+        busy = f"another process is building shard {self.shard.name} of {self.path}; let it finish"
+        with lock(self._lock_file(self.shard.name), FIX, busy):
+            for other in sorted((self.path / WORK).glob("*-of-*.lock")):
+                number = other.stem.rpartition("-")[2]
+                if number != str(self.shard.count):
+                    busy = (
+                        f"other processes are building {self.path} in {number} shards; let them finish, or build with "
+                        f"--shard i/{number}"
+                    )
+                    with lock(other, FIX, busy):
+                        pass
             self._clear()
             yield
             shutil.rmtree(self._on_their_way, ignore_errors=True)
@@ -149,29 +140,18 @@ class BuildFolder:
     @contextlib.contextmanager
     def merging(self) -> Iterator[None]:
         """Wait until no other shard is writing the tables."""
-        with self._lock("merge.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock(self._lock_file("merge"), FIX):
             yield
 
-    @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[IO[bytes]]:
-        try:
-            (self.path / WORK).mkdir(parents=True, exist_ok=True)
-            file = open(self.path / WORK / name, "ab")  # noqa: SIM115 - closed below
-        except OSError as error:
-            advice = remedy(error, "choose another folder as `out`")
-            raise UserError(f"cannot write {self.path}: {error.strerror}; {advice}") from error
-        with file:
-            yield file
+    def _lock_file(self, name: str) -> Path:
+        return self.path / WORK / f"{name}.lock"
 
     def _clear(self) -> None:
         """Remove what killed builders had on its way."""
+        shutil.rmtree(self._on_their_way, ignore_errors=True)
         for left in (self.path / WORK / "files").glob("*"):
-            if left.name == self.shard.name:
-                shutil.rmtree(left, ignore_errors=True)
-                continue
-            with self._lock(f"{left.name}.lock") as lock:
-                if _take(lock, fcntl.LOCK_EX):
+            with try_lock(self._lock_file(left.name), FIX) as taken:
+                if taken:
                     shutil.rmtree(left, ignore_errors=True)
 
 
@@ -201,14 +181,6 @@ def read_tables(path: Path) -> dict[str, list[Any]]:
         return {}
     except ValueError as error:
         raise UserError(f"{path / TABLES} is not JSON ({error}); remove it and build again") from error
-
-
-def _take(file: IO[bytes], how: int) -> bool:
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 _ABSENT = object()

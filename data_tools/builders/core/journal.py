@@ -10,15 +10,15 @@ stay on disk until they are asked for: a hundred thousand of them fill no memory
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 from data_tools.builders.core.work_items import Slot, Unit
 from semfid.errors import UserError
+from semfid.io.jsonl import append_lines, repair, whole_lines
 from semfid.io.system_faults import remedy
 
 Status = Literal["done", "rejected", "error"]
@@ -61,9 +61,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _mend(path)
-            self._file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+            repair(path)
+            append_lines(path, b"")  # a folder that cannot be written is said before anything is made
         except OSError as error:
             raise _unwritable(path, error) from error
 
@@ -90,19 +89,13 @@ class Journal:
             "facts": facts or {},
         }
         line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
-        start = os.fstat(self._file.fileno()).st_size
         try:
-            if self._file.write(line) != len(line):
-                raise OSError(28, os.strerror(28))
+            start = append_lines(self.path, line)
         except OSError as error:
-            os.ftruncate(self._file.fileno(), start)
             raise _unwritable(self.path, error) from error
         return Entry(
             unit.id, unit.slot, status, reason, tries, at, seconds, tuple(files), (self.path, start, len(line))
         )
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def latest_entries(journals: Path) -> dict[Slot, Entry]:
@@ -121,49 +114,27 @@ def latest_entries(journals: Path) -> dict[Slot, Entry]:
 
 
 def _entries(path: Path) -> Iterator[Entry]:
-    start, memo = 0, dict[str, str]()
+    memo = dict[str, str]()
 
     def same(text: str) -> str:  # one string for the many lines that repeat it
         return memo.setdefault(text, text)
 
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = json.loads(line)
-                yield Entry(
-                    row["id"],
-                    (same(row["stage"]), same(row["sample"]), same(row["variant"])),
-                    row["status"],
-                    same(row["reason"]),
-                    row["tries"],
-                    row["at"],
-                    row["seconds"],
-                    tuple((name, digest, size) for name, digest, size in row["files"]),
-                    (path, start, len(line)),
-                )
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{path}, line {number}: not a journal's line ({error}); remove the line") from error
-            start += len(line)
-
-
-def _mend(path: Path) -> None:
-    if not path.is_file():
-        return
-    with open(path, "r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:  # backwards, for a journal may be long
-            first = max(0, end - 65536)
-            file.seek(first)
-            found = file.read(end - first).rfind(b"\n")
-            if found >= 0:
-                end = first + found + 1
-                break
-            end = first
-        if end < size:
-            file.truncate(end)
+    for number, (start, line) in enumerate(whole_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            yield Entry(
+                row["id"],
+                (same(row["stage"]), same(row["sample"]), same(row["variant"])),
+                row["status"],
+                same(row["reason"]),
+                row["tries"],
+                row["at"],
+                row["seconds"],
+                tuple((name, digest, size) for name, digest, size in row["files"]),
+                (path, start, len(line)),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number}: not a journal's line ({error}); remove the line") from error
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

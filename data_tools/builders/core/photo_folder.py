@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from semfid.errors import UserError, did_you_mean
+from semfid.io.jsonl import append_lines, repair, whole_lines
 from semfid.io.listing import list_images, nfc
 from semfid.io.pair_table import as_numbers, read_frame
 
@@ -188,6 +189,7 @@ class SourceFiles:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder, self.cache = folder, cache
+        repair(cache)
         self._known: dict[tuple[str, int, int], str] = dict(_cached(cache))
 
     def hashes(self, paths: Sequence[str]) -> Iterator[str]:
@@ -196,28 +198,23 @@ class SourceFiles:
         Raises:
             UserError: a photo that went away, or a cache that cannot be written.
         """
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.cache, "ab") as file:
-            for path in paths:
-                try:
-                    stat = os.stat(f"{self.folder}/{path}")
-                    key = (path, stat.st_size, stat.st_mtime_ns)
-                    if key not in self._known:
-                        with open(self.folder / path, "rb") as photo:
-                            self._known[key] = hashlib.file_digest(photo, "sha256").hexdigest()
-                        file.write(json.dumps([*key, self._known[key]]).encode() + b"\n")
-                except OSError as error:
-                    raise UserError(
-                        f"cannot read {self.folder / path}: {error.strerror}; run the command again"
-                    ) from error
-                yield self._known[key]
+        for path in paths:
+            try:
+                stat = os.stat(f"{self.folder}/{path}")
+                key = (path, stat.st_size, stat.st_mtime_ns)
+                if key not in self._known:
+                    with open(self.folder / path, "rb") as photo:
+                        self._known[key] = hashlib.file_digest(photo, "sha256").hexdigest()
+                    append_lines(self.cache, json.dumps([*key, self._known[key]]).encode() + b"\n")
+            except OSError as error:
+                raise UserError(f"cannot read {self.folder / path}: {error.strerror}; run the command again") from error
+            yield self._known[key]
 
 
 def _cached(cache: Path) -> Iterator[tuple[tuple[str, int, int], str]]:
-    if cache.is_file():
-        for line in cache.read_bytes().split(b"\n"):
-            try:
-                path, size, changed, digest = json.loads(line)
-                yield (path, size, changed), digest
-            except (ValueError, TypeError):  # cut short by a killed process
-                continue
+    for _, line in whole_lines(cache):
+        try:
+            path, size, changed, digest = json.loads(line)
+            yield (path, size, changed), digest
+        except (ValueError, TypeError):  # damaged
+            continue

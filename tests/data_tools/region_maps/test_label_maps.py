@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from models.segmenters.region_store import read_ids
 from models.text_encoders import TextEmbedder, build_text_embedder
 from semfid.errors import UserError
 from semfid.io.images import pixel_hash, read_image
+from semfid.io.locks import lock
 from semfid.io.pair_table import read_pairs
 
 NAMES = {(255, 0, 0): "a red car", (0, 255, 0): "a green tree", (0, 0, 255): "the blue sea", (255, 255, 0): ""}
@@ -378,11 +378,11 @@ class TestBadInput:
 
     def test_one_writer(self, table: Path) -> None:
         out = table.parent / "out.csv"
-        out.with_name("work").mkdir()
-        with open(out.with_name("work") / ".lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with pytest.raises(UserError, match=r"another process is working in .*work; wait for it"):
-                run(table, out)
+        with (
+            lock(out.with_name("work") / ".lock", ""),
+            pytest.raises(UserError, match=r"another process is working in .*work; wait for it"),
+        ):
+            run(table, out)
         run(table, out)
 
     def test_damaged_work(self, table: Path) -> None:

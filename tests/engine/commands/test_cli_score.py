@@ -22,8 +22,8 @@ from scoring_support import Runs, ToyScorer, naive_scores, regressor, toy_score,
 import semfid.scoring.command
 from semfid.cli import main
 from semfid.errors import UserError
-from semfid.io.map_files import MapFolder
 from semfid.scoring.heatmap import colours
+from semfid.scoring.map_files import MapFolder
 from semfid.scoring.scorer import Scorer
 
 Command = Callable[..., tuple[int, str, str]]

@@ -209,7 +209,7 @@ class TestStored:
         whole = lines.path.read_bytes()
         lines.path.write_bytes(whole + b'{"a": "\xc3')
         assert lines.read() == [{"a": "ä\n"}, {"a": 2}]
-        lines.mend()
+        lines.repair()
         assert lines.path.read_bytes() == whole
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import semfid.io.pair_table as pairs
 from semfid.errors import UserError
+from semfid.io.files import write_whole
 from semfid.io.pair_table import (
     PairTable,
     PairTableError,
@@ -23,7 +24,6 @@ from semfid.io.pair_table import (
     check_pairs,
     read_pairs,
     refuse_leak,
-    write_atomically,
     write_pairs,
 )
 
@@ -257,7 +257,7 @@ class TestWriting:
 
         monkeypatch.setattr(os, step, full)
         with pytest.raises(UserError, match=r"cannot write .*No space left on device; free some space"):
-            write_atomically(target, b"new content")
+            write_whole(target, b"new content")
         assert [path.name for path in tmp_path.iterdir()] == ([] if before is None else ["t.csv"])
         assert before is None or target.read_bytes() == before
 
@@ -267,14 +267,14 @@ class TestWriting:
         monkeypatch.setattr(
             os, "replace", lambda a, b: (seen.append((target.exists(), Path(a).read_bytes())), replace(a, b))
         )
-        write_atomically(target, b"x" * 100_000)
+        write_whole(target, b"x" * 100_000)
         assert seen == [(False, b"x" * 100_000)] and target.read_bytes() == b"x" * 100_000
         assert target.stat().st_mode & 0o777 == 0o644
 
     def test_a_folder_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "f").write_text("")
         with pytest.raises(UserError, match="cannot write"):
-            write_atomically(tmp_path / "f" / "t.csv", b"x")
+            write_whole(tmp_path / "f" / "t.csv", b"x")
 
 
 sources_strategy = st.lists(st.integers(0, 12).map(lambda n: f"photo{n}"), min_size=8, max_size=40).filter(

@@ -13,6 +13,7 @@ They are written in this order, each by rename. What a file says stands in its P
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from semfid.errors import UserError
 from semfid.io.arrays import load_array
 from semfid.io.decoding import FAULTS
 from semfid.io.file_pairs import FilePair
+from semfid.io.files import write_whole
 from semfid.io.images import read_image, resize_image
 from semfid.scoring.folder import Scored, ScoreSettings, crop_of, cut
 from semfid.scoring.heatmap import colours, grey, overlay, with_colour_bar
@@ -33,6 +35,7 @@ from semfid.scoring.results import Method
 
 MADE_BY, SCALE = "semfid-method", "semfid-scale"  # keys of the text chunks
 AUTO_SHARE = 0.999  # of the pixels that an automatic scale leaves below its top
+FIX = "choose another --map"
 KINDS = ("map.npy", "map.png", "heat.png", "overlay.png")
 LONGEST = 255 - len("._.tmp") - max(len(kind) for kind in KINDS)  # bytes of a name, of the 255 that disks allow
 _LEVELS = 1 << 15  # non-negative float16 numbers, in order
@@ -81,10 +84,11 @@ class MapFolder:
         """
         assert scored.map is not None and scored.picture is not None
         raw, table, *pictures = self.files(scored.pair)
-        for stale in (table, *pictures):  # of an earlier scoring: they say what is no longer so
-            _put(stale, lambda path: path.unlink(missing_ok=True), rename=False)
+        self._remove(table, *pictures)  # of an earlier scoring: they say what is no longer so
         values = scored.map.astype(np.float32)
-        _put(raw, lambda path: _save_array(path, values))
+        buffer = io.BytesIO()
+        np.save(buffer, values, allow_pickle=False)
+        write_whole(raw, buffer.getvalue(), FIX)
         _put_picture(table, grey(values), MADE_BY, self._made_by)
         if self.top is not None:
             self._draw(scored.pair, values, scored.picture, self.top)
@@ -125,6 +129,13 @@ class MapFolder:
         place = self.folder.joinpath(*parts[:-1])
         raw, table, heat, laid = (place / f"{parts[-1]}_{kind}" for kind in KINDS)
         return raw, table, heat, laid
+
+    def _remove(self, *files: Path) -> None:
+        for path in files:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise UserError(f"cannot write {path}: {error.strerror}; {FIX}") from error
 
     def _draw(self, pair: FilePair, values: NDArray[np.float32], picture: NDArray[np.uint8], top: float) -> None:
         _, _, heat, laid = self.files(pair)
@@ -168,23 +179,8 @@ def _text(path: Path, key: str) -> str:
         return ""
 
 
-def _save_array(path: Path, values: NDArray[np.float32]) -> None:
-    with open(path, "wb") as file:  # np.save would add an ending to the name
-        np.save(file, values, allow_pickle=False)
-
-
 def _put_picture(path: Path, pixels: NDArray[np.uint8], key: str, value: str) -> None:
-    info = PngInfo()
+    info, buffer = PngInfo(), io.BytesIO()
     info.add_text(key, value)
-    _put(path, lambda target: Image.fromarray(pixels).save(target, "PNG", pnginfo=info))
-
-
-def _put(path: Path, write: Callable[[Path], object], rename: bool = True) -> None:
-    temporary = path.with_name(f".{path.name}.tmp") if rename else path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        if rename:
-            temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another --map") from error
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info)
+    write_whole(path, buffer.getvalue(), FIX)
