@@ -7,6 +7,9 @@ the first look-up. This file imports nothing heavy.
 Third parties come in by the entry-point group ``semfid.plugins`` or by ``plugins:`` in an experiment YAML
 (`load_plugins`). A factory's keywords are checked against its signature before anything is built, so a mistyped
 keyword of an ablation fails instead of quietly equalling the baseline.
+
+Keywords that several factories take are written once, as a frozen dataclass (`Registry.register`, `shared=`). A factory
+with other defaults, or with some keywords fixed, is data and no class (`Registry.preset`).
 """
 
 from __future__ import annotations
@@ -18,14 +21,12 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from semfid.errors import UserError, did_you_mean
+from semfid.keywords import Entry, keywords_of, misfit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,26 +38,6 @@ ENTRY_POINT_GROUP = "semfid.plugins"
 
 class RegistryError(UserError):
     """An unknown name, a bad keyword or a second registration."""
-
-
-@dataclass(frozen=True)
-class Entry(Generic[T]):
-    """One registered factory and what `semfid list` says of it."""
-
-    name: str
-    factory: Callable[..., T]
-    summary: str
-    source: str
-    location: str
-    keywords: dict[str, inspect.Parameter]
-
-    def signature(self) -> str:
-        """The keywords as a YAML writer sees them: ``depth=3, normalize='unit'``."""
-        parts = []
-        for keyword in self.keywords.values():
-            required = keyword.default is inspect.Parameter.empty
-            parts.append(keyword.name if required else f"{keyword.name}={keyword.default!r}")
-        return ", ".join(parts)
 
 
 class Registry(Generic[T]):
@@ -77,29 +58,79 @@ class Registry(Generic[T]):
         self._room_loaded = False
         self.failures: dict[str, str] = {}
 
-    def register(self, name: str, *, summary: str, source: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
+    def register(
+        self, name: str, *, summary: str, source: str = "", shared: type | None = None
+    ) -> Callable[[Callable[..., T]], Callable[..., T]]:
         """Register a class or function under `name`.
 
         Args:
             summary: one line for `semfid list`.
             source: the paper or code that the plugin follows.
+            shared: a frozen dataclass of keywords that several factories take. The factory gets an instance of it as the
+                parameter that is annotated with it; a YAML writes its fields among the other keywords.
 
         Raises:
-            RegistryError: the name is taken, or the signature has ``*args`` / ``**kwargs`` or lacks the given
-                parameters.
+            RegistryError: the name is taken.
+            UserError: as `semfid.keywords.keywords_of`.
         """
 
         def decorate(factory: Callable[..., T]) -> Callable[..., T]:
             location = _location(factory)
-            if name in self._entries:
-                raise RegistryError(
-                    f"{self.kind} '{name}' is registered twice: in {self._entries[name].location} and in {location}; "
-                    "give one of them another name"
-                )
-            self._entries[name] = Entry(name, factory, summary, source, location, self._keywords(name, factory))
+            keywords, group = keywords_of(f"{self.kind} '{name}' in {location}", factory, self.given, shared)
+            self._add(Entry(name, factory, summary, source, location, keywords, group))
             return factory
 
         return decorate
+
+    def preset(
+        self,
+        name: str,
+        /,
+        *,
+        of: str,
+        summary: str,
+        source: str = "",
+        defaults: Mapping[str, Any] | None = None,
+        **fixed: Any,
+    ) -> None:
+        """Register `name` as another plugin with values of its own.
+
+        Args:
+            of: the other plugin, registered above.
+            summary, source: as of `register`.
+            defaults: values of keywords that a YAML may still set.
+            fixed: values that no YAML may set, also of parameters of the type `Fixed`.
+
+        Raises:
+            RegistryError: the name is taken, `of` is not registered yet, or it does not take one of the keywords.
+        """
+        caller = sys._getframe(1)
+        location = f"{caller.f_code.co_filename}:{caller.f_lineno}"
+        if of not in self._entries:
+            raise RegistryError(
+                f"{self.kind} '{name}' in {location} is a preset of '{of}', which is not registered yet; register it first"
+            )
+        base, values = self._entries[of], {**(defaults or {}), **fixed}
+        known = [*base.keywords, *inspect.signature(base.factory).parameters]
+        for key in values:
+            if key not in known:
+                raise RegistryError(
+                    f"{self.kind} '{name}' in {location} sets '{key}'{did_you_mean(key, known)}, which '{of}' does not take"
+                )
+        keywords = {
+            key: parameter.replace(default=values.get(key, parameter.default))
+            for key, parameter in base.keywords.items()
+            if key not in fixed
+        }
+        self._add(Entry(name, base.factory, summary, source, location, keywords, base.group, {**base.preset, **values}))
+
+    def _add(self, entry: Entry[T]) -> None:
+        if entry.name in self._entries:
+            raise RegistryError(
+                f"{self.kind} '{entry.name}' is registered twice: in {self._entries[entry.name].location} and in "
+                f"{entry.location}; give one of them another name"
+            )
+        self._entries[entry.name] = entry
 
     def build(self, name: str, /, *given: Any, **keywords: Any) -> T:
         """Build the plugin `name`; `given` are the parameters that the framework passes.
@@ -108,7 +139,7 @@ class Registry(Generic[T]):
             RegistryError: as `check`.
         """
         self.check(name, keywords)
-        return self._entries[name].factory(*given, **keywords)
+        return self._entries[name].build(*given, **keywords)
 
     def check(self, name: str, keywords: Mapping[str, Any], beside: Sequence[str] = ()) -> None:
         """Check a name and its keywords without building anything.
@@ -129,12 +160,9 @@ class Registry(Generic[T]):
                     f"{self.kind} '{name}' has no keyword '{key}'{did_you_mean(key, known)} (it takes: "
                     f"{', '.join(known) or 'none'})"
                 )
-            annotation = entry.keywords[key].annotation
-            if not fits(value, annotation):
-                raise RegistryError(
-                    f"{self.kind} '{name}': {key}={value!r} should be {describe_type(annotation)}"
-                    f"{_literal_hint(value, annotation)}"
-                )
+            fault = misfit(value, entry.keywords[key].annotation)
+            if fault:
+                raise RegistryError(f"{self.kind} '{name}': {key}={value!r} {fault}")
         for key, parameter in entry.keywords.items():
             if parameter.default is inspect.Parameter.empty and key not in keywords:
                 raise RegistryError(f"{self.kind} '{name}' needs the keyword '{key}'")
@@ -175,24 +203,6 @@ class Registry(Generic[T]):
     def describe(self) -> list[Entry[T]]:
         """All entries, sorted by name."""
         return [self.get(name) for name in self.names()]
-
-    def _keywords(self, name: str, factory: Callable[..., T]) -> dict[str, inspect.Parameter]:
-        try:
-            parameters = list(inspect.signature(factory, eval_str=True).parameters.values())
-        except NameError:  # an annotation that exists for type checkers only: keep the names, leave types unchecked
-            parameters = list(inspect.signature(factory).parameters.values())
-        for parameter in parameters:
-            if parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL):
-                raise RegistryError(
-                    f"{self.kind} '{name}' in {_location(factory)} takes *{parameter.name}: a mistyped keyword would "
-                    "pass unseen; spell the parameters out"
-                )
-        leading = tuple(parameter.name for parameter in parameters[: len(self.given)])
-        if leading != self.given:
-            raise RegistryError(
-                f"{self.kind} '{name}' in {_location(factory)} must take {self.given} first, not {leading}"
-            )
-        return {parameter.name: parameter for parameter in parameters[len(self.given) :]}
 
     def _load_room(self) -> None:
         if self._room_loaded:
@@ -294,54 +304,6 @@ def _location(factory: Callable[..., Any]) -> str:
         return getattr(factory, "__module__", "?")
 
 
-def fits(value: Any, annotation: Any) -> bool:
-    """Whether a YAML value fits an annotation; what a YAML cannot spell is left to the factory."""
-    if annotation in (Any, inspect.Parameter.empty) or isinstance(annotation, str):
-        return True
-    origin = typing.get_origin(annotation)
-    arguments = typing.get_args(annotation)
-    if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in arguments)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, option) for option in arguments)
-    if annotation is None or annotation is type(None):
-        return value is None
-    if annotation is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation in (str, bool):
-        return isinstance(value, annotation)
-    kind = origin or annotation
-    if kind in (list, tuple, Sequence):
-        inner = [argument for argument in arguments if argument is not Ellipsis]
-        return isinstance(value, (list, tuple)) and (len(inner) != 1 or all(fits(item, inner[0]) for item in value))
-    if kind in (dict, Mapping):
-        return isinstance(value, Mapping) and (
-            len(arguments) != 2 or all(fits(item, arguments[1]) for item in value.values())
-        )
-    return True
-
-
-def describe_type(annotation: Any) -> str:
-    if typing.get_origin(annotation) is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(annotation))
-    if typing.get_origin(annotation) in (Union, types.UnionType):
-        return " or ".join(describe_type(option) for option in typing.get_args(annotation))
-    if annotation is type(None):
-        return "null"
-    return (
-        getattr(annotation, "__name__", str(annotation)) if typing.get_origin(annotation) is None else str(annotation)
-    )
-
-
-def _literal_hint(value: Any, annotation: Any) -> str:
-    if typing.get_origin(annotation) is Literal and isinstance(value, str):
-        return did_you_mean(value, [choice for choice in typing.get_args(annotation) if isinstance(choice, str)])
-    quoted = [str(item) for item in value] if isinstance(value, (list, tuple)) else str(value)
-    return "; put texts that look like something else, such as 007, in quotes" if fits(quoted, annotation) else ""
-
-
 BACKBONES: Registry[nn.Module] = Registry("backbone", "backbones")
 HEADS: Registry[nn.Module] = Registry("head", "heads", given=("trunk",))
 LOSSES: Registry[nn.Module] = Registry("loss", "lightning_modules")
@@ -357,19 +319,7 @@ DEGRADATIONS: Registry[Any] = Registry("degradation", "data_tools.degradations")
 UPSCALERS: Registry[Any] = Registry("upscaler", "data_tools.builders.upscalers")
 INPAINTERS: Registry[Any] = Registry("inpainter", "data_tools.builders.inpainters")
 
+# a YAML and `semfid list` name a kind by its registry in lower case
 REGISTRIES: dict[str, Registry[Any]] = {
-    "backbones": BACKBONES,
-    "heads": HEADS,
-    "losses": LOSSES,
-    "lightning_modules": LIGHTNING_MODULES,
-    "datamodules": DATAMODULES,
-    "metrics": METRICS,
-    "quality_metrics": QUALITY_METRICS,
-    "text_embedders": TEXT_EMBEDDERS,
-    "towers": TOWERS,
-    "segmenters": SEGMENTERS,
-    "captioners": CAPTIONERS,
-    "degradations": DEGRADATIONS,
-    "upscalers": UPSCALERS,
-    "inpainters": INPAINTERS,
+    name.lower(): kind for name, kind in list(globals().items()) if isinstance(kind, Registry)
 }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import pytest
 import registry
 from registry import REGISTRIES, Registry, RegistryError, load_plugins
 from semfid.errors import UserError, did_you_mean
+from semfid.keywords import Fixed
 
 ROOT = Path(__file__).resolve().parents[1]
 counter = iter(range(10_000))
@@ -239,7 +241,7 @@ class TestKeywords:
 
         def kwargs_taker(**kwargs: int) -> None: ...
 
-        with pytest.raises(RegistryError, match="a mistyped keyword would pass unseen"):
+        with pytest.raises(UserError, match="a mistyped keyword would pass unseen"):
             gadgets.register("x", summary="x")(starred if kind == "*args" else kwargs_taker)
         assert gadgets.names() == []
 
@@ -255,8 +257,125 @@ class TestKeywords:
         assert gadgets.build("thing", size=5).size == 5
         with pytest.raises(RegistryError, match="no keyword 'self'"):
             gadgets.check("thing", {"self": 1})
-        with pytest.raises(RegistryError, match="takes"):
+        with pytest.raises(UserError, match="takes"):
             gadgets.register("open", summary="x")(Open)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Keywords that several test plugins share."""
+
+    size: int = 4
+    mode: Literal["unit", "none"] = "none"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UserError(f"size={self.size} must be at least 1")
+
+
+@dataclass(frozen=True)
+class WideLoading(Loading):
+    size: int = 9
+
+
+class Loads:
+    def __init__(self, path: str, *, loading: Loading, last: int = 0, kind: Fixed[str] = "any") -> None:
+        self.path, self.loading, self.last, self.kind = path, loading, last, kind
+
+
+class TestSharedKeywords:
+    @pytest.fixture
+    def loaders(self, gadgets: Registry[Any]) -> Registry[Any]:
+        gadgets.register("loads", summary="x", shared=Loading)(Loads)
+        return gadgets
+
+    def test_a_yaml_writes_them_flat_in_place_of_their_parameter(self, loaders: Registry[Any]) -> None:
+        assert loaders.get("loads").signature() == "path, size=4, mode='none', last=0"
+        assert loaders.get("loads").factory is Loads
+        made = loaders.build("loads", path="p", size=2, last=1)
+        assert (made.path, made.loading, made.last) == ("p", Loading(size=2), 1)
+        assert loaders.build("loads", path="p").loading == Loading()
+
+    @pytest.mark.parametrize(
+        ("keywords", "part"),
+        [
+            ({"sizes": 3}, "has no keyword 'sizes'; did you mean 'size'? (it takes: path, size, mode, last)"),
+            ({"size": "3"}, "size='3' should be int"),
+            ({"mode": "uint"}, "mode='uint' should be one of 'unit', 'none'; did you mean 'unit'?"),
+            ({"loading": {}}, "has no keyword 'loading'"),
+            ({"kind": "x"}, "has no keyword 'kind'"),
+        ],
+    )
+    def test_they_are_checked_like_others(self, loaders: Registry[Any], keywords: dict[str, Any], part: str) -> None:
+        with pytest.raises(RegistryError) as error:
+            loaders.check("loads", {"path": "p", **keywords})
+        assert part in message(error)
+
+    def test_the_groups_own_check_is_a_users_error(self, loaders: Registry[Any]) -> None:
+        with pytest.raises(UserError, match="size=0 must be at least 1"):
+            loaders.build("loads", path="p", size=0)
+
+    def test_a_subclass_of_a_group_has_other_defaults(self, gadgets: Registry[Any]) -> None:
+        def wide(depth: int = 1, *, loading: WideLoading) -> WideLoading:
+            return loading
+
+        gadgets.register("wide", summary="x", shared=WideLoading)(wide)
+        assert gadgets.get("wide").signature() == "depth=1, size=9, mode='none'"
+        assert gadgets.get("wide").keywords["mode"].annotation == Literal["unit", "none"]
+        assert gadgets.build("wide", mode="unit") == WideLoading(9, "unit")
+
+    def test_a_factory_without_a_parameter_for_them_is_refused(self, gadgets: Registry[Any]) -> None:
+        with pytest.raises(UserError, match="has no parameter of the type Loading"):
+            gadgets.register("none", summary="x", shared=Loading)(lambda depth=1: depth)
+
+    def test_given_parameters_come_first(self) -> None:
+        heads: Registry[Any] = Registry("head", "heads", given=("trunk",))
+        heads._room_loaded = True
+
+        def head(trunk: str, *, loading: Loading) -> tuple[str, Loading]:
+            return trunk, loading
+
+        heads.register("h", summary="x", shared=Loading)(head)
+        assert heads.build("h", "T", size=2) == ("T", Loading(2))
+
+
+class TestPresets:
+    @pytest.fixture
+    def loaders(self, gadgets: Registry[Any]) -> Registry[Any]:
+        gadgets.register("loads", summary="x", shared=Loading)(Loads)
+        gadgets.preset("small", of="loads", summary="y", source="z", defaults={"path": "here"}, size=1, kind="small")
+        return gadgets
+
+    def test_it_builds_the_other_with_its_values(self, loaders: Registry[Any]) -> None:
+        made = loaders.build("small", mode="unit")
+        assert isinstance(made, Loads)
+        assert (made.path, made.loading, made.kind) == ("here", Loading(1, "unit"), "small")
+        assert loaders.build("small", path="there").path == "there"
+        assert loaders.build("loads", path="p").kind == "any", "the other one is as it was"
+
+    def test_what_it_says_of_itself(self, loaders: Registry[Any]) -> None:
+        entry = loaders.get("small")
+        assert (entry.summary, entry.source, entry.factory) == ("y", "z", Loads)
+        assert entry.signature() == "path='here', mode='none', last=0"
+        assert entry.location.rpartition(":")[0] == __file__
+
+    def test_a_preset_of_a_preset(self, loaders: Registry[Any]) -> None:
+        loaders.preset("last", of="small", summary="y", last=7)
+        assert loaders.get("last").signature() == "path='here', mode='none'"
+        made = loaders.build("last")
+        assert (made.last, made.kind, made.loading.size) == (7, "small", 1)
+
+    def test_what_it_fixes_no_yaml_can_set(self, loaders: Registry[Any]) -> None:
+        with pytest.raises(RegistryError, match="'small' has no keyword 'size'"):
+            loaders.check("small", {"size": 2})
+
+    def test_mistakes(self, loaders: Registry[Any]) -> None:
+        with pytest.raises(RegistryError, match="is a preset of 'load', which is not registered yet"):
+            loaders.preset("a", of="load", summary="y")
+        with pytest.raises(RegistryError, match="sets 'sise'; did you mean 'size'"):
+            loaders.preset("a", of="loads", summary="y", sise=1)
+        with pytest.raises(RegistryError, match="'small' is registered twice"):
+            loaders.preset("small", of="loads", summary="y")
 
 
 class TestGivenParameters:
@@ -272,7 +391,7 @@ class TestGivenParameters:
     @pytest.mark.parametrize("factory", [lambda depth, trunk: 0, lambda: 0, lambda backbone: 0])
     def test_a_factory_without_them_is_refused(self, factory: Callable[..., int]) -> None:
         heads: Registry[Any] = Registry("head", "heads", given=("trunk",))
-        with pytest.raises(RegistryError, match=r"must take \('trunk',\) first"):
+        with pytest.raises(UserError, match=r"must take \('trunk',\) first"):
             heads.register("h", summary="x")(factory)
 
 

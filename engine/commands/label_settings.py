@@ -14,9 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from data_tools.region_maps.pipeline import PROMPT as OUTLINED
 from metrics.label.image_labels import PROMPT
-from registry import CAPTIONERS, SEGMENTERS, TEXT_EMBEDDERS, TOWERS, Registry, describe_type, fits
+from registry import CAPTIONERS, SEGMENTERS, TEXT_EMBEDDERS, TOWERS, Registry
 from semfid.errors import UserError, did_you_mean
 from semfid.io.yaml_file import read_mapping
+from semfid.typing_checks import describe_type, fits
 
 STORED = "regions"  # where `stored` looks, beside the table
 

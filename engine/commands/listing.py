@@ -6,12 +6,15 @@ Importing every room takes Lightning, and seconds, to print a page. A test holds
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from registry import REGISTRIES
 
 ROOT = Path(__file__).resolve().parents[2]
+Keywords = dict[str, "str | None"]  # name to the source of its default; None: required
 
 
 @dataclass(frozen=True)
@@ -25,37 +28,53 @@ class Row:
     keywords: str
 
 
+@dataclass(frozen=True)
+class _Registration:
+    """One call of `Registry.register` or `Registry.preset`: its arguments as source, and what `register` decorates."""
+
+    path: Path
+    line: int
+    name: str
+    words: dict[str, ast.expr]
+    node: ast.ClassDef | ast.FunctionDef | None = None
+
+
 def listing(kind: str) -> list[Row]:
     """Every plugin of a kind: those of the room's files, and those that imported plugins have registered."""
     registry = REGISTRIES[kind]
-    rows: dict[str, Row] = {}
-    for path in sorted((ROOT / registry.room.replace(".", "/")).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-                for decorator in node.decorator_list:
-                    row = _row(node, decorator, kind, len(registry.given), path)
-                    if row is not None:
-                        rows[row.name] = row
+    folder = ROOT / registry.room.replace(".", "/")
+    found = {one.name: one for path in sorted(folder.rglob("*.py")) for one in _registrations(path, kind.upper())}
+    rows = {}
+    for name, one in found.items():
+        summary, source = (_text(one.words[word]) if word in one.words else "" for word in ("summary", "source"))
+        keywords = _keywords(one, found, len(registry.given))
+        written = ", ".join(key if default is None else f"{key}={default}" for key, default in keywords.items())
+        rows[name] = Row(name, summary, source, f"{one.path.relative_to(ROOT)}:{one.line}", written)
     for entry in registry.registered():
         location = entry.location.replace(f"{ROOT}/", "")
         rows.setdefault(entry.name, Row(entry.name, entry.summary, entry.source, location, entry.signature()))
     return [rows[name] for name in sorted(rows)]
 
 
-def _row(node: ast.ClassDef | ast.FunctionDef, decorator: ast.expr, kind: str, given: int, path: Path) -> Row | None:
-    """The row of ``@KIND.register("name", summary=..., source=...)``."""
-    if not (
-        isinstance(decorator, ast.Call)
-        and isinstance(decorator.func, ast.Attribute)
-        and decorator.func.attr == "register"
-        and isinstance(decorator.func.value, ast.Name)
-        and decorator.func.value.id == kind.upper()
-    ):
-        return None
-    words = {keyword.arg: _text(keyword.value) for keyword in decorator.keywords}
-    name = _text(decorator.args[0])
-    location = f"{path.relative_to(ROOT)}:{min(node.lineno, *(d.lineno for d in node.decorator_list))}"
-    return Row(name, words.get("summary", ""), words.get("source", ""), location, _keywords(node, given))
+def _registrations(path: Path, registry: str) -> Iterator[_Registration]:
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            line = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            for decorator in node.decorator_list:
+                if _calls(decorator, registry, "register"):
+                    yield _Registration(path, line, *_arguments(decorator), node)
+        elif isinstance(node, ast.Expr) and _calls(node.value, registry, "preset"):
+            yield _Registration(path, node.lineno, *_arguments(node.value))
+
+
+def _calls(node: ast.expr, registry: str, method: str) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == f"{registry}.{method}"
+
+
+def _arguments(call: ast.expr) -> tuple[str, dict[str, ast.expr]]:
+    if not isinstance(call, ast.Call):
+        raise TypeError("not a call")
+    return _text(call.args[0]), {word.arg: word.value for word in call.keywords if word.arg is not None}
 
 
 def _text(node: ast.expr) -> str:
@@ -63,15 +82,64 @@ def _text(node: ast.expr) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)
 
 
-def _keywords(node: ast.ClassDef | ast.FunctionDef, given: int) -> str:
+def _keywords(one: _Registration, found: dict[str, _Registration], given: int) -> Keywords:
+    if one.node is None:
+        return _of_preset(one, found, given)
+    shared = ast.unparse(one.words["shared"]) if "shared" in one.words else ""
+    keywords: Keywords = {}
+    for argument, default in _parameters(one.node)[given:]:
+        annotation = ast.unparse(argument.annotation) if argument.annotation is not None else ""
+        if shared and annotation == shared:
+            keywords |= _fields(shared, one.path)
+        elif not annotation.startswith("Fixed["):
+            keywords[argument.arg] = default
+    return keywords
+
+
+def _of_preset(one: _Registration, found: dict[str, _Registration], given: int) -> Keywords:
+    """The keywords of the plugin that it is made of, without those that it fixes."""
+    defaults = one.words.get("defaults", ast.Dict([], []))
+    pairs = zip(defaults.keys, defaults.values, strict=True) if isinstance(defaults, ast.Dict) else ()
+    own: Keywords = {_text(key): ast.unparse(value) for key, value in pairs if key is not None}
+    base = _keywords(found[_text(one.words["of"])], found, given)
+    return {key: own.get(key, default) for key, default in base.items() if key not in one.words}
+
+
+def _parameters(node: ast.ClassDef | ast.FunctionDef) -> list[tuple[ast.arg, str | None]]:
+    """Parameters with their defaults; of a class, those of its constructor."""
+    first = 0
     if isinstance(node, ast.ClassDef):
         methods = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
         if not methods:  # a base class's, which takes nothing
-            return ""
-        node, given = methods[0], given + 1  # self
+            return []
+        node, first = methods[0], 1  # self
     arguments = [*node.args.posonlyargs, *node.args.args]
     defaults: list[ast.expr | None] = [None] * (len(arguments) - len(node.args.defaults))
     defaults += node.args.defaults
-    pairs = list(zip(arguments, defaults, strict=True))[given:]
+    pairs = list(zip(arguments, defaults, strict=True))[first:]
     pairs += list(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True))
-    return ", ".join(a.arg if default is None else f"{a.arg}={ast.unparse(default)}" for a, default in pairs)
+    return [(argument, None if default is None else ast.unparse(default)) for argument, default in pairs]
+
+
+def _fields(name: str, path: Path) -> Keywords:
+    """Fields of a dataclass, as the file sees it: its own class, or one that it imports by name. A base's come first."""
+    for node in _tree(path).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            keywords: Keywords = {}
+            for base in node.bases:
+                keywords |= _fields(ast.unparse(base), path)
+            for item in node.body:
+                if isinstance(item, ast.AnnAssign):
+                    keywords[ast.unparse(item.target)] = None if item.value is None else ast.unparse(item.value)
+            return keywords
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    module = ROOT / node.module.replace(".", "/")
+                    return _fields(alias.name, module / "__init__.py" if module.is_dir() else module.with_suffix(".py"))
+    return {}
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))

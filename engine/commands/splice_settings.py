@@ -13,8 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from models.concepts import ConceptSettings, Solver, Sparsity, Strategy
 from models.concepts.modality_gap import FIX
-from registry import TOWERS, describe_type, fits, load_plugins, named
+from registry import TOWERS, load_plugins, named
 from semfid.errors import UserError, did_you_mean
+from semfid.typing_checks import describe_type, fits
 
 TYPES: dict[str, Any] = {
     "vocabulary": str,

@@ -33,10 +33,9 @@ from registry import (
     TEXT_EMBEDDERS,
     TOWERS,
     Registry,
-    describe_type,
-    fits,
 )
 from semfid.errors import UserError, did_you_mean
+from semfid.typing_checks import describe_type, fits
 
 OURS = (
     "logger",

@@ -12,9 +12,9 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from registry import describe_type, fits
 from semfid.errors import UserError, did_you_mean
 from semfid.io.yaml_file import read_mapping
+from semfid.typing_checks import describe_type, fits
 
 T = TypeVar("T")
 

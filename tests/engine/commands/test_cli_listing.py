@@ -26,7 +26,7 @@ def test_listing_equals_registry(kind: str) -> None:
 def test_listing_imports_nothing_heavy() -> None:
     code = (
         "import sys; from semfid.cli import main; main(['list']); "
-        "print([m for m in ('torch', 'lightning') if m in sys.modules])"
+        "print([m for m in ('torch', 'lightning', 'pydantic') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
