@@ -27,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data_tools.synthetic import SceneSetConfig, write_pair_set
 from models.concepts import ConceptSettings, Decomposer, Sparsity, Vocabulary, build_dictionary, read_vocabulary
-from models.concepts import modality_gap as image_mean
-from models.concepts.compare import differences, one_minus_cosine, pair_weights
+from models.concepts.compare import differences, pair_weights
+from models.concepts.modality_gap import image_mean
 from models.dual_encoders import Tower, build_tower
 from models.dual_encoders.cache import embed_images
+from semfid.cosine import cosine_difference
 from semfid.io.images import read_image
 from semfid.io.pair_table import read_pairs
 from semfid.io.vector_cache import EMBEDDINGS, VectorCache
@@ -57,9 +58,9 @@ def main() -> None:
     changed = {name: rows(tower, [change(image) for image in candidates]) for name, change in CHANGES.items()}
     print(f"{len(table)} pairs, {tower.identity}, vocabulary {arguments.vocabulary}\n")
     print("| measure | change | moved | order | same words |\n|---|---|---|---|---|")
-    before = one_minus_cosine(x, y).numpy()
+    before = cosine_difference(x, y).numpy()
     for name, other in changed.items():
-        print(f"| plain cosine | {name} | {moved(before, one_minus_cosine(x, other).numpy())} | |")
+        print(f"| plain cosine | {name} | {moved(before, cosine_difference(x, other).numpy())} | |")
     sparsities = [Sparsity(l1=value) for value in arguments.l1] + [
         Sparsity(concepts=value) for value in arguments.concepts
     ]

@@ -8,6 +8,7 @@ from torch import Tensor
 from heads.contract import Head, TrunkShape
 from heads.statistics import EPS
 from registry import HEADS
+from semfid.cosine import unit_difference
 
 
 @HEADS.register(
@@ -23,5 +24,4 @@ class Cosine(Head):
 
     def forward(self, statistic: Tensor) -> Tensor:
         unit = statistic * torch.rsqrt(statistic.square().sum(dim=-1, keepdim=True) + EPS)  # (B, 2, D)
-        # half the squared distance of unit vectors is 1 - cosine, and exactly 0 for equal ones
-        return (0.5 * (unit[:, 0] - unit[:, 1]).square().sum(dim=-1)).clamp(0.0, 1.0)  # (B,)
+        return unit_difference(unit[:, 0], unit[:, 1])  # (B,)

@@ -1,49 +1,90 @@
-"""Meaning by way of language: captions of the images against each other, or against an image."""
+"""Differences in meaning by way of language: captions of the images against each other, or against an image."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metrics import TrainingFreeMetric, zero_where_equal
-from metrics.embeddings import TowerCosine, cosine_difference
-from metrics.remembering import Remembering, pictures
+from metrics.embeddings import TowerCosine
+from metrics.memo import EmbeddingMemo, pictures
 from models.captioners import CaptionCache, build_captioner, caption_images
 from models.captioners.cache import CAPTIONS
+from models.dual_encoders import Tower
 from models.dual_encoders.cache import embed_texts as embed_in_tower
-from models.text_encoders import build_text_embedder
+from models.text_encoders import TextEmbedder, build_text_embedder
 from models.text_encoders.cache import embed_texts
 from registry import METRICS, named
+from semfid.cosine import cosine_difference
 from semfid.errors import UserError
-from semfid.io.vector_cache import EMBEDDINGS, VectorCache
+from semfid.io.vector_cache import EMBEDDINGS, Advance, VectorCache
+
+PROMPT = "Describe this image."
+Described = Literal["caption", "image"]
+SIDES: Mapping[str, tuple[Described, Described]] = {
+    "c2c": ("caption", "caption"),
+    "c2i": ("caption", "image"),
+    "i2i": ("image", "image"),
+}  # what the reference and the candidate are embedded by
+
+
+def embed_captions(
+    encoder: TextEmbedder | Tower, captions: Sequence[str], store: VectorCache | None, advance: Advance | None = None
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Vectors (N, D) of captions, and those of them whose ends a tower does not read."""
+    if isinstance(encoder, Tower):
+        return embed_in_tower(encoder, captions, store, advance), encoder.cut(captions)
+    return embed_texts(encoder, captions, store, advance), []
 
 
 class _Captioned(TrainingFreeMetric):
-    """What both have: a captioner whose captions are remembered, and kept on disk by picture, captioner and prompt."""
+    """A captioner, whose captions are kept by image, captioner and prompt, and what embeds them.
 
-    coarse = True  # two pictures may have one caption
+    A subclass sets `sides`, and implements `vectors` where one of them is the image.
+    """
 
-    def __init__(self, captioner: dict[str, Any] | str, prompt: str, cache: bool) -> None:
+    sides: tuple[Described, Described]
+
+    def __init__(
+        self, captioner: dict[str, Any] | str, encoder: TextEmbedder | Tower, prompt: str, cache: bool
+    ) -> None:
         super().__init__()
         if not prompt.strip():
             raise UserError("prompt is empty; leave it out for the default")
-        self.captioner, self.prompt = build_captioner(*named(captioner, "captioner")), prompt
+        self.captioner, self.encoder = build_captioner(*named(captioner, "captioner")), encoder
+        self.prompt, self.identity = prompt, f"{self.captioner.identity}, {encoder.identity}"
         self.captions = CaptionCache(CAPTIONS) if cache else None
         self.store = VectorCache(EMBEDDINGS) if cache else None
+        self.sentences = EmbeddingMemo(self._embed)
 
-    def caption(self, images: Tensor) -> list[str]:
-        """Captions of (B, 3, H, W) images, as they are in 8 bits."""
-        found = caption_images(self.captioner, pictures(images), self.prompt, self.captions)
-        empty = sum(not caption.strip() for caption in found)
+    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
+        x, y = (self.vectors(by, images) for by, images in zip(self.sides, (reference, candidate), strict=True))
+        return zero_where_equal(cosine_difference(x, y).float(), reference, candidate)
+
+    def vectors(self, by: Described, images: Tensor) -> Tensor:
+        """(B, D) of (B, 3, H, W) images."""
+        return self.sentences(images)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """Vectors of the captions of (B, 3, H, W) images as they are in 8 bits, (B, D)."""
+        captions = caption_images(self.captioner, pictures(images), self.prompt, self.captions)
+        empty = sum(not caption.strip() for caption in captions)
         if empty:
-            warnings.warn(
-                f"{self.captioner.identity}: {empty} images have an empty caption; it differs wholly from any other",
-                stacklevel=2,
-            )
-        return found
+            _warn(f"{self.captioner.identity}: {empty} images have an empty caption; it differs wholly from any other")
+        rows, cut = embed_captions(self.encoder, captions, self.store)
+        if cut:
+            _warn(f"{self.encoder.identity}: {len(cut)} captions are longer than it reads; their ends are lost")
+        return torch.from_numpy(rows).to(images.device)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)
 
 
 @METRICS.register("c2c", summary="1 - cosine of the two images' captions in a text embedder", source="source project")
@@ -57,25 +98,17 @@ class CaptionToCaption(_Captioned):
         cache: keep captions and vectors in ``.cache/``, where a later run finds them.
     """
 
+    coarse = True  # two images may have one caption
+    sides = SIDES["c2c"]
+
     def __init__(
         self,
         captioner: dict[str, Any] | str = "qwen2_vl",
         embedder: dict[str, Any] | str = "minilm",
-        prompt: str = "Describe this image.",
+        prompt: str = PROMPT,
         cache: bool = True,
     ) -> None:
-        super().__init__(captioner, prompt, cache)
-        self.embedder = build_text_embedder(*named(embedder, "embedder"))
-        self.identity = f"{self.captioner.identity}, {self.embedder.identity}"
-        self.vectors = Remembering(self._vectors)
-
-    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
-        return zero_where_equal(
-            cosine_difference(self.vectors(reference), self.vectors(candidate)), reference, candidate
-        )
-
-    def _vectors(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(embed_texts(self.embedder, self.caption(images), self.store)).to(images.device)
+        super().__init__(captioner, build_text_embedder(*named(embedder, "embedder")), prompt, cache)
 
 
 @METRICS.register(
@@ -84,7 +117,7 @@ class CaptionToCaption(_Captioned):
 class CaptionToImage(_Captioned):
     """Caption2Image: the reference's caption against the candidate, in an image-text tower.
 
-    A caption never says all of its own picture, so that even a perfect copy differs from it; a candidate that is equal to its
+    A caption never says all of its own image, so that even a perfect copy differs from it; a candidate that is equal to its
     reference counts as 0 all the same.
 
     Args:
@@ -95,32 +128,21 @@ class CaptionToImage(_Captioned):
     """
 
     symmetric = False
-    coarse = False
+    sides = SIDES["c2i"]
 
     def __init__(
         self,
         captioner: dict[str, Any] | str = "qwen2_vl",
         tower: dict[str, Any] | str = "open_clip",
-        prompt: str = "Describe this image.",
+        prompt: str = PROMPT,
         cache: bool = True,
     ) -> None:
-        super().__init__(captioner, prompt, cache)
-        self.images = TowerCosine(tower, cache)
-        self.identity = f"{self.captioner.identity}, {self.images.tower.identity}"
-        self.sentences = Remembering(self._sentences)
+        images = TowerCosine(tower, cache)
+        super().__init__(captioner, images.tower, prompt, cache)
+        self.images = images
 
-    def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
-        difference = cosine_difference(self.sentences(reference), self.images.vectors(candidate))
-        return zero_where_equal(difference, reference, candidate)
-
-    def _sentences(self, images: Tensor) -> Tensor:
-        tower, captions = self.images.tower, self.caption(images)
-        cut = len(tower.cut(captions))
-        if cut:
-            warnings.warn(
-                f"{tower.identity}: {cut} captions are longer than it reads; their ends are lost", stacklevel=2
-            )
-        return torch.from_numpy(embed_in_tower(tower, captions, self.store)).to(images.device)
+    def vectors(self, by: Described, images: Tensor) -> Tensor:
+        return self.images.vectors(images) if by == "image" else self.sentences(images)
 
 
 @METRICS.register(

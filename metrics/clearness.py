@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metrics import QualityMetric
-from metrics.remembering import pictures
+from metrics.memo import pictures
 from registry import QUALITY_METRICS
 
 Bytes = NDArray[np.uint8]

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from backbones import build_backbone
 from metrics import TrainingFreeMetric, zero_where_equal
-from metrics.remembering import Remembering, pictures
+from metrics.memo import EmbeddingMemo, pictures
 from models.dual_encoders import build_tower
 from registry import METRICS, named
+from semfid.cosine import cosine_difference
 from semfid.errors import UserError
 from semfid.io.images import pixel_hash
 from semfid.io.vector_cache import EMBEDDINGS, VectorCache, cached_rows
@@ -40,12 +41,11 @@ class EmbeddingCosine(TrainingFreeMetric):
         super().__init__()
         self.identity, self.dim = identity, dim
         self.store = VectorCache(EMBEDDINGS) if cache else None
-        self.vectors = Remembering(self._vectors)
+        self.vectors = EmbeddingMemo(self._vectors)
 
     def forward(self, reference: Tensor, candidate: Tensor) -> Tensor:
-        return zero_where_equal(
-            cosine_difference(self.vectors(reference), self.vectors(candidate)), reference, candidate
-        )
+        difference = cosine_difference(self.vectors(reference), self.vectors(candidate)).float()
+        return zero_where_equal(difference, reference, candidate)
 
     def embed(self, images: Tensor) -> Tensor:
         """One vector per image, (B, D) float32 of any length; images are (B, 3, H, W) in [0, 1]."""
@@ -65,16 +65,6 @@ class EmbeddingCosine(TrainingFreeMetric):
             len(shown),
         )
         return torch.from_numpy(rows).to(images.device)
-
-
-def cosine_difference(x: Tensor, y: Tensor) -> Tensor:
-    """(B,) float32 1 - cosine of rows of (B, D), exactly 0 where they are equal, and 1 where one of them is all zeros."""
-    x, y = x.double(), y.double()
-    lengths = x.norm(dim=1) * y.norm(dim=1)
-    # half the squared distance of the unit vectors: 1 - cosine itself rounds near-copies to 0 by the dozen
-    difference = 0.5 * (F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(dim=1)
-    difference = torch.where(lengths > 0, difference, torch.ones_like(difference))
-    return torch.where((x == y).all(dim=1), torch.zeros_like(difference), difference).float()
 
 
 @METRICS.register("tower_cosine", summary="1 - cosine of two images in any image-text tower", source="arXiv 2512.07037")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.embeddings import TowerCosine
-from metrics.remembering import Remembering
+from metrics.memo import EmbeddingMemo
 from models.concepts.build import ConceptSettings
 from models.concepts.compare import Compare, Strategy, differences, on_shared_words
 from models.concepts.decompose import Decomposer, Solver, Sparsity
@@ -69,7 +69,7 @@ class Splice(TrainingFreeMetric):
         self.symmetric = strategy != "symmetric"  # type: ignore[misc]
         self.store = EMBEDDINGS if cache else None
         self.cosine = TowerCosine(tower, cache)
-        self.weights = Remembering(self._packed)
+        self.weights = EmbeddingMemo(self._packed)
         self.images, self.without = 0, 0
         self._decomposer: Decomposer | None = None
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics import TrainingFreeMetric, zero_where_equal
-from metrics.remembering import pictures
+from metrics.memo import pictures
 from registry import METRICS
 from semfid.errors import UserError
 from semfid.scoring.text.models import missing

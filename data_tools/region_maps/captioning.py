@@ -18,7 +18,7 @@ from semfid.io.jsonl import JsonLines
 Captions = dict[str, dict[int, str]]
 
 
-def caption_pictures(
+def caption_regions(
     pictures: Sequence[Picture],
     folder: Path,
     file: Path,

@@ -7,12 +7,13 @@ once and looked up by the two id maps. An (H, W, D) array is never made.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from models.captioners.errors import LabelError
+from semfid.cosine import cosine_difference
 
 Floats = NDArray[np.floating]
-_NEAR = 1e-5  # rounding of float32 unit vectors is far below, so equal vectors are among these
 
 
 def region_differences(x: Floats, y: Floats) -> NDArray[np.float32]:
@@ -24,12 +25,13 @@ def region_differences(x: Floats, y: Floats) -> NDArray[np.float32]:
     Returns:
         (R_x, R_y), exactly 0 where the two vectors are equal, NaN where one is unknown.
     """
-    unit_x, unit_y = _unit(x), _unit(y)
-    difference = np.clip(1.0 - unit_x @ unit_y.T, 0.0, 1.0)  # (R_x, R_y)
-    rows, columns = np.nonzero(difference < _NEAR)
-    equal = (x[rows] == y[columns]).all(axis=1)
-    difference[rows[equal], columns[equal]] = 0.0
-    return difference.astype(np.float32)
+    columns = torch.from_numpy(np.asarray(y, dtype=np.float64))
+    found = np.full((len(x), len(y)), np.nan, dtype=np.float32)
+    known = np.any(y != 0, axis=1)
+    for row, vector in enumerate(np.asarray(x, dtype=np.float64)):  # (R_x, R_y, D) at once would fill the memory
+        if vector.any():
+            found[row, known] = cosine_difference(torch.from_numpy(vector), columns[torch.from_numpy(known)]).numpy()
+    return found
 
 
 def difference_map(ids_x: NDArray[np.integer], ids_y: NDArray[np.integer], x: Floats, y: Floats) -> NDArray[np.float32]:
@@ -87,12 +89,6 @@ def overlapping(masks: NDArray[np.bool_], embeddings: Floats) -> tuple[NDArray[n
     members = members[filled]
     means = members @ np.asarray(embeddings, dtype=np.float64) / members.sum(axis=1, keepdims=True)
     return number[inverse.reshape(height, width)], means
-
-
-def _unit(vectors: Floats) -> NDArray[np.float64]:
-    wide = np.asarray(vectors, dtype=np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, lengths, out=np.full_like(wide, np.nan), where=lengths > 0)
 
 
 def _size(ids: NDArray[np.integer]) -> str:

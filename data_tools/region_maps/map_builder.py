@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_tools.region_maps.difference_map import difference_map
-from data_tools.region_maps.embedding import Embedded
 from models.captioners.errors import LabelError
 from models.segmenters.region_store import MapFormat, read_ids, write_map
+from models.text_encoders import TextEmbedder
 from semfid.errors import UserError
 from semfid.io.jsonl import JsonLines
 
@@ -46,12 +46,19 @@ class MapMaker:
     Args:
         folder: the work folder: maps go to ``maps/``, their figures to ``maps.jsonl``.
         regions: folder of the id maps.
-        embedded: vectors of all captions.
-        embedder: identity of what made them.
+        vectors: of all captions that are not blank.
+        embedder: what made them.
     """
 
-    def __init__(self, folder: Path, regions: Path, embedded: Embedded, embedder: str, form: MapFormat) -> None:
-        self.folder, self.regions, self.embedded, self.embedder, self.form = folder, regions, embedded, embedder, form
+    def __init__(
+        self,
+        folder: Path,
+        regions: Path,
+        vectors: Mapping[str, NDArray[np.float32]],
+        embedder: TextEmbedder,
+        form: MapFormat,
+    ) -> None:
+        self.folder, self.regions, self.vectors, self.embedder, self.form = folder, regions, vectors, embedder, form
         self._ledger = JsonLines(folder / "maps.jsonl")
         self._ledger.repair()
         try:
@@ -94,11 +101,19 @@ class MapMaker:
 
     def _vectors(self, captions: Mapping[int, str]) -> NDArray[np.float32]:
         """(largest id, D); zeros where there is no region or no usable caption."""
-        return self.embedded.of([captions.get(segment, "") for segment in range(1, max(captions) + 1)])
+        blank = np.zeros(self.embedder.dim, dtype=np.float32)
+        return np.stack([self.vectors.get(captions.get(segment, ""), blank) for segment in range(1, max(captions) + 1)])
 
     def _name(self, pair: str, names: tuple[str, str], captions: tuple[Mapping[int, str], Mapping[int, str]]) -> str:
         """The pair's name and a hash of all that the map is made from: what has changed gets a new map."""
-        made_from = [VERSION, names, [dict(of) for of in captions], self.regions.name, self.embedder, self.form]
+        made_from = [
+            VERSION,
+            names,
+            [dict(of) for of in captions],
+            self.regions.name,
+            self.embedder.identity,
+            self.form,
+        ]
         digest = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=6).hexdigest()
         return f"{quote(pair, safe=' ')[:_LONGEST_NAME]}-{digest}.{self.form}"
 

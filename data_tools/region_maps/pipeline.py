@@ -5,7 +5,7 @@ Everything is stored as it is made, in a work folder:
     images-<decoder>.jsonl             what each file shows
     regions-<key>/                     id maps (see `models.segmenters.region_store`), by segmenter and min_area
     regions-<key>/captions-<key>.jsonl by captioner, prompt and contour
-    embeddings-<key>/                  vectors of the distinct captions, by text embedder
+    embeddings/                        vectors of the distinct captions, by text embedder
     maps/, maps.jsonl                  the maps and their figures
 
 A run that is killed goes on where it was, with the same result to the byte. <key> is a hash of the settings that stand in
@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from data_tools.region_maps import segmenting
-from data_tools.region_maps.captioning import Captions, caption_pictures
-from data_tools.region_maps.embedding import embed_texts
+from data_tools.region_maps.captioning import Captions, caption_regions
 from data_tools.region_maps.map_builder import MapMaker, MapOutcome
 from data_tools.region_maps.segmenting import segment_pictures
 from metrics.label.tables import held, moved, relative, shown
@@ -35,7 +34,9 @@ from models.image_index import Advance, Picture, catalogue, images_file
 from models.segmenters.contract import Segmenter
 from models.segmenters.region_store import MapFormat, write_json
 from models.text_encoders import TextEmbedder
+from models.text_encoders.cache import embed_texts
 from semfid.io.pair_table import PairTable, write_pairs
+from semfid.io.vector_cache import VectorCache
 
 Stage = Callable[[str], AbstractContextManager[Advance]]
 PROMPT = "Please describe the object outlined in magenta."
@@ -141,10 +142,11 @@ class _Run:
         rows = {row: pair for row, pair in rows.items() if row not in self.errors}
         embedder = self.tools.embedder
         with self.stage("embed") as advance:
-            texts = {text for pair in rows.values() for one in pair for text in captions[one.name].values()}
-            vectors = self._settled(self.folder, "embeddings", {"embedder": embedder.identity})
-            embedded = embed_texts(texts, vectors, embedder, advance)
-        maker = MapMaker(self.folder, regions, embedded, embedder.identity, self.settings.map_format)
+            said = {text for pair in rows.values() for one in pair for text in captions[one.name].values()}
+            texts = sorted(text for text in said if text.strip())
+            vectors = embed_texts(embedder, texts, VectorCache(self.folder / "embeddings"), advance)
+        embedded = dict(zip(texts, vectors, strict=True))
+        maker = MapMaker(self.folder, regions, embedded, embedder, self.settings.map_format)
         pair_ids = [str(value) for value in self.table.frame["pair_id"]]
         made: dict[int, MapOutcome] = {}
         with self.stage("compare") as advance:
@@ -183,7 +185,7 @@ class _Run:
         file = regions / f"captions-{_key(made_with)}.jsonl"
         write_json(file.with_suffix(".json"), made_with)
         with self.stage("caption") as advance:
-            captions, faults = caption_pictures(
+            captions, faults = caption_regions(
                 _distinct(rows), regions, file, captioner, settings.prompt, settings.contour, advance
             )
         captioner.release()

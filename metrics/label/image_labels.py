@@ -1,11 +1,7 @@
-"""Labels of whole images: captions, and how much two images, or an image and a caption, differ in meaning.
+"""Labels of whole images: captions, and the metrics `c2c`, `c2i` and `i2i` of each pair of a table.
 
-c2c  1 - cosine of the embeddings of both images' captions
-c2i  1 - cosine of the reference's caption and the candidate, in the space of an image-text tower
-i2i  1 - cosine of both images in that space
-
-All are clipped to [0, 1]; a pair of two images with equal pixels gets exactly 0. Each distinct image is captioned once, and each
-distinct image or caption embedded once, however many pairs it stands in; what is done lies in the cache.
+Differences are in [0, 1]; a pair of two images with equal pixels gets exactly 0. Each distinct image is captioned once, and each
+distinct image or caption embedded once, however many pairs hold it; finished work is kept in the cache.
 """
 
 from __future__ import annotations
@@ -17,18 +13,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from metrics.label.cosines import pair_differences
+from metrics.captions import PROMPT as PROMPT
+from metrics.captions import SIDES, embed_captions
 from metrics.label.tables import shown
 from models.captioners import Captioner
 from models.captioners.cache import CaptionCache, caption_pictures
 from models.dual_encoders import Tower
 from models.dual_encoders.cache import embed_pictures
-from models.dual_encoders.cache import embed_texts as embed_texts_by_tower
 from models.image_index import Advance, Picture, catalogue, images_cache
 from models.text_encoders import TextEmbedder
-from models.text_encoders.cache import embed_texts
+from semfid.cosine import cosine_difference
 from semfid.errors import UserError
 from semfid.io.images import read_image
 from semfid.io.pair_table import PairTable
@@ -36,8 +33,10 @@ from semfid.io.vector_cache import VectorCache
 
 Kind = Literal["captions", "c2c", "c2i", "i2i"]
 Stage = Callable[[str], AbstractContextManager[Advance]]
-PROMPT = "Describe this image."
+Vectors = Mapping[str, NDArray[np.float32]]
 CAPTIONS = ("caption_reference", "caption_candidate")
+DIGITS = 6  # of a stored difference; below it, vectors of one content differ by what shared a pass with them
+PAIRS = 8192  # at a time
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class Caches:
-    """Where finished work lies, below one folder that any number of processes share."""
+    """Where finished work is kept, below one folder that any number of processes share."""
 
     root: Path
 
@@ -70,7 +69,7 @@ class Caches:
 
 @dataclass
 class Labels:
-    """What was found of the rows of a table.
+    """What was found for the rows of a table.
 
     Attributes:
         columns: name to a value per row; "" and NaN where there is none.
@@ -83,176 +82,159 @@ class Labels:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A table, which picture each side of its rows shows, and what the stages share."""
+
+    table: PairTable
+    rows: Sequence[tuple[Picture | None, Picture | None]]
+    tools: Tools
+    prompt: str
+    caches: Caches
+    stage: Stage
+    labels: Labels
+
+    def pictures(self, sides: Sequence[int]) -> list[Picture]:
+        """The distinct pictures of these sides, in the table's order."""
+        return list({one.name: one for pair in self.rows for side in sides if (one := pair[side])}.values())
+
+    def names(self, side: int) -> list[str]:
+        """The picture of each row; "" where it cannot be read."""
+        return [one.name if (one := pair[side]) else "" for pair in self.rows]
+
+
 def label_images(table: PairTable, kind: Kind, tools: Tools, prompt: str, caches: Caches, stage: Stage) -> Labels:
     """Labels of all rows of a table.
 
     Raises:
-        UserError: a model that cannot be had; a full disk; no captions in the table where they were to be taken from it.
+        UserError: a model that is missing or cannot be loaded; a full disk; captions are to come from the table and it has none.
     """
-    run = _Run(table, tools, prompt, caches, stage)
-    return {"captions": run.captions_alone, "c2c": run.c2c, "c2i": run.c2i, "i2i": run.i2i}[kind]()
+    labels = Labels()
+    job = _Job(table, _read(table, caches.images, labels, stage), tools, prompt, caches, stage, labels)
+    described = SIDES.get(kind, ("caption", "caption"))
+    captioned = [side for side in (0, 1) if described[side] == "caption"]
+    keys = {side: job.names(side) for side in (0, 1)} | (_captions(job, captioned) if captioned else {})
+    if kind == "captions":
+        return labels
+    vectors: dict[str, Vectors] = {}
+    if captioned:
+        texts = {text for side in captioned for text in keys[side] if text}
+        vectors["caption"] = _caption_vectors(job, sorted(texts), tools.embedder if kind == "c2c" else tools.tower)
+    if "image" in described:
+        vectors["image"] = _image_vectors(job, [side for side in (0, 1) if described[side] == "image"])
+    found = pair_differences([vectors[by] for by in described], [keys[0], keys[1]])
+    for row, (a, b) in enumerate(job.rows):
+        if row in labels.errors:
+            found[row] = np.nan
+        elif a is not None and b is not None and a.name == b.name:
+            found[row] = 0.0
+    labels.columns[kind] = found.tolist()
+    return labels
 
 
-class _Run:
-    def __init__(self, table: PairTable, tools: Tools, prompt: str, caches: Caches, stage: Stage) -> None:
-        self.table, self.tools, self.prompt, self.caches, self.stage = table, tools, prompt, caches, stage
-        self.labels = Labels()
-        self.sides: list[tuple[Picture | None, Picture | None]] = []
+def pair_differences(vectors: Sequence[Vectors], keys: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+    """1 - cosine of each pair, (P,), to six digits; NaN where a side has no vector, or one of zeros.
 
-    def captions_alone(self) -> Labels:
-        self._read()
-        self._caption(both=True)
-        return self.labels
-
-    def c2c(self) -> Labels:
-        embedder = self.tools.embedder
-        assert embedder is not None
-        self._read()
-        x, y = self._caption(both=True)
-        texts = sorted({text for text in (*x, *y) if text})
-        with self.stage("embed captions") as advance:
-            vectors = embed_texts(embedder, texts, self.caches.vectors, advance)
-        self._warn_of_lost(texts, vectors)
-        self._difference("c2c", vectors, vectors, _places(x, texts), _places(y, texts))
-        return self.labels
-
-    def c2i(self) -> Labels:
-        tower = self.tools.tower
-        assert tower is not None
-        self._read()
-        said, _ = self._caption(both=False)
-        texts = sorted({text for text in said if text})
-        with self.stage("embed captions") as advance:
-            vectors = embed_texts_by_tower(tower, texts, self.caches.vectors, advance)
-        cut = tower.cut(texts)
-        if cut:
-            self.labels.warnings.append(
-                f"{len(cut)} of {len(texts)} captions are longer than the text tower reads and count as far as it reads, such "
-                f"as {cut[0][:60]!r}...; a smaller captioner.max_new_tokens keeps them short"
-            )
-        self._warn_of_lost(texts, vectors)
-        names, seen = self._embed_images([candidate for _, candidate in self.sides])
-        self._difference("c2i", vectors, seen, _places(said, texts), _places(self._names(1), names))
-        return self.labels
-
-    def i2i(self) -> Labels:
-        self._read()
-        names, seen = self._embed_images([one for pair in self.sides for one in pair])
-        self._difference("i2i", seen, seen, _places(self._names(0), names), _places(self._names(1), names))
-        return self.labels
-
-    def _read(self) -> None:
-        """Which picture each path shows; a row with an image that cannot be read is an error."""
-        sides = list(zip(self.table.paths("reference"), self.table.paths("candidate"), strict=True))
-        with self.stage("read images") as advance:
-            found, faults = catalogue(
-                [path for pair in sides for path in pair], images_cache(self.caches.images), advance
-            )
-        for row, pair in enumerate(sides):
-            for path in pair:
-                if path in faults:
-                    self.labels.errors.setdefault(row, faults[path])
-        self.sides = [(found.get(a), found.get(b)) for a, b in sides]
-
-    def _caption(self, both: bool) -> tuple[list[str], list[str]]:
-        """Captions of the references, and of the candidates if `both`, as columns of the result."""
-        if self.tools.captioner is None:
-            texts = [self._own(column) if side == 0 or both else [] for side, column in enumerate(CAPTIONS)]
-        else:
-            texts = self._made(self.tools.captioner, both)
-        pictures = {name for side in ((0, 1) if both else (0,)) for name in self._names(side) if name}
-        empty = {
-            self._names(side)[row]
-            for side, column in enumerate(texts)
-            for row, text in enumerate(column)
-            if not text and self.sides[row][side] is not None and row not in self.labels.errors
-        }
-        for name, column in zip(CAPTIONS, texts, strict=True):
-            if column:
-                self.labels.columns[name] = list(column)
-        if empty:
-            self.labels.warnings.append(
-                f"{len(empty)} of {len(pictures)} images have an empty caption: their pairs get no difference"
-            )
-        return texts[0], texts[1]
-
-    def _own(self, column: str) -> list[str]:
-        if column not in self.table.frame:
-            raise UserError(
-                f"{self.table.name} has no column {column}; `semfid label captions` makes it, or leave captions=table out"
-            )
-        return [text.strip() if isinstance(text, str) else "" for text in self.table.frame[column]]
-
-    def _made(self, captioner: Captioner, both: bool) -> list[list[str]]:
-        wanted = [one for pair in self.sides for one in (pair if both else pair[:1]) if one is not None]
-        pictures = list({one.name: one for one in wanted}.values())
-        with self.stage("caption") as advance:
-            found, faults = caption_pictures(
-                captioner,
-                [one.name for one in pictures],
-                lambda place: read_image(pictures[place].path),
-                self.prompt,
-                self.caches.captions,
-                advance,
-            )
-        captioner.release()
-        columns: list[list[str]] = []
-        for side in (0, 1):
-            if side == 1 and not both:
-                columns.append([])
-                continue
-            column = []
-            for row, pair in enumerate(self.sides):
-                one = pair[side]
-                if one is not None and one.name in faults:
-                    self.labels.errors.setdefault(row, f"{shown(one.path)}: {faults[one.name]}")
-                column.append(found.get(one.name, "") if one is not None else "")
-            columns.append(column)
-        return columns
-
-    def _embed_images(self, wanted: Sequence[Picture | None]) -> tuple[list[str], NDArray[np.float32]]:
-        """Names of the distinct pictures, and their vectors."""
-        tower = self.tools.tower
-        assert tower is not None
-        pictures = list({one.name: one for one in wanted if one is not None}.values())
-        names = [one.name for one in pictures]
-        with self.stage("embed images") as advance:
-            vectors = embed_pictures(
-                tower, names, lambda place: read_image(pictures[place].path), self.caches.vectors, advance
-            )
-        tower.release()
-        return names, vectors
-
-    def _difference(
-        self,
-        name: str,
-        x: NDArray[np.float32],
-        y: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        columns: NDArray[np.int64],
-    ) -> None:
-        """The column of differences; a place of -1 has no vector."""
-        values = np.full(len(self.table), np.nan)
-        fine = np.array([row not in self.labels.errors for row in range(len(self.table))], dtype=np.bool_)
-        known = fine & (rows >= 0) & (columns >= 0)
-        values[known] = pair_differences(x, y, rows[known], columns[known])
-        equal = np.array([a is not None and b is not None and a.name == b.name for a, b in self.sides], dtype=np.bool_)
-        values[fine & equal] = 0.0
-        self.labels.columns[name] = [float(value) for value in values]
-
-    def _warn_of_lost(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
-        lost = [text for text, vector in zip(texts, vectors, strict=True) if not vector.any()]
-        if lost:
-            self.labels.warnings.append(
-                f"{len(lost)} of {len(texts)} captions hold no word that the model knows, such as {lost[0][:60]!r}: their "
-                "pairs get no difference"
-            )
-
-    def _names(self, side: int) -> list[str]:
-        return [one.name if (one := pair[side]) is not None else "" for pair in self.sides]
+    Args:
+        vectors: (D,) by key, of both sides.
+        keys: P of each side.
+    """
+    found = np.full(len(keys[0]), np.nan)
+    usable = [{key for key, vector in of.items() if vector.any()} for of in vectors]
+    known = [row for row, (a, b) in enumerate(zip(*keys, strict=True)) if a in usable[0] and b in usable[1]]
+    for start in range(0, len(known), PAIRS):
+        rows = known[start : start + PAIRS]
+        x, y = (
+            torch.from_numpy(np.stack([of[side[row]] for row in rows])) for of, side in zip(vectors, keys, strict=True)
+        )
+        found[rows] = cosine_difference(x, y).numpy().round(DIGITS)
+    return found
 
 
-def _places(values: Sequence[str], distinct: Sequence[str]) -> NDArray[np.int64]:
-    """(len(values),) place of each in `distinct`; -1 where it is not there."""
-    place: Mapping[str, int] = {value: number for number, value in enumerate(distinct)}
-    return np.array([place.get(value, -1) for value in values], dtype=np.int64)
+def _read(table: PairTable, folder: Path, labels: Labels, stage: Stage) -> list[tuple[Picture | None, Picture | None]]:
+    """Which picture each path shows; a row with an image that cannot be read is an error."""
+    sides = list(zip(table.paths("reference"), table.paths("candidate"), strict=True))
+    with stage("read images") as advance:
+        found, faults = catalogue([path for pair in sides for path in pair], images_cache(folder), advance)
+    for row, pair in enumerate(sides):
+        for path in pair:
+            if path in faults:
+                labels.errors.setdefault(row, faults[path])
+    return [(found.get(a), found.get(b)) for a, b in sides]
+
+
+def _captions(job: _Job, sides: Sequence[int]) -> dict[int, list[str]]:
+    """A caption per row of each side, made or taken from the table; "" where there is none."""
+    if job.tools.captioner is None:
+        texts = {side: _captions_of_table(job.table, CAPTIONS[side]) for side in sides}
+    else:
+        texts = _made_captions(job, job.tools.captioner, sides)
+    job.labels.columns |= {CAPTIONS[side]: list(column) for side, column in texts.items()}
+    empty = {
+        name
+        for side, column in texts.items()
+        for row, (name, text) in enumerate(zip(job.names(side), column, strict=True))
+        if name and not text and row not in job.labels.errors
+    }
+    if empty:
+        job.labels.warnings.append(
+            f"{len(empty)} of {len(job.pictures(sides))} images have an empty caption: their pairs get no difference"
+        )
+    return texts
+
+
+def _captions_of_table(table: PairTable, column: str) -> list[str]:
+    if column not in table.frame:
+        raise UserError(
+            f"{table.name} has no column {column}; `semfid label captions` makes it, or leave captions=table out"
+        )
+    return [text.strip() if isinstance(text, str) else "" for text in table.frame[column]]
+
+
+def _made_captions(job: _Job, captioner: Captioner, sides: Sequence[int]) -> dict[int, list[str]]:
+    pictures = job.pictures(sides)
+    names, paths = [one.name for one in pictures], [one.path for one in pictures]
+    with job.stage("caption") as advance:
+        found, faults = caption_pictures(
+            captioner, names, lambda place: read_image(paths[place]), job.prompt, job.caches.captions, advance
+        )
+    captioner.release()
+    for side in sides:
+        for row, pair in enumerate(job.rows):
+            one = pair[side]
+            if one is not None and one.name in faults:
+                job.labels.errors.setdefault(row, f"{shown(one.path)}: {faults[one.name]}")
+    return {side: [found.get(name, "") for name in job.names(side)] for side in sides}
+
+
+def _caption_vectors(job: _Job, captions: Sequence[str], encoder: TextEmbedder | Tower | None) -> Vectors:
+    """The vector of each distinct caption."""
+    if encoder is None:
+        raise UserError("the label needs an embedder (c2c) or a tower (c2i)")
+    with job.stage("embed captions") as advance:
+        vectors, cut = embed_captions(encoder, captions, job.caches.vectors, advance)
+    if cut:
+        job.labels.warnings.append(
+            f"{len(cut)} of {len(captions)} captions are longer than the text tower reads and count as far as it reads, such "
+            f"as {cut[0][:60]!r}...; a smaller captioner.max_new_tokens keeps them short"
+        )
+    lost = [text for text, vector in zip(captions, vectors, strict=True) if not vector.any()]
+    if lost:
+        job.labels.warnings.append(
+            f"{len(lost)} of {len(captions)} captions hold no word that the model knows, such as {lost[0][:60]!r}: their "
+            "pairs get no difference"
+        )
+    return dict(zip(captions, vectors, strict=True))
+
+
+def _image_vectors(job: _Job, sides: Sequence[int]) -> Vectors:
+    """The vector of each distinct picture, by its name."""
+    tower = job.tools.tower
+    if tower is None:
+        raise UserError("the label needs a tower")
+    pictures = job.pictures(sides)
+    names, paths = [one.name for one in pictures], [one.path for one in pictures]
+    with job.stage("embed images") as advance:
+        vectors = embed_pictures(tower, names, lambda place: read_image(paths[place]), job.caches.vectors, advance)
+    tower.release()
+    return dict(zip(names, vectors, strict=True))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from models.concepts.decompose import Decomposer
+from semfid.cosine import cosine_difference
 
 Strategy = Literal["symmetric", "nonsymmetric", "nouns"]
 Compare = Literal["weights", "recomposed"]
@@ -69,15 +69,8 @@ def differences(decomposer: Decomposer, x: Tensor, y: Tensor, compare: Compare) 
     Where no concept is active on either side they do not differ; where on one side only, weights differ by 1.
     """
     if compare == "recomposed":
-        return one_minus_cosine(decomposer.recomposed(x), decomposer.recomposed(y))
-    return one_minus_cosine(x, y)
-
-
-def one_minus_cosine(x: Tensor, y: Tensor) -> Tensor:
-    """(B,) in [0, 1], exactly 0 for equal rows; 0 for two rows of zeros, 1 for one row of zeros."""
-    a, b = (torch.nn.functional.normalize(side.double(), dim=1, eps=1e-12) for side in (x, y))
-    one_sided = a.any(dim=1) != b.any(dim=1)
-    return torch.where(one_sided, 1.0, 0.5 * (a - b).square().sum(dim=1)).clamp(0.0, 1.0).float()
+        x, y = decomposer.recomposed(x), decomposer.recomposed(y)
+    return cosine_difference(x, y).float()
 
 
 def compared(decomposer: Decomposer, reference: Tensor, candidate: Tensor, strategy: Strategy) -> list[Comparison]:
@@ -85,7 +78,7 @@ def compared(decomposer: Decomposer, reference: Tensor, candidate: Tensor, strat
     x, y = pair_weights(decomposer, reference, candidate, strategy)
     by_weights = differences(decomposer, x, y, "weights").tolist()
     by_recomposed = differences(decomposer, x, y, "recomposed").tolist()
-    plain = one_minus_cosine(reference, candidate).tolist()
+    plain = cosine_difference(reference, candidate).float().tolist()
     found = []
     for row in range(len(x)):
         active = ((x[row] > 0) | (y[row] > 0)).nonzero().squeeze(1).tolist()

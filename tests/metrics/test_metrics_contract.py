@@ -18,7 +18,7 @@ from tiny_plugins import CASES, Tiny, tiny_plugins
 from torch import Tensor
 
 from metrics import TrainingFreeMetric
-from metrics.remembering import Remembering
+from metrics.memo import EmbeddingMemo
 from registry import METRICS
 from semfid.errors import UserError
 from semfid.scoring.text import missing
@@ -46,7 +46,7 @@ def make(tiny: Tiny) -> Make:
         assert isinstance(metric, TrainingFreeMetric)
         for module in metric.modules():
             for held in vars(module).values():
-                if isinstance(held, Remembering):
+                if isinstance(held, EmbeddingMemo):
                     held.forget()
         return metric
 

@@ -14,7 +14,7 @@ from pyiqa_stand_in import pyiqa_in_place
 from tiny_plugins import CLIP, Tiny, tiny_plugins
 from torch import Tensor
 
-from metrics.remembering import Remembering, pictures
+from metrics.memo import EmbeddingMemo, pictures
 from models.captioners import build_captioner
 from models.dual_encoders import build_tower
 from models.text_encoders import build_text_embedder
@@ -35,7 +35,7 @@ def photos() -> tuple[Tensor, Tensor]:
     return pixels[[0, 0, 1, 2]], pixels[[3, 4, 5, 0]]
 
 
-class TestRemembering:
+class TestEmbeddingMemo:
     def test_each_distinct_image_goes_through_once(self) -> None:
         seen: list[int] = []
 
@@ -44,17 +44,17 @@ class TestRemembering:
             return images.mean(dim=(1, 2, 3)).unsqueeze(1)
 
         images = torch.rand(5, 3, 4, 4)
-        remembering = Remembering(compute, most=4)
+        memo = EmbeddingMemo(compute, most=4)
         expected = images.mean(dim=(1, 2, 3)).unsqueeze(1)
         order = [0, 1, 0, 2, 1]
-        torch.testing.assert_close(remembering(images[order]), expected[order])
-        torch.testing.assert_close(remembering(images[[2, 3]]), expected[[2, 3]])
-        assert seen == [3, 1] and remembering.computed == 4
-        remembering(images[[4]])  # beyond the limit, the one that was not asked for longest goes
+        torch.testing.assert_close(memo(images[order]), expected[order])
+        torch.testing.assert_close(memo(images[[2, 3]]), expected[[2, 3]])
+        assert seen == [3, 1] and memo.computed == 4
+        memo(images[[4]])  # beyond the limit, the one that was not asked for longest goes
         assert seen == [3, 1, 1]
-        remembering(images[[2, 3, 4]])
+        memo(images[[2, 3, 4]])
         assert seen == [3, 1, 1]
-        remembering(images[[0]])
+        memo(images[[0]])
         assert seen == [3, 1, 1, 1]
 
     def test_gradients_reach_the_images(self, tiny: Tiny) -> None:

@@ -18,9 +18,8 @@ from scipy.spatial.distance import cosine
 from torch import Tensor
 
 from datamodules.sources.pair_table import PairTableData
-from metrics.label import cosines
-from metrics.label.cosines import pair_differences
-from metrics.label.image_labels import Caches, Tools
+from metrics.label import image_labels
+from metrics.label.image_labels import Caches, Tools, pair_differences
 from metrics.label.label_table import Outcome, Request, label_table
 from models.captioners import Captioner, LabelError
 from models.dual_encoders import Tower
@@ -161,20 +160,20 @@ class TestAgainstPlainLoops:
             assert float(row["i2i"]) == pytest.approx(0 if same else cosine(x, y), abs=2e-6)
             assert float(row["c2i"]) == pytest.approx(0 if same else cosine(text, y), abs=2e-6)
 
-    @pytest.mark.parametrize("cells", [10**9, 1])
-    def test_pair_step(self, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """By one product, and in blocks."""
-        monkeypatch.setattr(cosines, "CELLS", cells)
-        monkeypatch.setattr(cosines, "ROWS", 7)
+    def test_pair_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In blocks."""
+        monkeypatch.setattr(image_labels, "PAIRS", 7)
         draw = np.random.default_rng(0)
         x, y = (draw.normal(size=(n, 5)) for n in (6, 9))
         x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y))
         x[3] = 0
         a, b = draw.integers(0, 6, 40), draw.integers(0, 9, 40)
-        found = pair_differences(x, y, a, b)
-        for value, i, j in zip(found, a, b, strict=True):
+        vectors = [{str(at): row for at, row in enumerate(side)} for side in (x, y)]
+        found = pair_differences(vectors, [[*map(str, a), "none"], [*map(str, b), "0"]])
+        assert np.isnan(found[-1])
+        for value, i, j in zip(found[:-1], a, b, strict=True):
             assert np.isnan(value) if i == 3 else value == pytest.approx(min(1, max(0, cosine(x[i], y[j]))), abs=1e-6)
-        assert pair_differences(x, y, a[:0], b[:0]).shape == (0,)
+        assert pair_differences(vectors, [[], []]).shape == (0,)
 
 
 def test_identical_images_are_exactly_0(table: Path) -> None:

@@ -12,10 +12,18 @@ from concept_support import ColourTower, plain
 from PIL import Image
 from sklearn.linear_model import Lasso
 
-from models.concepts import ConceptSettings, Decomposer, ImageMean, Sparsity, Vocabulary, build_dictionary, compared
-from models.concepts import modality_gap as image_mean
-from models.concepts.compare import differences, one_minus_cosine, pair_weights
-from models.concepts.modality_gap import mean_of_rows
+from models.concepts import (
+    ConceptSettings,
+    Decomposer,
+    ImageMean,
+    Sparsity,
+    Vocabulary,
+    build_dictionary,
+    compared,
+)
+from models.concepts.compare import differences, pair_weights
+from models.concepts.modality_gap import image_mean, mean_of_rows
+from semfid.cosine import cosine_difference
 from semfid.errors import UserError
 
 LIST = Vocabulary("few", ("stone", "loud", "river", "dark", "bright", "blue", "green", "red"))
@@ -116,7 +124,7 @@ class TestNothingActive:
 
     def test_on_one_side_only(self) -> None:
         x, y = torch.tensor([[0.2, 0.1], [0.0, 0.0]]), torch.tensor([[0.0, 0.0], [0.0, 0.0]])
-        assert one_minus_cosine(x, y).tolist() == [1.0, 0.0]
+        assert cosine_difference(x, y).tolist() == [1.0, 0.0]
 
     def test_embeddings_of_zeros(self) -> None:
         tower = ColourTower()

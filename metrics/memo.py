@@ -1,4 +1,4 @@
-"""What was computed for an image is remembered by the image's content: a photo that many pairs share is looked at once."""
+"""A memo of what was computed for an image, by its content: a photo that many pairs share is embedded once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-REMEMBERED = 4096  # images
+SIZE = 4096  # images
 
 
-class Remembering:
+class EmbeddingMemo:
     """Rows of what a function gives for images, the latest by content.
 
     Args:
         compute: (B, 3, H, W) images to (B, ...) rows; a row depends on its own image only.
     """
 
-    def __init__(self, compute: Callable[[Tensor], Tensor], most: int = REMEMBERED) -> None:
+    def __init__(self, compute: Callable[[Tensor], Tensor], most: int = SIZE) -> None:
         self.compute, self.most = compute, most
         self.computed = 0  # images that went through `compute`
         self._rows: dict[bytes, Tensor] = {}
