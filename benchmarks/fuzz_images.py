@@ -27,7 +27,7 @@ from semfid.errors import ImageError  # noqa: E402
 from semfid.io.decoding import upright_size  # noqa: E402
 from semfid.io.images import read_image  # noqa: E402
 from semfid.io.maps import MapError, read_map  # noqa: E402
-from user_study.pictures import PictureError, read_picture  # noqa: E402
+from user_study.core.pictures import PictureError, read_picture  # noqa: E402
 
 CHECKED = ("png", "png metadata", "png palette", "png 16 bit", "png alpha")  # kinds with a checksum over everything
 

@@ -25,14 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from starlette.testclient import TestClient
 from study_support import make_study, postgres
 
-from user_study import accounts
-from user_study.clock import now_ms
+from user_study.core import accounts, study_state
+from user_study.core.clock import now_ms
+from user_study.core.folder import StudyFolder
 from user_study.database.schema import assignment, pair, participant, response
-from user_study.domain import answering, study_state
-from user_study.domain import assignment as assigning
-from user_study.domain.answering import Submitted
-from user_study.domain.person import lock
-from user_study.folder import StudyFolder
+from user_study.trial import answering
+from user_study.trial import assignment as assigning
+from user_study.trial.answering import Submitted
+from user_study.trial.person import lock
 from user_study.web.app import ServeOptions, create_app
 
 QUOTA = 30
@@ -115,11 +115,11 @@ def fill(study: StudyFolder, answers: int) -> None:
 
 def time_assignments(study: StudyFolder, rounds: int) -> list[float]:
     """Seconds of an answer with the assignment that follows, one by one, commit included."""
-    from user_study.domain import participants
+    from user_study.participant import joining
 
     with study.database.write() as c:
         facts = study_state.facts(c)
-        joined = participants.join(c, facts.settings, "somebody new", "nickname", now_ms())
+        joined = joining.join(c, facts.settings, "somebody new", "nickname", now_ms())
         past = {"step": "main", "training_passed_at": 1, "training_attempts": 1}
         c.execute(update(participant).where(participant.c.id == joined.id).values(past))
         state = assigning.current(c, facts.settings, joined.id, now_ms())

@@ -20,14 +20,15 @@ from sqlalchemy import func, select
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from user_study.clock import now_ms
+from user_study.core import study_state
+from user_study.core.clock import now_ms
+from user_study.core.folder import StudyFolder, create_study
+from user_study.core.settings import from_dict
 from user_study.database.engine import Database
 from user_study.database.schema import assignment, pair, response
 from user_study.demo import load_demo
-from user_study.domain import pairs, study_state
-from user_study.domain.pairs import NewPair
-from user_study.folder import StudyFolder, create_study
-from user_study.settings import from_dict
+from user_study.trial import pairs
+from user_study.trial.pairs import NewPair
 
 ORIGINS = ("smooth", "crisp", "blocky", "tinted")
 

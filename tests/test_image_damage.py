@@ -28,7 +28,7 @@ from semfid.errors import ImageError
 from semfid.io.decoding import upright_size
 from semfid.io.images import read_image
 from semfid.io.maps import MapError, read_map
-from user_study.pictures import PictureError, read_picture
+from user_study.core.pictures import PictureError, read_picture
 
 KINDS = kinds()
 SEEDS = 6 * len(DAMAGES)

@@ -18,13 +18,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import insert, select, update
 
-from user_study.clock import now_ms
 from user_study.commands.simulate import MIX
+from user_study.core import study_state
+from user_study.core.clock import now_ms
+from user_study.core.folder import StudyFolder, create_study
+from user_study.core.settings import from_dict
 from user_study.database.schema import admin, pair, participant, session
 from user_study.demo import load_demo
-from user_study.domain import participants, study_state
-from user_study.folder import StudyFolder, create_study
-from user_study.settings import from_dict
+from user_study.participant import joining
 from user_study.simulation.local_server import serving
 from user_study.simulation.people import cast
 from user_study.simulation.running import Plan
@@ -55,7 +56,7 @@ def make_study(folder: Path) -> StudyFolder:
         study_state.set_state(c, "live", "pictures", now)
         settings = study_state.facts(c).settings
         for place, name in enumerate(PEOPLE):
-            number = participants.join(c, settings, name, "nickname", now).id
+            number = joining.join(c, settings, name, "nickname", now).id
             values = {
                 "step": "main",
                 "training_passed_at": now,

@@ -12,12 +12,12 @@ from sqlalchemy import update
 
 from semfid.cli import main
 from semfid.io.pair_table import read_pairs
+from user_study.core.folder import create_study
+from user_study.core.settings import StudySettings
 from user_study.database.schema import pair
 from user_study.demo import TABLE
-from user_study.exporting import export
-from user_study.folder import create_study
-from user_study.importing import import_pairs
-from user_study.settings import StudySettings
+from user_study.exports.export import export
+from user_study.imports.import_pairs import import_pairs
 
 
 def test_a_regressor_trains_on_what_a_study_exports(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import insert, select
 from starlette.testclient import TestClient
 
-from user_study.clock import now_ms
+from user_study.core.clock import now_ms
+from user_study.core.folder import StudyFolder
 from user_study.database.schema import admin, audit, session
-from user_study.folder import StudyFolder
 from user_study.web import sessions
 
 NAME = "ada"

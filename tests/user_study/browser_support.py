@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from study_support import LiveServer, newcomer
 
-from user_study.clock import now_ms
+from user_study.core import settings_store
+from user_study.core.clock import now_ms
 from user_study.database.schema import assignment, image, pair, participant, response, session
-from user_study.domain import settings_store
 from user_study.web import sessions
 
 READY = "[data-answer=no][aria-disabled=false]"

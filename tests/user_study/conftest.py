@@ -12,10 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 from study_support import SAME_ORIGIN, LiveServer, Postgres, fill
 
+from user_study.core.folder import StudyFolder, create_study, open_study
+from user_study.core.settings import StudySettings
 from user_study.database.engine import Database, open_database
 from user_study.database.migrate import migrate
-from user_study.folder import StudyFolder, create_study, open_study
-from user_study.settings import StudySettings
 from user_study.web.app import ServeOptions, create_app
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from user_study.clock import now_ms
-from user_study.domain import study_state
-from user_study.folder import StudyFolder, create_study
-from user_study.importing import import_pairs
-from user_study.settings import from_dict
+from user_study.core import study_state
+from user_study.core.clock import now_ms
+from user_study.core.folder import StudyFolder, create_study
+from user_study.core.settings import from_dict
+from user_study.imports.import_pairs import import_pairs
 
 ORIGINS = ("swin", "bsrgan", "seesr")
 

@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 from sqlalchemy import insert, select, update
 
+from user_study.core.settings import StudySettings
 from user_study.database.engine import Database
 from user_study.database.schema import assignment, image, pair, participant, response
-from user_study.settings import StudySettings
 
 HOUR = 3_600_000
 ORIGINS = ("blocky", "smooth", "crisp")

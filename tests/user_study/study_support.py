@@ -23,17 +23,19 @@ from PIL import Image
 from sqlalchemy import Connection, insert, select, update
 from starlette.testclient import TestClient
 
-from user_study.clock import now_ms
+from user_study.core import settings_store, study_state
+from user_study.core.clock import now_ms
+from user_study.core.folder import StudyFolder
+from user_study.core.settings import from_dict
 from user_study.database.engine import Database
 from user_study.database.schema import assignment as assignment_table
 from user_study.database.schema import ledger, pair, participant, response, session
-from user_study.domain import answering, assignment, game, pairs, participants, settings_store, study_state, undoing
-from user_study.domain.answering import Stored, Submitted
-from user_study.domain.pairs import NewImage, NewPair
-from user_study.domain.person import Person, look
-from user_study.domain.trials import Trial, TrialState
-from user_study.folder import StudyFolder
-from user_study.settings import from_dict
+from user_study.participant import joining
+from user_study.trial import answering, assignment, game, pairs, undoing
+from user_study.trial.answering import Stored, Submitted
+from user_study.trial.pairs import NewImage, NewPair
+from user_study.trial.person import Person, look
+from user_study.trial.trials import Trial, TrialState
 from user_study.web import sessions
 
 T0 = 1_800_000_000_000  # epoch ms at which tests begin
@@ -158,7 +160,7 @@ def settle(c: Connection, number: int) -> None:
 def newcomer(study: StudyFolder, name: str, *, ready: bool = True, role: str = "participant", now: int = T0) -> int:
     """A participant; `ready`: past the training. Returns the id."""
     with study.database.write() as c:
-        joined = participants.join(c, study_state.facts(c).settings, name, "nickname", now, role=role)
+        joined = joining.join(c, study_state.facts(c).settings, name, "nickname", now, role=role)
         if ready:
             settle(c, joined.id)
     return joined.id

@@ -7,10 +7,10 @@ import getpass
 import sys
 from datetime import UTC, datetime
 
-from user_study import accounts
-from user_study.clock import now_ms
-from user_study.errors import StudyError
-from user_study.folder import open_study
+from user_study.core import accounts
+from user_study.core.clock import now_ms
+from user_study.core.errors import StudyError
+from user_study.core.folder import open_study
 
 
 def run(arguments: argparse.Namespace) -> int:

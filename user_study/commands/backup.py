@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from user_study.backup import RESTORE, backup
-from user_study.folder import open_study
+from user_study.core.folder import open_study
+from user_study.exports.backup import RESTORE, backup
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from user_study.checking import check, repair
-from user_study.folder import open_study
+from user_study.analysis.checking import check, repair
+from user_study.core.folder import open_study
 
 
 def run(arguments: argparse.Namespace) -> int:

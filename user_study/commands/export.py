@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from user_study.exporting import export
+from user_study.core.folder import open_study
+from user_study.exports.export import export
 from user_study.exports.options import Options
-from user_study.folder import open_study
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from user_study.folder import open_study
-from user_study.importing import import_pairs, inspect
+from user_study.core.folder import open_study
+from user_study.imports.import_pairs import import_pairs, inspect
 
 
 def run(arguments: argparse.Namespace) -> int:

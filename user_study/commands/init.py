@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from user_study.folder import create_study
-from user_study.settings import StudySettings, read_settings
+from user_study.core.folder import create_study
+from user_study.core.settings import StudySettings, read_settings
 
 
 def run(arguments: argparse.Namespace) -> int:

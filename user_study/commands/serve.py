@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from user_study import accounts
-from user_study.clock import now_ms
-from user_study.domain import pairs, study_state
-from user_study.errors import StudyError
-from user_study.folder import StudyFolder, create_study, is_study, open_study
-from user_study.settings import StudySettings
+from user_study.core import accounts, study_state
+from user_study.core.clock import now_ms
+from user_study.core.errors import StudyError
+from user_study.core.folder import StudyFolder, create_study, is_study, open_study
+from user_study.core.settings import StudySettings
+from user_study.trial import pairs
 from user_study.web.app import ServeOptions
 from user_study.web.serving import check_address, serve
 

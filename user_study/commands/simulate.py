@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from user_study.errors import StudyError
-from user_study.exporting import export
+from user_study.core.errors import StudyError
+from user_study.exports.export import export
 from user_study.simulation.people import cast, parse_mix
 from user_study.simulation.running import Plan
 from user_study.simulation.study import simulate, simulated_study, train

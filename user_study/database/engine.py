@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from user_study.errors import StudyError
+from user_study.core.errors import StudyError
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -56,7 +56,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Database:
-    """A study's database. Every function of `user_study.domain` takes a Connection from here."""
+    """A study's database. Every function of the study takes a Connection from here."""
 
     url: URL
     _readers: Engine

@@ -11,8 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from user_study.core.errors import StudyError
 from user_study.database.engine import Database
-from user_study.errors import StudyError
 
 SCRIPTS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 7_303_201  # of PostgreSQL: any number that all servers of a study share

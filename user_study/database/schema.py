@@ -42,7 +42,7 @@ study = Table(  # one row per fact: state (draft, live, paused, closed), live_si
     Column("value", Text, nullable=False),
 )
 
-settings_version = Table(  # the newest row is in force; `body` is the JSON of user_study.settings.StudySettings
+settings_version = Table(  # the newest row is in force; `body` is the JSON of user_study.core.settings.StudySettings
     "settings_version",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),

@@ -1,1 +1,1 @@
-"""The files of an export, one module for each kind; `user_study.exporting` puts them together."""
+"""The files of an export, one module for each kind; `user_study.exports.export` puts them together."""

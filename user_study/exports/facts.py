@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from user_study.clock import now_ms
+from user_study.analysis.overview import reliability
+from user_study.core import study_state
+from user_study.core.clock import now_ms
+from user_study.core.version import version
 from user_study.database.schema import pair, participant, response, settings_version
-from user_study.domain import screening, study_state
 from user_study.exports.options import Options, iso
-from user_study.overview import reliability
-from user_study.version import version
+from user_study.trial import screening
 
 FORMAT = 1  # raise it when a file or a column changes its meaning
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, case, func, select
 
 from semfid.errors import UserError
 from semfid.io.pair_table import SPLITS, PairTable, assign_splits, check_pairs, refuse_leak, write_pairs
-from user_study import statistics
+from user_study.analysis import statistics
 from user_study.database.schema import image, pair, response
 from user_study.exports.options import Options
 

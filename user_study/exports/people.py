@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
+from user_study.analysis.statistics import interval, median
+from user_study.analysis.trap_list import list_traps
 from user_study.database.schema import participant, response
 from user_study.exports.options import Options, guarded, iso, write_csv
-from user_study.statistics import interval, median
-from user_study.trap_list import list_traps
 
 PARTICIPANTS = (
     "participant", "door", "role", "standing", "standing_reason", "standing_by", "standing_at", "flags", "step",

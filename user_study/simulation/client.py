@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from user_study.errors import StudyError
+from user_study.core.errors import StudyError
 
 HEADERS = {"Sec-Fetch-Site": "same-origin", "User-Agent": "Mozilla/5.0 (simulated) Chrome/130.0.0.0"}
 TRIES = 6  # of a call that the server puts off (503, 429)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from user_study.errors import StudyError
-from user_study.folder import StudyFolder
+from user_study.core.errors import StudyError
+from user_study.core.folder import StudyFolder
 from user_study.web.app import ServeOptions, create_app
 
 PATIENCE_S = 30

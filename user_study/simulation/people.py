@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, field
 from random import Random
 
-from user_study.errors import StudyError
+from user_study.core.errors import StudyError
 
 BIAS_SD = 0.4  # of a person's readiness to say yes, in logits
 SLIP = 0.02

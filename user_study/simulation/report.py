@@ -12,13 +12,13 @@ import pandas as pd
 from sqlalchemy import select
 
 from semfid.io.pair_table import read_pairs
+from user_study.analysis.statistics import spearman
+from user_study.core.folder import StudyFolder
 from user_study.database.schema import pair
-from user_study.exporting import export
+from user_study.exports.export import export
 from user_study.exports.options import Options
-from user_study.folder import StudyFolder
 from user_study.simulation.people import KINDS
 from user_study.simulation.running import Outcome
-from user_study.statistics import spearman
 
 
 @dataclass(frozen=True)

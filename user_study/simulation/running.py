@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from user_study.errors import StudyError
+from user_study.core.errors import StudyError
 from user_study.simulation.client import Refusal, Visitor, open_http
 from user_study.simulation.people import SimulatedPerson
 from user_study.simulation.truth import Truth, digest_of

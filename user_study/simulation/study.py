@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from user_study.clock import now_ms
+from user_study.core import study_state
+from user_study.core.clock import now_ms
+from user_study.core.errors import StudyError
+from user_study.core.folder import StudyFolder, create_study, is_study, open_study
+from user_study.core.settings import StudySettings, from_dict
 from user_study.database.schema import participant
 from user_study.demo import load_demo
-from user_study.domain import study_state
-from user_study.errors import StudyError
-from user_study.folder import StudyFolder, create_study, is_study, open_study
-from user_study.settings import StudySettings, from_dict
 from user_study.simulation.local_server import serving
 from user_study.simulation.people import SimulatedPerson
 from user_study.simulation.report import Report, make_report

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from user_study.core.errors import StudyError
+from user_study.core.pictures import pixel_hash, read_picture
 from user_study.database.schema import image, pair
-from user_study.errors import StudyError
-from user_study.pictures import pixel_hash, read_picture
 
 RATES = ("true_rate", "difference")  # columns of the imported table that say it, the better one first
 

@@ -1,0 +1,1 @@
+"""The application: routes, middleware, sessions, templates and static files."""

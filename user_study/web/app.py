@@ -19,13 +19,14 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from user_study import clock
+from user_study.core import clock
 from user_study.database.engine import Database
-from user_study.domain import sweeping
-from user_study.web import admin_pages, images, participant_pages, sessions, trial_api
+from user_study.trial import expiry_job
+from user_study.web import images, sessions
 from user_study.web.limits import BodyLimit, RateLimits
 from user_study.web.problems import HANDLERS, Problems
 from user_study.web.rendering import STATIC
+from user_study.web.routes import ROUTES
 from user_study.web.security import RequestRules, SecurityHeaders
 
 logger = logging.getLogger("semfid.study")
@@ -124,13 +125,9 @@ def create_app(
 
     app = Starlette(
         routes=[
-            *trial_api.ROUTES,
-            *images.ROUTES,
-            *participant_pages.ROUTES,
-            *admin_pages.ROUTES,
-            Mount(
-                "/static", GZipMiddleware(Static(directory=STATIC))
-            ),  # they hold no secret, so compression tells none
+            *ROUTES,
+            # static files hold no secret, so compression tells none
+            Mount("/static", GZipMiddleware(Static(directory=STATIC))),
         ],
         middleware=[
             Middleware(SecurityHeaders),
@@ -150,6 +147,6 @@ async def _sweep_forever(database: Database, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            await asyncio.wrap_future(database.submit(lambda c: sweeping.sweep(c, clock.now_ms())))
+            await asyncio.wrap_future(database.submit(lambda c: expiry_job.sweep(c, clock.now_ms())))
         except SQLAlchemyError as error:
             logger.warning("sweep of leases failed, will be tried again: %s", type(error).__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from user_study.clock import now_ms
+from user_study.core.clock import now_ms
 from user_study.web.errors import Problem
 
 KEPT = 20_000  # clients; the one not seen for longest is forgotten

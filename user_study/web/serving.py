@@ -12,8 +12,8 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
-from user_study.errors import StudyError
-from user_study.folder import open_study
+from user_study.core.errors import StudyError
+from user_study.core.folder import open_study
 from user_study.web.app import ServeOptions, create_app
 
 ENVIRONMENT = "SEMFID_STUDY_WORKER"  # how the folder and options reach the worker processes

@@ -25,7 +25,7 @@ from semfid.io.file_pairs import read_pair_table
 from semfid.io.images import read_image
 from semfid.io.pair_table import PairTable, read_frame, read_pairs
 from semfid.io.tables import HINT, parse_table, read_table
-from user_study.sources import find_pairs
+from user_study.imports.sources import find_pairs
 
 Rows = list[list[str]]
 # what another program takes for a gap, a number, a date; one with a comma, a quote and a separator of other dialects

@@ -14,7 +14,7 @@ from engine.commands.label_settings import read_settings as read_label
 from engine.config.schema import load_experiment
 from semfid.errors import UserError
 from semfid.io.yaml_file import read_mapping
-from user_study.settings import read_settings as read_study
+from user_study.core.settings import read_settings as read_study
 
 READERS: dict[str, Callable[[Path], object]] = {
     "mapping": read_mapping,

@@ -1,0 +1,139 @@
+"""Participants: the list, one person, exclude and restore, testers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+from starlette.responses import RedirectResponse, Response
+
+from user_study.admin import charts
+from user_study.admin.deps import Desk, change, done, linker, see, whole
+from user_study.analysis import participant_list
+from user_study.core import audit, study_state
+from user_study.database.schema import participant
+from user_study.participant import joining, roles
+from user_study.trial import exclusion, screening
+from user_study.web import sessions
+from user_study.web.errors import Problem
+
+DEFAULTS: dict[str, Any] = {"who": "all", "search": "", "order": "joined", "down": True, "page": 1}
+
+
+def show_participants(desk: Desk) -> Response:
+    """GET /admin/participants."""
+    query = desk.request.query_params
+    order = query.get("order", "joined")
+    wanted = participant_list.Filter(
+        who=query.get("who", "all"),
+        search=query.get("search", "").strip()[:200],
+        order=order,
+        down=query.get("down", "1" if order == "joined" else "0") == "1",
+        page=whole(query.get("page", "1"), 1),
+    )
+    with desk.database.read() as c:
+        return desk.show(
+            c,
+            "participants.html",
+            "/admin/participants",
+            "Participants",
+            wanted=wanted,
+            listing=participant_list.list_participants(c, wanted),
+            who=participant_list.WHO,
+            link=linker("/admin/participants", vars(wanted), {**DEFAULTS, "down": wanted.order == "joined"}),
+        )
+
+
+def show_participant(desk: Desk) -> Response:
+    """GET /admin/participants/<code>."""
+    with desk.database.read() as c:
+        found = participant_list.view(c, desk.request.path_params["code"])
+        if found is None:
+            raise _nobody()
+        slowest = participant_list.BIN_MS * (participant_list.BINS - 1) / 1000
+        names = [f"{k * participant_list.BIN_MS / 1000:.1f} s" for k in range(participant_list.BINS)]
+        histogram = charts.bars(
+            "Histogram of response times in half seconds", found.histogram, ("0 s", f"{slowest:.1f} s and more"), names
+        )
+        return desk.show(
+            c,
+            "participant.html",
+            "/admin/participants",
+            found.row.nickname,
+            view=found,
+            row=found.row,
+            histogram=histogram,
+        )
+
+
+def _nobody() -> Problem:
+    return Problem(404, "not_found", "There is no such participant; go back to the list of participants.")
+
+
+def _id(c: Connection, code: str) -> int:
+    key = c.execute(select(participant.c.id).where(participant.c.code == code)).scalar_one_or_none()
+    if key is None:
+        raise _nobody()
+    return int(key)
+
+
+def _rules(c: Connection) -> str:
+    """Name of the rules in force, to stand beside the decision."""
+    return screening.rules_hash(study_state.facts(c).settings.rules)
+
+
+def exclude(desk: Desk) -> Response:
+    """POST /admin/participants/<code>/exclude, with a reason."""
+    code, reason = desk.request.path_params["code"], desk.required("reason")
+    desk.database.transact(lambda c: exclusion.exclude(c, _id(c, code), reason, desk.admin, desk.now, _rules(c)))
+    return done(f"/admin/participants/{code}", "excluded")
+
+
+def restore(desk: Desk) -> Response:
+    """POST /admin/participants/<code>/restore, with a reason."""
+    code, reason = desk.request.path_params["code"], desk.required("reason")
+    desk.database.transact(lambda c: exclusion.restore(c, _id(c, code), reason, desk.admin, desk.now, _rules(c)))
+    return done(f"/admin/participants/{code}", "restored")
+
+
+def mark_tester(desk: Desk) -> Response:
+    """POST /admin/participants/<code>/tester."""
+    return _set_role(desk, "tester")
+
+
+def unmark_tester(desk: Desk) -> Response:
+    """POST /admin/participants/<code>/participant."""
+    return _set_role(desk, "participant")
+
+
+def _set_role(desk: Desk, role: str) -> Response:
+    code = desk.request.path_params["code"]
+    desk.database.transact(lambda c: roles.set_role(c, _id(c, code), role, desk.admin, desk.now))
+    return done(f"/admin/participants/{code}", role)
+
+
+def try_it(desk: Desk) -> Response:
+    """POST /admin/try: the study as a participant sees it, in any state, with answers that never count."""
+    request = desk.request
+    value = None
+    with desk.database.write() as c:
+        mine = select(participant.c.role).where(participant.c.id == request.state.participant_id)
+        if c.execute(mine).scalar_one_or_none() != "tester":
+            joined = joining.join(c, study_state.facts(c).settings, None, "nickname", desk.now, role="tester")
+            value = sessions.begin(c, request, "participant", joined.id, desk.now)
+            audit.note(c, desk.admin, "tester joined", joined.code, now=desk.now)
+    response = RedirectResponse("/study", status_code=303)
+    if value is not None:
+        sessions.set_cookie(request, response, "participant", value)
+    return response
+
+
+ROUTES = [
+    change("/admin/try", try_it),
+    see("/admin/participants", show_participants),
+    see("/admin/participants/{code}", show_participant),
+    change("/admin/participants/{code}/exclude", exclude),
+    change("/admin/participants/{code}/restore", restore),
+    change("/admin/participants/{code}/tester", mark_tester),
+    change("/admin/participants/{code}/participant", unmark_tester),
+]

@@ -1,0 +1,234 @@
+"""Pairs as a researcher lists them: filters, orders, pages; and one pair with every answer it got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Float, cast, func, literal, or_, select
+from sqlalchemy.sql.elements import KeyedColumnElement
+
+from user_study.analysis import statistics
+from user_study.database.schema import image, pair, participant, response
+
+PAGE = 50
+ANSWERS_SHOWN = 500
+Z2 = 3.8414588206941227  # square of the normal quantile of 97.5 %
+DIVIDED_FROM = 10  # answers: below, the interval of nearly every pair holds one half
+
+STATES = {
+    "all": "all",
+    "complete": "complete",
+    "unfinished": "answers missing",
+    "untouched": "no answer yet",
+    "retired": "retired",
+}
+FLAGS = {"any": "any", "divided": "people are divided (interval holds 0.5)", "one_sided": "one side shown more often"}
+ORDERS = {
+    "key": "pair",
+    "origin": "origin",
+    "answers": "answers",
+    "score": "score",
+    "uncertainty": "width of the interval",
+    "unsure": "not sure",
+}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to list. Unknown words mean the default, so an old bookmark still opens."""
+
+    origin: str = ""
+    state: str = "all"
+    flag: str = "any"
+    search: str = ""
+    order: str = "key"
+    down: bool = False
+    page: int = 1
+
+    def __post_init__(self) -> None:
+        for name, known, default in (("state", STATES, "all"), ("flag", FLAGS, "any"), ("order", ORDERS, "key")):
+            if getattr(self, name) not in known:
+                object.__setattr__(self, name, default)
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A main pair with its score; `score`, `low`, `high` are None without an answer."""
+
+    id: int
+    key: str
+    origin: str
+    quota: int
+    done: int
+    open: int
+    yes: int
+    no: int
+    unsure: int
+    active: bool
+    reference_left: int
+    reference_right: int
+    score: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def divided(self) -> bool:
+        return self.done >= DIVIDED_FROM and self.low is not None and self.low <= 0.5 <= (self.high or 0.0)
+
+
+@dataclass(frozen=True)
+class Listing:
+    rows: list[PairRow]
+    total: int
+    page: int
+    pages: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    token: str
+    width: int
+    height: int
+    name: str
+
+
+@dataclass(frozen=True)
+class PairView:
+    """One pair, of any kind, with both pictures and its answers, newest first, at most 500 of `answers_total`."""
+
+    row: PairRow
+    kind: str
+    truth: str | None
+    source: str
+    explanation: str | None
+    retired_reason: str | None
+    reference: Picture
+    candidate: Picture
+    answers: Sequence[Any]  # rows of `response` with code, nickname, standing and role of the person
+    answers_total: int
+
+
+def _score() -> ColumnElement[Any]:
+    """yes + half of unsure, of the answers; null without answers."""
+    return (pair.c.yes + 0.5 * cast(pair.c.unsure, Float)) / cast(func.nullif(pair.c.done, 0), Float)
+
+
+def _width() -> ColumnElement[Any]:
+    """Grows with the width of Wilson's interval (a quarter of its square over z2): SQLite may come without square roots."""
+    p, n = _score(), cast(func.nullif(pair.c.done, 0), Float)
+    return (p * (1 - p) / n + Z2 / (4 * n * n)) / ((1 + Z2 / n) * (1 + Z2 / n))
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [pair.c.kind == "main", pair.c.active == (0 if wanted.state == "retired" else 1)]
+    if wanted.state == "complete":
+        found.append(pair.c.done >= pair.c.quota)
+    elif wanted.state == "unfinished":
+        found.append(pair.c.done < pair.c.quota)
+    elif wanted.state == "untouched":
+        found.append(pair.c.done == 0)
+    if wanted.origin:
+        found.append(pair.c.origin == wanted.origin)
+    if wanted.search:
+        found.append(
+            or_(*(column.contains(wanted.search, autoescape=True) for column in (pair.c.pair_key, pair.c.source_key)))
+        )
+    if wanted.flag == "divided":
+        # Wilson's interval inverts the score test: it holds 1/2 where |p - 1/2| <= z / (2 sqrt n)
+        distance = _score() - 0.5
+        found += [pair.c.done >= DIVIDED_FROM, distance * distance * 4 * cast(pair.c.done, Float) <= Z2]
+    elif wanted.flag == "one_sided":
+        found.append(func.abs(pair.c.reference_left - pair.c.reference_right) > 2)
+    return found
+
+
+def _orders() -> dict[str, KeyedColumnElement[Any] | ColumnElement[Any]]:
+    return {
+        "key": pair.c.pair_key,
+        "origin": pair.c.origin,
+        "answers": pair.c.done,
+        "score": func.coalesce(_score(), literal(-1.0)),
+        "uncertainty": func.coalesce(_width(), literal(9.0)),
+        "unsure": pair.c.unsure,
+    }
+
+
+def _row(found: Any) -> PairRow:
+    halves = found.yes + 0.5 * found.unsure
+    low, high = statistics.interval(halves, found.done)
+    return PairRow(
+        id=found.id,
+        key=found.pair_key,
+        origin=found.origin,
+        quota=found.quota,
+        done=found.done,
+        open=found.open,
+        yes=found.yes,
+        no=found.no,
+        unsure=found.unsure,
+        active=bool(found.active),
+        reference_left=found.reference_left,
+        reference_right=found.reference_right,
+        score=halves / found.done if found.done else None,
+        low=low if found.done else None,
+        high=high if found.done else None,
+    )
+
+
+def list_pairs(c: Connection, wanted: Filter) -> Listing:
+    """A page of the main pairs that fit; a page past the end is the last one."""
+    conditions = _conditions(wanted)
+    total = int(c.execute(select(func.count()).select_from(pair).where(*conditions)).scalar_one())
+    pages = max(1, -(-total // PAGE))
+    page = min(max(wanted.page, 1), pages)
+    order = _orders()[wanted.order]
+    rows = c.execute(
+        select(pair)
+        .where(*conditions)
+        .order_by(order.desc() if wanted.down else order.asc(), pair.c.id)
+        .limit(PAGE)
+        .offset((page - 1) * PAGE)
+    ).all()
+    return Listing([_row(row) for row in rows], total, page, pages)
+
+
+def origins(c: Connection) -> list[str]:
+    """Names of the SR models of main pairs, sorted."""
+    return [str(name) for (name,) in c.execute(select(pair.c.origin).where(pair.c.kind == "main").distinct()) if name]
+
+
+def view(c: Connection, pair_id: int) -> PairView | None:
+    """The pair with its pictures and answers; None where there is no such pair."""
+    found = c.execute(select(pair).where(pair.c.id == pair_id)).one_or_none()
+    if found is None:
+        return None
+    pictures = {
+        row.id: row
+        for row in c.execute(select(image).where(image.c.id.in_((found.reference_image, found.candidate_image))))
+    }
+
+    def picture(key: int, name: str) -> Picture:
+        return Picture(pictures[key].token, pictures[key].width, pictures[key].height, name)
+
+    total = int(c.execute(select(func.count()).select_from(response).where(response.c.pair_id == pair_id)).scalar_one())
+    answers = c.execute(
+        select(response, participant.c.code, participant.c.nickname, participant.c.standing, participant.c.role)
+        .outerjoin(participant, participant.c.id == response.c.participant_id)
+        .where(response.c.pair_id == pair_id)
+        .order_by(response.c.id.desc())
+        .limit(ANSWERS_SHOWN)
+    ).all()
+    return PairView(
+        row=_row(found),
+        kind=found.kind,
+        truth=found.truth,
+        source=found.source_key,
+        explanation=found.explanation,
+        retired_reason=found.retired_reason,
+        reference=picture(found.reference_image, found.reference_name),
+        candidate=picture(found.candidate_image, found.candidate_name),
+        answers=answers,
+        answers_total=total,
+    )

@@ -1,0 +1,83 @@
+"""My data: see, download, leave the leaderboard, delete; and the privacy page."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from user_study.participant import joining
+from user_study.participant.deps import NEXT, Visit, change, goto, see
+from user_study.participant.deps import sign_out as end_session
+
+
+def mine(visit: Visit) -> Response:
+    """The page of what is stored about a person."""
+    return _page(visit)
+
+
+def _page(visit: Visit, fault: str | None = None) -> Response:
+    person = visit.signed_in
+    return visit.show(
+        "me.html",
+        "My data",
+        400 if fault else 200,
+        here="me",
+        fault=fault,
+        next=NEXT[person.step],
+    )
+
+
+def download(visit: Visit) -> Response:
+    """Everything stored about a person, as a file."""
+    visit.limit("data")
+    person = visit.signed_in
+    with visit.database.read() as c:
+        content = joining.my_data(c, person.id)
+    return Response(
+        json.dumps(content, indent=2, ensure_ascii=False),
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="my-data-{person.code}.json"'},
+    )
+
+
+def leaderboard(visit: Visit) -> Response:
+    """Onto the leaderboard, or off it."""
+    with visit.database.write() as c:
+        joining.show_on_leaderboard(c, visit.signed_in.id, visit.text("show") == "yes")
+    return goto("/me")
+
+
+def delete(visit: Visit) -> Response:
+    """Erase the person, after a tick that says so."""
+    if visit.text("sure") != "yes":
+        return _page(visit, "Nothing was deleted. Tick the box to say that you are sure.")
+    with visit.database.write() as c:
+        joining.erase(c, visit.signed_in.id, visit.settings, visit.now)
+    return gone(visit, "Your data is deleted")
+
+
+def gone(visit: Visit, heading: str) -> Response:
+    """The page after somebody was erased, without a session."""
+    kept = visit.settings.keep_answers_on_delete and heading.startswith("Your data")
+    lines = [
+        "Nothing about you is stored any more." if not kept else "Nothing says any more which answers were yours.",
+        "Thank you for your interest.",
+    ]
+    response = visit.show("message.html", heading, person=None, lines=lines, link="/", link_name="To the start page")
+    return end_session(visit, response)
+
+
+def privacy(visit: Visit) -> Response:
+    """What is stored, how long, and what people may ask for."""
+    return visit.show("privacy.html", "Privacy", here="privacy")
+
+
+ROUTES: list[Route] = [
+    see("/me", mine, needs_person=True),
+    see("/me/data.json", download, needs_person=True),
+    change("/me/leaderboard", leaderboard, needs_person=True),
+    change("/me/delete", delete, needs_person=True),
+    see("/privacy", privacy),
+]

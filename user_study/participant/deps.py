@@ -1,0 +1,151 @@
+"""What every participant page shares: who is there, where that person stands, how a form is read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from user_study.core import study_state
+from user_study.core.settings import StudySettings
+from user_study.database.engine import Database
+from user_study.trial import person
+from user_study.trial.person import Person
+from user_study.web import sessions
+from user_study.web.errors import Problem
+from user_study.web.rendering import page
+
+# where a person goes on, by participant.step
+NEXT = {
+    "consent": "/consent",
+    "instructions": "/instructions",
+    "training": "/study",
+    "main": "/study",
+    "finished": "/finish",
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request for a participant page.
+
+    Attributes:
+        person: who is signed in; None: nobody.
+        form: what was sent; empty for a page that is only looked at.
+    """
+
+    request: Request
+    state: str
+    settings: StudySettings
+    person: Person | None
+    now: int
+    form: FormData
+
+    @property
+    def database(self) -> Database:
+        return self.request.state.database
+
+    @property
+    def signed_in(self) -> Person:
+        """The person; pages that need one are made with ``person=True``."""
+        if self.person is None:
+            raise Problem(401, "not_signed_in", "Start on the first page, or come back with your resume code.")
+        return self.person
+
+    def text(self, name: str, longest: int = 200) -> str:
+        """A field of the form without spaces around it; empty where there is none.
+
+        Raises:
+            Problem: longer than `longest`, or a file.
+        """
+        value = self.form.get(name, "")
+        if not isinstance(value, str) or len(value) > longest:
+            raise Problem(400, "bad_request", f"What was sent as {name} is too long; {longest} characters at most.")
+        return value.strip()
+
+    def limit(self, action: str) -> None:
+        """Count this request against the rate of `action`; raises Problem (429)."""
+        self.request.state.limits.take(action, self.request.client.host if self.request.client else "socket")
+
+    def show(self, template: str, heading: str = "", status: int = 200, **context: Any) -> Response:
+        """A page with the study's head and foot."""
+        common = {
+            "study_title": self.settings.title,
+            "contact": self.settings.contact,
+            "settings": self.settings,
+            "person": self.person,
+            "here": "",
+            "heading": heading,
+        }
+        return page(self.request, f"participant/{template}", status, **{**common, **context})
+
+    def go_on(self) -> Response:
+        """To the page where this person is to go on."""
+        return goto(NEXT.get(self.person.step, "/") if self.person else "/")
+
+
+Handler = Callable[[Visit], Response]
+
+
+def goto(address: str) -> Response:
+    """After a change, by GET: loading the page again repeats nothing."""
+    return RedirectResponse(address, status_code=303)
+
+
+def see(path: str, handler: Handler, needs_person: bool = False) -> Route:
+    """A page to look at; it changes nothing. Without the person it needs, the first page is shown."""
+
+    def endpoint(request: Request) -> Response:
+        visit = _visit(request, FormData())
+        return handler(visit) if visit.person or not needs_person else goto("/")
+
+    return Route(path, endpoint, methods=["GET"])
+
+
+def change(path: str, handler: Handler, needs_person: bool = False) -> Route:
+    """A form, by POST; that it comes from our own page is checked for all of them in `security`."""
+
+    async def endpoint(request: Request) -> Response:
+        async with request.form(max_files=0, max_fields=20) as form:
+            return await run_in_threadpool(_handle, request, form)
+
+    def _handle(request: Request, form: FormData) -> Response:
+        visit = _visit(request, form)
+        return handler(visit) if visit.person or not needs_person else goto("/")
+
+    changing: Callable[[Request], Awaitable[Response]] = endpoint
+    return Route(path, changing, methods=["POST"])
+
+
+def _visit(request: Request, form: FormData) -> Visit:
+    number = request.state.participant_id
+    with request.state.database.read() as c:
+        facts = study_state.facts(c)
+        found = None if number is None else person.look(c, number)
+    return Visit(request, facts.state, facts.settings, found, request.state.now, form)
+
+
+def sign_in(visit: Visit, c: Connection, number: int) -> Callable[[Response], Response]:
+    """Begin a session in `c`; the function returned puts it into the response's cookie."""
+    value = sessions.begin(c, visit.request, "participant", number, visit.now)
+
+    def with_cookie(response: Response) -> Response:
+        sessions.set_cookie(visit.request, response, "participant", value)
+        return response
+
+    return with_cookie
+
+
+def sign_out(visit: Visit, response: Response) -> Response:
+    """End the session on the server and in the browser."""
+    with visit.database.write() as c:
+        sessions.end(c, visit.request, "participant")
+    sessions.drop_cookie(visit.request, response, "participant")
+    return response

@@ -1,0 +1,161 @@
+"""Points, the roulette and the leaderboard. Points stand in a ledger that only grows; a score is its sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random, SystemRandom
+
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_
+
+from user_study.core.errors import StudyError
+from user_study.core.settings import StudySettings
+from user_study.database.prepared import Prepared
+from user_study.database.schema import ledger, participant, response
+from user_study.trial.assignment import spins_left
+from user_study.trial.person import Person, lock, look
+
+_ENTRY = Prepared(insert(ledger), keys=("participant_id", "kind", "ref", "points", "at"))
+_LATELY = (
+    select(response.c.kind, response.c.correct)
+    .where(
+        response.c.participant_id == bindparam("person"),
+        response.c.kind.in_(("main", "trap", "repeat")),
+        response.c.why_not.is_distinct_from("undone"),
+    )
+    .order_by(response.c.id.desc())
+    .limit(bindparam("last"))
+)
+
+
+class NoSpin(StudyError):
+    """No spin has been earned."""
+
+
+@dataclass(frozen=True)
+class Spin:
+    """Where the wheel stops: `wheel[segment]` is `points`; `applied` is what the score changed by (it has a floor)."""
+
+    points: int
+    segment: int
+    wheel: tuple[int, ...]
+    applied: int
+    score: int
+    spins_left: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of the leaderboard."""
+
+    rank: int
+    participant_id: int
+    nickname: str
+    score: int
+    prize: str
+
+
+def pay(c: Connection, settings: StudySettings, person: Person, assignment_id: int, now: int) -> None:
+    """Points for a valid answer that `person.valid` has just counted; with the streak's, where it completes a round.
+
+    The streak is paid at the round's end and not at its trap, or the points would tell which pair was the trap.
+    """
+    game = settings.game
+    if not game.enabled:
+        return
+    _enter(c, person, "answer", assignment_id, game.points, now)
+    if game.streak and person.valid % game.spin_every == 0:
+        rows = c.execute(_LATELY, {"person": person.id, "last": game.spin_every}).all()
+        traps = [row.correct for row in rows if row.kind == "trap"]
+        milestone = person.valid // game.spin_every
+        known = select(ledger.c.id).where(
+            ledger.c.participant_id == person.id, ledger.c.kind == "streak", ledger.c.ref == milestone
+        )
+        if traps and all(traps) and c.execute(known).first() is None:
+            _enter(c, person, "streak", milestone, game.streak, now)
+
+
+def take_back(c: Connection, settings: StudySettings, person: Person, assignment_id: int, now: int) -> None:
+    """The points of an answer that was taken back; the ledger keeps both entries, and the score its floor."""
+    paid = c.execute(
+        select(func.sum(ledger.c.points)).where(
+            ledger.c.participant_id == person.id, ledger.c.kind == "answer", ledger.c.ref == assignment_id
+        )
+    ).scalar_one()
+    if paid:
+        _enter(c, person, "undo", assignment_id, max(-int(paid), min(0, settings.game.floor - person.score)), now)
+
+
+def spin(c: Connection, settings: StudySettings, participant_id: int, now: int, rng: Random | None = None) -> Spin:
+    """Draw one spin, here and not in the browser.
+
+    Raises:
+        NoSpin: none is to be had.
+    """
+    person = lock(c, participant_id)
+    result = spin_of(c, settings, person, now, rng or SystemRandom())
+    person.save(c)
+    return result
+
+
+def spin_of(c: Connection, settings: StudySettings, person: Person, now: int, rng: Random) -> Spin:
+    """`spin`, for a person who is locked; the caller saves."""
+    game = settings.game
+    if spins_left(settings, person) <= 0:
+        raise NoSpin(f"there is no spin to be had; every {game.spin_every} valid answers give one")
+    segment = rng.randrange(len(game.wheel))
+    points = game.wheel[segment]
+    applied = max(points, min(0, game.floor - person.score))
+    person.spins += 1
+    _enter(c, person, "spin", person.spins, applied, now)
+    return Spin(points, segment, game.wheel, applied, person.score, spins_left(settings, person))
+
+
+def score(c: Connection, participant_id: int) -> int:
+    """The sum of a person's ledger."""
+    total = c.execute(
+        select(func.coalesce(func.sum(ledger.c.points), 0)).where(ledger.c.participant_id == participant_id)
+    )
+    return int(total.scalar_one())
+
+
+def leaderboard(c: Connection, limit: int, prizes: tuple[str, ...] = ()) -> list[Place]:
+    """The best of those who wish to be seen and are not excluded; ties go to who was there first."""
+    rows = c.execute(
+        select(participant.c.id, participant.c.nickname, participant.c.score)
+        .where(*_SHOWN, participant.c.score > 0)
+        .order_by(participant.c.score.desc(), participant.c.scored_at, participant.c.id)
+        .limit(limit)
+    ).all()
+    return [
+        Place(rank, row.id, row.nickname, row.score, prizes[rank - 1] if rank <= len(prizes) else "")
+        for rank, row in enumerate(rows, 1)
+    ]
+
+
+def place(c: Connection, participant_id: int, prizes: tuple[str, ...] = ()) -> Place | None:
+    """A person's own row; None for testers, the excluded, those who do not wish to be seen, and before the first point."""
+    me = look(c, participant_id)
+    if me.tester or not me.included or not me.on_leaderboard or me.score <= 0:
+        return None
+    better = c.execute(
+        select(func.count()).where(
+            *_SHOWN,
+            (participant.c.score > me.score)
+            | (
+                (participant.c.score == me.score)
+                & (tuple_(participant.c.scored_at, participant.c.id) < tuple_(me.scored_at, me.id))
+            ),
+        )
+    ).scalar_one()
+    rank = int(better) + 1
+    return Place(rank, me.id, me.nickname, me.score, prizes[rank - 1] if rank <= len(prizes) else "")
+
+
+_SHOWN = (participant.c.on_leaderboard == 1, participant.c.standing == "included", participant.c.role == "participant")
+
+
+def _enter(c: Connection, person: Person, kind: str, ref: int, points: int, now: int) -> None:
+    _ENTRY.change(c, {"participant_id": person.id, "kind": kind, "ref": ref, "points": points, "at": now})
+    person.score += points
+    if points:
+        person.scored_at = now
