@@ -97,7 +97,7 @@ def validate(schema: type[S], values: Mapping[str, Any], where: str) -> S:
 
 def as_mapping(settings: Settings, without: Sequence[str] = ()) -> dict[str, Any]:
     """The settings as nested mappings, less the dotted keys that the content does not depend on."""
-    mapping = settings.model_dump(mode="json")
+    mapping = settings.model_dump(mode="json", by_alias=True)
     for key in without:
         *sections, last = key.split(".")
         node = mapping
@@ -217,21 +217,22 @@ def _first_fault(schema: type[Settings], errors: Sequence[ErrorDetails]) -> str:
     path, annotation = _key_of(schema, first["loc"])
     if first["type"] == "missing":
         return f"{path} is missing"
-    value, context = _value_of(first), first.get("ctx", {})
+    value, context = _shown(first["input"]), first.get("ctx", {})
     if "error" in context:  # a rule of the section: it says itself what is wrong
-        return str(context["error"]) if not path else f"{path}={value!r}: {context['error']}"
+        return str(context["error"]) if not path else f"{path}={value}: {context['error']}"
     bounds = {"greater_than_equal": ("ge", "{} or more"), "greater_than": ("gt", "above {}")}
     bounds |= {"less_than_equal": ("le", "{} or less"), "less_than": ("lt", "below {}")}
     if first["type"] in bounds:
         word, text = bounds[first["type"]]
-        return f"{path}={value!r} must be {text.format(context[word])}"
+        return f"{path}={value} must be {text.format(context[word])}"
     if annotation is not None and first["type"].endswith(("_type", "_error", "_parsing")):
-        return f"{path}={value!r} should be {describe_type(annotation)}"
-    return f"{path}={value!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        return f"{path}={value} should be {describe_type(annotation)}"
+    return f"{path}={value}: {first['msg'][0].lower()}{first['msg'][1:]}"
 
 
-def _value_of(error: ErrorDetails) -> Any:
-    return error["input"]
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _key_of(schema: type[Settings], place: Sequence[int | str]) -> tuple[str, Any]:

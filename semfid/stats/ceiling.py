@@ -103,8 +103,12 @@ def _parametric(
     return correlations, float(squares.mean())
 
 
-def _split_halves(yes: IntArray, votes: IntArray, simulations: int, generator: np.random.Generator) -> float:
-    """Mean SRCC of random halves, stepped up to all votes; nan where halves are constant."""
+def split_half_srcc(yes: IntArray, votes: IntArray, simulations: int, generator: np.random.Generator) -> float:
+    """Mean SRCC of random halves, stepped up to all votes; nan where halves are constant in most simulations.
+
+    Args:
+        yes, votes: (n,) with two votes or more each.
+    """
     half = votes // 2
     correlations = np.empty(simulations)
     for k in range(simulations):
@@ -140,7 +144,7 @@ def noise_ceiling(yes_votes: npt.ArrayLike, votes: npt.ArrayLike, simulations: i
         generator = np.random.default_rng(seed)
         prior = fit_beta_binomial(yes, total)
         correlations, mse_floor = _parametric(yes, total, prior, simulations, generator)
-        reliability = _split_halves(yes[repeated], total[repeated], simulations, generator)
+        reliability = split_half_srcc(yes[repeated], total[repeated], simulations, generator)
     return Ceiling(
         srcc=_mean(correlations),
         srcc_interval=interval(correlations),

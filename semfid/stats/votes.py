@@ -45,14 +45,31 @@ def wilson(yes_votes: npt.ArrayLike, votes: npt.ArrayLike, level: float = 0.95) 
         ValueError: level outside (0, 1), wrong dimensions, different lengths.
         UserError: votes that cannot be, see `checked_votes`.
     """
+    return rate_interval(*checked_votes(yes_votes, votes), level)
+
+
+def rate_interval(yes: npt.ArrayLike, votes: npt.ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """`wilson` of rates whose `yes` may be a half, where an "unsure" counts as half a yes.
+
+    Args:
+        yes, votes: of one shape; no votes give [0, 1].
+
+    Returns:
+        (low, high) of that shape, within [0, 1].
+
+    Raises:
+        ValueError: level outside (0, 1), or `yes` outside [0, votes].
+    """
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    yes, total = checked_votes(yes_votes, votes)
+    k, total = np.asarray(yes, dtype=np.float64), np.asarray(votes, dtype=np.float64)
+    if ((k < 0) | (k > total)).any():
+        raise ValueError("yes must be between 0 and votes")
     z2 = float(special.ndtri(0.5 + level / 2)) ** 2
     n = np.maximum(total, 1)
-    rate = yes / n
+    rate = k / n
     middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2) * np.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low = np.where((total == 0) | (yes == 0), 0.0, np.clip(middle - half, 0.0, 1.0))
-    high = np.where((total == 0) | (yes == total), 1.0, np.clip(middle + half, 0.0, 1.0))
+    low = np.where(k == 0, 0.0, np.clip(middle - half, 0.0, 1.0))
+    high = np.where(k == total, 1.0, np.clip(middle + half, 0.0, 1.0))
     return low, high

@@ -9,11 +9,10 @@ import yaml
 from sqlalchemy import Connection, select
 from starlette.responses import Response
 
+from semfid.errors import UserError
 from user_study.admin.deps import Desk, change, done, see
-from user_study.admin.settings_fields import FIELDS, GROUPS
-from user_study.admin.settings_form import FormFault, differences, fault_key, read, texts
+from user_study.admin.settings_form import FIELDS, GROUPS, FormFault, differences, fault_key, read, texts
 from user_study.core import settings_store, study_state
-from user_study.core.errors import StudyError
 from user_study.core.settings import LOCKED_WHEN_LIVE, StudySettings, from_json
 from user_study.database.schema import participant, settings_version
 from user_study.trial import screening
@@ -44,13 +43,11 @@ def _stored(body: str) -> StudySettings | None:
     """An old version; None where this program no longer reads it."""
     try:
         return from_json(body)
-    except StudyError:
+    except UserError:
         return None
 
 
-def _page(
-    desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: FormFault | StudyError | None = None
-) -> Response:
+def _page(desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: UserError | None = None) -> Response:
     settings, number = settings_store.current(c)
     locked = _locked(c)
     return desk.show(
@@ -91,7 +88,7 @@ def save(desk: Desk) -> Response:
                 raise FormFault("", "Somebody else saved settings meanwhile. Compare them below, then save again.")
             new = read(typed, current, tuple(key for key in _locked(c) if key not in GROWS))
             settings_store.save(c, new, desk.admin, desk.now)
-    except StudyError as error:
+    except UserError as error:
         with desk.database.read() as c:
             current, number = settings_store.current(c)
             for key in _locked(c):

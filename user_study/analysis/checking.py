@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, case, func, select, update
 
+from semfid.errors import UserError
 from user_study.core import audit, study_state
 from user_study.core.clock import now_ms
 from user_study.core.errors import StudyError
@@ -109,7 +110,7 @@ def _settings(c: Connection) -> Iterator[Fault]:
     for number, row in versions.items():
         try:
             found = from_json(row.body)
-        except (StudyError, ValueError) as error:
+        except (UserError, ValueError) as error:
             yield Fault("error", f"settings version {number} cannot be read: {error}", "restore the last backup")
             continue
         if found.hash != row.hash:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special  # type: ignore[import-untyped, unused-ignore]
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-IntArray: TypeAlias = npt.NDArray[np.int64]
+from semfid.stats.arrays import FloatArray, IntArray
+from semfid.stats.ceiling import split_half_srcc
+from semfid.stats.votes import rate_interval
 
 NAN = float("nan")
 FEWEST_RESAMPLES = 20  # an interval of fewer is not worth printing
@@ -149,26 +149,10 @@ def agreement(counts: npt.ArrayLike, resamples: int = 1000, seed: int = 0) -> Ag
     return Agreement(alpha, low, high, gwet_ac1(table), len(usable), int(usable.sum()))
 
 
-def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-    """Spearman's rank correlation; nan where one side is constant or holds fewer than two values."""
-    a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if a.size < 2 or (a == a[0]).all() or (b == b[0]).all():
-        return NAN
-    return float(np.corrcoef(_midranks(a), _midranks(b))[0, 1])
-
-
-def _midranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1 on, ties sharing their mean: scipy.stats.rankdata, whose import takes as long as the server's start."""
-    _, which, often = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(often) - (often - 1) / 2)[which]
-
-
 def split_half(yes: npt.ArrayLike, no: npt.ArrayLike, halvings: int = 200, seed: int = 0) -> float:
-    """Reliability of the labels: SRCC of two random halves of the answers, stepped up to all of them.
+    """Reliability of the labels: SRCC of two random halves of the answers, stepped up to all of them (`semfid.stats.ceiling`).
 
-    The answers of each pair are split without replacement (hypergeometric), correlations of all halvings are averaged, and
-    r -> 2r / (1 + r) (Spearman 1910, Brown 1910) gives the SRCC of two panels as large as this one. `semfid ablate` reports the
-    same figure for the exported table. Its square root bounds the SRCC with the truth.
+    `semfid ablate` reports the same figure for the exported table. Its square root bounds the SRCC with the truth.
 
     Args:
         yes, no: (pairs,) whole numbers; pairs with fewer than two answers drop out.
@@ -182,53 +166,16 @@ def split_half(yes: npt.ArrayLike, no: npt.ArrayLike, halvings: int = 200, seed:
     table = table[table.sum(axis=1) >= 2]
     if len(table) < 2:
         return NAN
-    a, b = table[np.lexsort((table[:, 0], table.sum(axis=1)))].T
-    votes, half = a + b, (a + b) // 2
+    votes = table.sum(axis=1)
+    order = np.lexsort((table[:, 0], votes))  # the order of pairs must not change the draws
     rounds = max(1, min(halvings, max(10, MOST_DRAWS // len(table))))
-    generator = np.random.default_rng(seed)
-    found = np.empty(rounds)
-    for k in range(rounds):
-        first = generator.hypergeometric(a, b, half)
-        found[k] = spearman(first / half, (a - first) / (votes - half))
-    usable = found[~np.isnan(found)]
-    if not usable.size or 2 * usable.size < rounds:
-        return NAN
-    mean = float(usable.mean())
-    return 2 * mean / (1 + mean) if mean > -1 else NAN
-
-
-def wilson(yes: npt.ArrayLike, votes: npt.ArrayLike, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-    """Wilson's score interval of rates (Wilson, JASA 22, 1927).
-
-    Args:
-        yes, votes: one shape; `yes` may be a half where an "unsure" counts as half a yes. No votes give [0, 1].
-        level: coverage, between 0 and 1.
-
-    Returns:
-        (low, high) of that shape, within [0, 1].
-
-    Raises:
-        ValueError: level outside (0, 1), or more yes than votes.
-    """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    k, total = np.asarray(yes, dtype=float), np.asarray(votes, dtype=float)
-    if ((k < 0) | (k > total)).any():
-        raise ValueError("yes must lie between 0 and votes")
-    z2 = float(special.ndtri(0.5 + level / 2)) ** 2
-    n = np.maximum(total, 1)
-    rate = k / n
-    middle = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    spread = np.sqrt(z2) * np.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low = np.where(k == 0, 0.0, np.clip(middle - spread, 0.0, 1.0))
-    high = np.where(k == total, 1.0, np.clip(middle + spread, 0.0, 1.0))
-    return low, high
+    return split_half_srcc(table[order, 0], votes[order], rounds, np.random.default_rng(seed))
 
 
 def interval(right: float, seen: float) -> tuple[float, float]:
     """Wilson's 95 % interval of one rate, such as a person's share of traps answered right; (0, 1) where none were seen."""
-    low, high = wilson([right], [seen])
-    return float(low[0]), float(high[0])
+    low, high = rate_interval(right, seen)
+    return float(low), float(high)
 
 
 def beta_mean(yes: npt.ArrayLike, votes: npt.ArrayLike) -> FloatArray:

@@ -1,19 +1,19 @@
-"""The settings of a study: a frozen tree with defaults, read from YAML or JSON, stored as JSON with a hash."""
+"""The settings of a study: one model for files, the form and validation; stored as JSON with a hash."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from semfid.errors import UserError, did_you_mean
-from user_study.core.errors import StudyError
+from semfid.io.yaml_file import read_mapping
+from semfid.settings import Settings, validate
+from user_study.core.settings_sections import GameSettings, ProlificSettings, RuleSettings, Text, TrainingSettings
 
 QUESTION = "Do images A and B show something different in meaning?"
 DEFINITION = (
@@ -31,93 +31,142 @@ RETENTION = (
 )
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Practice with feedback: of `items` pairs, `passing` must be right; `attempts` tries. In files `pass` is `passing`."""
-
-    items: int = 6
-    passing: int = 5
-    attempts: int = 2
-
-
-@dataclass(frozen=True)
-class RuleSettings:
-    """When answers do not count and when a person is excluded; judged in `user_study.trial.screening`.
-
-    Shares are in [0, 1]. `floor_ms`: answers faster than this do not count. Flags (one: review; two: exclusion) need
-    `timing_min` trials for times and focus, `same_min` for equal answers, `repeat_min` repeats for agreement.
-    """
-
-    min_traps: int = 8
-    trap_pass: float = 0.75
-    warn_after_misses: int = 2
-    floor_ms: int = 400
-    fast_median_ms: int = 700
-    fast_share: float = 0.2
-    timing_min: int = 20
-    same_share: float = 0.95
-    same_min: int = 40
-    repeat_agreement: float = 0.7
-    repeat_min: int = 4
-    blur_share: float = 0.3
-
-
-@dataclass(frozen=True)
-class GameSettings:
-    """Points and the roulette.
-
-    `points` for every valid answer; `streak` more at every `spin_every`-th one if all traps since the last were right (given
-    later, so that no trap is told); one spin for every `spin_every` valid answers, `max_spins` at most; a score never falls
-    below `floor`.
-    """
-
-    enabled: bool = True
-    points: int = 1
-    streak: int = 3
-    spin_every: int = 10
-    wheel: tuple[int, ...] = (10, -10, 3, -3)
-    max_spins: int = 30
-    floor: int = 0
-
-
-@dataclass(frozen=True)
-class ProlificSettings:
-    """Codes that Prolific expects at the end; empty: participants from Prolific get a code of their own."""
-
-    completion_code: str = ""
-    screened_out_code: str = ""
-
-
-@dataclass(frozen=True)
-class StudySettings:
+class StudySettings(Settings):
     """Everything about a study that a researcher may set. Times end in _s (seconds) or _ms (milliseconds)."""
 
-    title: str = "What changed?"
-    contact: str = ""
-    consent_text: str = CONSENT
-    retention_text: str = RETENTION
-    question: str = QUESTION
-    definition: str = DEFINITION
-    answers: str = "binary"
-    quota: int = 30
-    lease_s: int = 240
-    per_person_cap: int = 120
-    break_every: int = 50
-    follow_up_category: bool = False
-    follow_up_where: bool = False
-    trap_rate: float = 0.1
-    repeat_rate: float = 0.05
-    repeat_gap: int = 20
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    rules: RuleSettings = field(default_factory=RuleSettings)
-    game: GameSettings = field(default_factory=GameSettings)
-    leaderboard: bool = True
-    prizes: tuple[str, ...] = ()
-    phones: bool = True
-    key_swap: bool = False
-    open_registration: bool = True
-    prolific: ProlificSettings = field(default_factory=ProlificSettings)
-    keep_answers_on_delete: bool = False
+    title: Text = Field(default="What changed?", max_length=200, title="Title", description="At the top of every page.")
+    contact: Text = Field(
+        default="",
+        max_length=500,
+        title="Contact",
+        description="Who runs the study, and how to reach them: name, institution, e-mail address.",
+    )
+    consent_text: Text = Field(
+        default=CONSENT,
+        max_length=40_000,
+        title="Consent",
+        description="People agree to this text before they begin; its fingerprint is stored with their consent.",
+    )
+    retention_text: Text = Field(
+        default=RETENTION,
+        max_length=40_000,
+        title="How long data are kept",
+        description="Part of the consent page and of the privacy page.",
+    )
+    question: Text = Field(
+        default=QUESTION,
+        max_length=500,
+        title="Question",
+        description="Shown above every pair. People answer with Yes when the meaning differs.",
+    )
+    definition: Text = Field(
+        default=DEFINITION,
+        max_length=4_000,
+        title="Definition",
+        description="What counts as a difference and what does not; in the instructions and available later.",
+    )
+    answers: Literal["binary", "unsure"] = Field(
+        default="binary",
+        title="Answers",
+        description="“Not sure” counts as half a Yes in the scores; the reference study had Yes and No alone.",
+        json_schema_extra={"options": {"binary": "No, Yes", "unsure": "No, Yes, Not sure"}},
+    )
+    quota: int = Field(
+        default=30,
+        ge=1,
+        le=100_000,
+        title="Answers per pair",
+        description="30 answers place a score within about 0.17; 15 within 0.23. It may grow later, not shrink.",
+    )
+    lease_s: int = Field(
+        default=240,
+        ge=10,
+        le=86_400,
+        title="Seconds to answer",
+        description="How long a pair is reserved for the person who sees it. Renewed while the page is visible.",
+    )
+    per_person_cap: int = Field(
+        default=120,
+        ge=1,
+        le=100_000,
+        title="Most pairs per person",
+        description="After these a person has finished. 60 to 120 keep people attentive, and no person dominates.",
+    )
+    break_every: int = Field(
+        default=50, ge=0, le=100_000, title="Break after every … trials", description="A pause is offered; 0: never."
+    )
+    follow_up_category: bool = Field(
+        default=False,
+        title="Ask what changed after a Yes",
+        description="A detail, a local structure, or the meaning of the whole. Takes people longer.",
+    )
+    follow_up_where: bool = Field(
+        default=False,
+        title="Ask where after a Yes",
+        description="One click on the image; exported as a position. Takes people longer.",
+    )
+    trap_rate: float = Field(
+        default=0.1, ge=0, le=0.5, title="Share of traps", description="0.1: about one trial in ten has a known answer."
+    )
+    repeat_rate: float = Field(
+        default=0.05,
+        ge=0,
+        le=0.5,
+        title="Share of repeats",
+        description="Pairs that the person has seen before, sides exchanged: does the answer stay?",
+    )
+    repeat_gap: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        title="Trials before a repeat",
+        description="At least this many other trials are between.",
+    )
+    training: TrainingSettings = TrainingSettings()
+    rules: RuleSettings = RuleSettings()
+    game: GameSettings = GameSettings()
+    leaderboard: bool = Field(
+        default=True,
+        title="Show a leaderboard",
+        description="People may leave it. Excluded people and testers are not on it.",
+    )
+    prizes: tuple[Text, ...] = Field(
+        default=(), title="Prizes", description="One a line, from the first place on; shown beside the leaderboard."
+    )
+    phones: bool = Field(
+        default=True,
+        title="Let phones take part",
+        description="Small screens hide small changes; answers record how large the images were shown.",
+    )
+    key_swap: bool = Field(
+        default=False,
+        title="Exchange the keys for half of the people",
+        description="So that a preferred hand does not favour an answer.",
+    )
+    open_registration: bool = Field(
+        default=True,
+        title="Open registration",
+        description="Everybody who knows the address may join with a nickname. Off: only by invitation or Prolific.",
+    )
+    prolific: ProlificSettings = ProlificSettings()
+    keep_answers_on_delete: bool = Field(
+        default=False,
+        title="Keep answers of people who delete themselves",
+        description="Without any link to the person. Say so in the texts above. Off: their answers are deleted.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> StudySettings:
+        for key in ("title", "question"):
+            if not getattr(self, key).strip():
+                raise ValueError(f"{key} is empty; write one")
+        if self.training.passing > self.training.items:
+            raise ValueError(f"training.pass {self.training.passing} is more than training.items {self.training.items}")
+        if self.game.enabled and not 2 <= len(self.game.wheel) <= 24:
+            raise ValueError(f"game.wheel has {len(self.game.wheel)} segments; use 2 to 24")
+        if any(abs(points) > 1_000 for points in self.game.wheel):
+            raise ValueError("game.wheel holds more than 1000 points; use smaller ones")
+        return self
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -126,7 +175,7 @@ class StudySettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` takes them back."""
-        return _plain(self)
+        return self.model_dump(mode="json", by_alias=True)
 
     def to_json(self) -> str:
         """Canonical JSON: equal settings give equal text."""
@@ -145,40 +194,30 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # what may not change once answers come in, or answers before and after would not be of one kind
 LOCKED_WHEN_LIVE = ("question", "answers", "quota")
-_FILE_NAMES = {"passing": "pass"}
-_S = TypeVar("_S")
 
 
 def from_dict(values: Mapping[str, Any], place: str = "settings") -> StudySettings:
     """Settings from plain values; what is left out keeps its default. `preset` names a set of PRESETS to start from.
 
     Raises:
-        StudyError: an unknown key (with near misses), a value of the wrong type or outside its range.
+        UserError: an unknown key (with near misses), a value of the wrong type or outside its range.
     """
     values = dict(values)
     preset = values.pop("preset", "thesis")
     if preset not in PRESETS:
-        raise StudyError(
+        raise UserError(
             f"{place}: no preset {preset!r}{did_you_mean(str(preset), PRESETS)} (there are: {', '.join(PRESETS)})"
         )
-    settings = _build(StudySettings, {**PRESETS[preset], **values}, place, "")
-    _check(settings, place)
-    return settings
+    return validate(StudySettings, {**PRESETS[preset], **values}, place)
 
 
 def read_settings(path: str | Path) -> StudySettings:
     """Settings from a YAML file (JSON is YAML).
 
     Raises:
-        StudyError: no such file, no YAML, no mapping, a key that stands twice; see `from_dict`.
+        UserError: no such file, no YAML, no mapping, a key that occurs twice; see `from_dict`.
     """
-    from semfid.io.yaml_file import read_mapping  # with omegaconf, which a running server does not need
-
-    try:
-        values = read_mapping(path)
-    except UserError as error:
-        raise StudyError(str(error)) from error
-    return from_dict(values, str(path))
+    return from_dict(read_mapping(path), str(path))
 
 
 def from_json(body: str, place: str = "settings") -> StudySettings:
@@ -190,113 +229,3 @@ def locked_changes(old: StudySettings, new: StudySettings) -> list[str]:
     """Names of locked fields that differ. The quota may grow."""
     changed = [name for name in LOCKED_WHEN_LIVE if getattr(old, name) != getattr(new, name)]
     return [name for name in changed if name != "quota" or new.quota < old.quota]
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {_FILE_NAMES.get(f.name, f.name): _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _build(kind: type[_S], values: Mapping[str, Any], place: str, prefix: str) -> _S:
-    hints = typing.get_type_hints(kind)
-    fields = {_FILE_NAMES.get(f.name, f.name): f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    taken: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in fields:
-            raise StudyError(
-                f"{place}: unknown key {prefix}{key}{did_you_mean(str(key), fields)} (there are: {', '.join(fields)})"
-            )
-        name = fields[key]
-        taken[name] = _typed(hints[name], value, place, f"{prefix}{key}")
-    return kind(**taken)
-
-
-def _typed(hint: Any, value: Any, place: str, key: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise StudyError(f"{place}: {key} is a group of keys, such as `{key}: {{...}}`, not {value!r}")
-        return _build(typing.cast(type[Any], hint), value, place, f"{key}.")
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise StudyError(f"{place}: {key} is a list, such as `{key}: [...]`, not {value!r}")
-        return tuple(_typed(typing.get_args(hint)[0], item, place, key) for item in value)
-    if isinstance(hint, types.UnionType):
-        raise TypeError(f"{key}: unions are not settings")
-    wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[hint]
-    fits = type(value) is hint or (hint is float and type(value) is int)
-    if not fits:
-        raise StudyError(f"{place}: {key} must be {wanted}, not {value!r}")
-    if hint is str and any(ord(char) < 32 and char not in "\n\t\r" for char in value):
-        raise StudyError(f"{place}: {key} holds a control character; take it out")
-    return hint(value)
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "quota": (1, 100_000),
-    "lease_s": (10, 86_400),
-    "per_person_cap": (1, 100_000),
-    "break_every": (0, 100_000),
-    "trap_rate": (0, 0.5),
-    "repeat_rate": (0, 0.5),
-    "repeat_gap": (1, 10_000),
-    "training.items": (0, 100),
-    "training.pass": (0, 100),
-    "training.attempts": (1, 20),
-    "rules.min_traps": (1, 10_000),
-    "rules.trap_pass": (0, 1),
-    "rules.warn_after_misses": (1, 10_000),
-    "rules.floor_ms": (0, 60_000),
-    "rules.fast_median_ms": (0, 60_000),
-    "rules.fast_share": (0, 1),
-    "rules.timing_min": (1, 100_000),
-    "rules.same_share": (0.5, 1),
-    "rules.same_min": (1, 100_000),
-    "rules.repeat_agreement": (0, 1),
-    "rules.repeat_min": (1, 10_000),
-    "rules.blur_share": (0, 1),
-    "game.points": (0, 1_000),
-    "game.streak": (0, 1_000),
-    "game.spin_every": (1, 10_000),
-    "game.max_spins": (0, 10_000),
-    "game.floor": (-1_000_000, 1_000_000),
-}
-_LENGTHS = {
-    "title": 200,
-    "contact": 500,
-    "question": 500,
-    "definition": 4_000,
-    "consent_text": 40_000,
-    "retention_text": 40_000,
-}
-
-
-def _check(settings: StudySettings, place: str) -> None:
-    values = settings.to_dict()
-    for key, (low, high) in _RANGES.items():
-        value: Any = values
-        for part in key.split("."):
-            value = value[part]
-        if not low <= value <= high:
-            raise StudyError(f"{place}: {key} is {value:g}; it must lie between {low:g} and {high:g}")
-    for key, longest in _LENGTHS.items():
-        if len(values[key]) > longest:
-            raise StudyError(f"{place}: {key} has {len(values[key])} characters; {longest} at most")
-    for key in ("title", "question"):
-        if not values[key].strip():
-            raise StudyError(f"{place}: {key} is empty; write one")
-    if settings.answers not in ("binary", "unsure"):
-        raise StudyError(
-            f"{place}: answers is {settings.answers!r}; use binary (no, yes) or unsure (no, yes, not sure)"
-        )
-    if settings.training.passing > settings.training.items:
-        raise StudyError(
-            f"{place}: training.pass {settings.training.passing} is more than training.items {settings.training.items}"
-        )
-    if settings.game.enabled and not 2 <= len(settings.game.wheel) <= 24:
-        raise StudyError(f"{place}: game.wheel has {len(settings.game.wheel)} segments; use 2 to 24")
-    if any(abs(points) > 1_000 for points in settings.game.wheel):
-        raise StudyError(f"{place}: game.wheel holds more than 1000 points; use smaller ones")
-    for code in (settings.prolific.completion_code, settings.prolific.screened_out_code):
-        if len(code) > 40 or not all(char.isalnum() or char in "-_" for char in code):
-            raise StudyError(f"{place}: a code of prolific is letters and digits, 40 at most, not {code!r}")

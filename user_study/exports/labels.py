@@ -14,6 +14,7 @@ from sqlalchemy import Connection, case, func, select
 
 from semfid.errors import UserError
 from semfid.io.pair_table import SPLITS, PairTable, assign_splits, check_pairs, refuse_leak, write_pairs
+from semfid.stats.votes import rate_interval
 from user_study.analysis import statistics
 from user_study.database.schema import image, pair, response
 from user_study.exports.options import Options
@@ -85,7 +86,7 @@ def label_frame(c: Connection, options: Options) -> pd.DataFrame:
     frame["yes_votes"] = yes if frame["unsure"].any() else frame["yes"]
     votes = frame["votes"].to_numpy()
     frame["difference"] = frame["userStudyScores"] = yes / votes
-    frame["wilson_low"], frame["wilson_high"] = statistics.wilson(yes, votes)
+    frame["wilson_low"], frame["wilson_high"] = rate_interval(yes, votes)
     frame["beta_mean"] = statistics.beta_mean(yes, votes)
     frame["entropy"] = statistics.entropy(yes, votes)
     for name in ("difference", "userStudyScores", "wilson_low", "wilson_high", "beta_mean", "entropy"):

@@ -12,7 +12,7 @@ import pandas as pd
 from sqlalchemy import select
 
 from semfid.io.pair_table import read_pairs
-from user_study.analysis.statistics import spearman
+from semfid.stats.correlation import srcc
 from user_study.core.folder import StudyFolder
 from user_study.database.schema import pair
 from user_study.exports.export import export
@@ -122,7 +122,7 @@ def _recovery(table: Path) -> Recovery | None:
     return Recovery(
         len(frame),
         float(votes.mean()),
-        spearman(scores, truth),
+        srcc(scores, truth),
         float(np.mean((scores - truth) ** 2)),
         float(np.mean(truth * (1 - truth) / votes)),
     )

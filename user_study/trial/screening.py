@@ -11,11 +11,12 @@ import hashlib
 import json
 import math
 import statistics
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, select
 
-from user_study.core.settings import RuleSettings, StudySettings
+from user_study.core.settings import StudySettings
+from user_study.core.settings_sections import RuleSettings
 from user_study.core.study_state import StudyFacts
 from user_study.database.schema import pair, participant, response
 from user_study.trial import exclusion
@@ -62,7 +63,7 @@ class Verdict:
 
 def rules_hash(rules: RuleSettings) -> str:
     """16 hex digits that name the rules, thresholds and code."""
-    return hashlib.sha256(json.dumps([VERSION, asdict(rules)], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([VERSION, rules.model_dump()], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def traps_needed(seen: int, rules: RuleSettings) -> int:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from semfid.errors import UserError
 from semfid.stats.ceiling import noise_ceiling
-from semfid.stats.votes import wilson
+from semfid.stats.votes import rate_interval, wilson
 
 
 def known(votes: int, seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -143,3 +143,10 @@ def test_wilson_equals_scipy() -> None:
     assert (low[0], high[0]) == (0.0, 1.0)
     with pytest.raises(ValueError, match="level"):
         wilson([1], [2], level=95)
+
+
+def test_interval_of_rates_takes_halves() -> None:
+    low, high = rate_interval([14, 14.5, 15], [30, 30, 30])
+    assert (np.diff(low) > 0).all() and (np.diff(high) > 0).all() and rate_interval(0, 0) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="between 0 and votes"):
+        rate_interval([3], [2])

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from semfid.errors import UserError
 from user_study.core import settings_store, study_state
 from user_study.core.errors import StudyError
 from user_study.core.settings import PRESETS, StudySettings, from_dict, from_json, locked_changes, read_settings
 from user_study.database.engine import Database
+from user_study.trial.screening import rules_hash
 
 
 def test_defaults_are_the_thesis() -> None:
@@ -20,6 +22,31 @@ def test_defaults_are_the_thesis() -> None:
         assert from_json(from_dict({"preset": name}).to_json()) == from_dict({"preset": name})
 
 
+# computed before settings were a pydantic model: what is stored, and the hashes that answers refer to, stay
+STORED = [
+    ({}, "6d883409cb5ca61e", "06544ec3b67211e6"),
+    ({"preset": "quick"}, "678215c48f8cdf5a", "06544ec3b67211e6"),
+    ({"preset": "unsure"}, "6552701316b91fe9", "06544ec3b67211e6"),
+    (
+        {
+            "title": "Äpfel", "quota": 7, "training": {"pass": 2, "items": 3}, "trap_rate": 0, "prizes": ["a", "b"],
+            "game": {"wheel": [5, -5]}, "prolific": {"completion_code": "AB-1"},
+            "rules": {"trap_pass": 1, "same_share": 0.9},
+        },
+        "13dbc96f1a3a867b",
+        "36a94deeb9601f04",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "settings", "rules"), STORED)
+def test_what_is_stored_stays(values: dict[str, object], settings: str, rules: str) -> None:
+    found = from_dict(values)
+    assert (found.hash, rules_hash(found.rules)) == (settings, rules)
+    assert from_json(found.to_json()) == found
+    assert '"pass": ' in found.to_json() and "passing" not in found.to_json()
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -27,25 +54,26 @@ def test_defaults_are_the_thesis() -> None:
         ({"rules": {"min_trap": 3}}, "did you mean 'min_traps'"),
         ({"training": {"passing": 3}}, "training.passing"),
         ({"preset": "thesi"}, "did you mean 'thesis'"),
-        ({"quota": "30"}, "a whole number"),
-        ({"quota": True}, "a whole number"),
-        ({"quota": 0}, "between 1 and"),
-        ({"leaderboard": 1}, "true or false"),
-        ({"rules": 3}, "a group of keys"),
-        ({"game": {"wheel": 3}}, "a list"),
+        ({"quota": "30"}, "should be int"),
+        ({"quota": True}, "should be int"),
+        ({"quota": 0}, "1 or more"),
+        ({"leaderboard": 1}, "should be bool"),
+        ({"rules": 3}, "a mapping of keys"),
+        ({"game": {"wheel": 3}}, "should be tuple"),
         ({"game": {"wheel": [1]}}, "2 to 24"),
-        ({"game": {"wheel": [1, "x"]}}, "a whole number"),
+        ({"game": {"wheel": [1, "x"]}}, "game.wheel='x'"),
         ({"answers": "maybe"}, "binary"),
         ({"title": " "}, "empty"),
-        ({"title": "x" * 201}, "200 at most"),
+        ({"title": "x" * 201}, "at most 200 characters"),
         ({"question": "a\x00b"}, "control character"),
-        ({"trap_rate": 0.6}, "between 0 and 0.5"),
+        ({"trap_rate": 0.6}, "0.5 or less"),
+        ({"trap_rate": float("nan")}, "0.5 or less"),
         ({"training": {"items": 2, "pass": 3}}, "more than"),
         ({"prolific": {"completion_code": "a b"}}, "letters and digits"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(values: dict[str, object], said: str) -> None:
-    with pytest.raises(StudyError, match=r"file\.yaml") as caught:
+    with pytest.raises(UserError, match=r"file\.yaml") as caught:
         from_dict(values, "file.yaml")
     assert said in str(caught.value)
 
@@ -62,9 +90,9 @@ def test_a_mistake_is_named_with_its_key(values: dict[str, object], said: str) -
 )
 def test_a_file_that_is_no_settings(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "s.yaml").write_text(text)
-    with pytest.raises(StudyError, match=said):
+    with pytest.raises(UserError, match=said):
         read_settings(tmp_path / "s.yaml")
-    with pytest.raises(StudyError, match="path of a YAML"):
+    with pytest.raises(UserError, match="path of a YAML"):
         read_settings(tmp_path / "none.yaml")
 
 

@@ -164,7 +164,7 @@ def test_traps_need_their_truth_and_kinds_are_known(empty: StudyFolder, tmp_path
 
 KILLED = """
 import os, sys
-from user_study import importing
+from user_study.imports import import_pairs as importing
 from user_study.core.folder import open_study
 importing._add_rows = lambda *_: os._exit(9)  # between files and rows
 study = open_study(sys.argv[1])

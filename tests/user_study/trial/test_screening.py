@@ -14,7 +14,7 @@ from study_support import T0, Player, assert_consistent, honest, save_settings, 
 
 from user_study.core import study_state
 from user_study.core.folder import StudyFolder
-from user_study.core.settings import RuleSettings
+from user_study.core.settings_sections import RuleSettings
 from user_study.database.schema import pair, response, standing_event
 from user_study.trial import exclusion, expiry_job, screening
 from user_study.trial.pairs import set_active
