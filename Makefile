@@ -5,16 +5,22 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TYPED := registry.py semfid models heads backbones metrics data_tools datamodules lightning_modules engine user_study
 
-.PHONY: help quickstart test properties lint format clean
+# of every room; two minutes on two cores
+FAST := tests/test_layers.py tests/test_registry.py tests/heads tests/semfid/stats tests/semfid/test_settings.py tests/models/concepts \
+	tests/datamodules/test_splits.py tests/lightning_modules/test_losses.py tests/metrics/test_text_parts.py
+
+.PHONY: help quickstart test test-fast properties lint types format docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 7 minutes)
 	$(BIN)/semfid ablate experiments/quickstart.yaml
 
-test: $(STAMP)  ## ruff, mypy and all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
+test: $(STAMP)  ## lint and all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/codespell
 	@data="$${SEMFID_TEST_DATA:-}"; if [ -z "$$data" ] && [ -d ../shared/data ]; then data="$$(cd ../shared/data && pwd)"; fi; \
 	if [ -n "$$data" ]; then export SEMFID_TEST_DATA="$$data"; fi; \
 	types="$$(mktemp)"; $(BIN)/mypy $(TYPED) >"$$types" 2>&1 & typing=$$!; \
@@ -25,17 +31,35 @@ properties: $(STAMP)  ## property tests alone, with many new random examples at 
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 -m hypothesis --hypothesis-profile=random --timeout 3600 \
 		--hypothesis-show-statistics
 
-lint: $(STAMP)  ## ruff and mypy
+test-fast: $(STAMP)  ## ruff and two minutes of tests that touch every room
+	$(BIN)/ruff check --quiet .
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(FAST)
+
+lint: $(STAMP)  ## ruff (rules and format), codespell, mypy
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/codespell
 	$(BIN)/mypy $(TYPED)
 
-format: $(STAMP)  ## sort imports, mend what ruff can mend
-	$(BIN)/ruff check --fix .
+types: $(STAMP)  ## mypy
+	$(BIN)/mypy $(TYPED)
 
-$(STAMP): requirements.txt pyproject.toml
+format: $(STAMP)  ## format, sort imports, fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## the documentation site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet -f tools/mkdocs.yml
+
+lock: $(STAMP)  ## requirements.lock from requirements.txt and the extras; run it after a change of either
+	$(BIN)/uv pip compile --quiet requirements.txt pyproject.toml --extra dev --extra text --python-version 3.11 --universal \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade -o requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -e '.[dev,text]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $(STAMP)
 
 clean:  ## remove runs, caches and rendered data (not the environment)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from semfid.scoring.loss import SemanticDifferenceLoss as SemanticDifferenceLoss
     from semfid.scoring.metric import SemanticDifference as SemanticDifference
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["SemanticDifference", "SemanticDifferenceLoss", "UserError", "load_scorer"]
 
 _PLACES = {

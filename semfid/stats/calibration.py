@@ -22,7 +22,8 @@ class GroupMean:
     Attributes:
         n: rows.
         mean: of the values.
-        low, high: percentile interval over sources; nan where fewer than half of the resamples hold the group.
+        low: lower end of the percentile interval over sources; nan where fewer than half of the resamples hold the group.
+        high: upper end of it.
     """
 
     n: int

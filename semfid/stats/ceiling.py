@@ -63,7 +63,8 @@ def fit_beta_binomial(yes: IntArray, votes: IntArray) -> tuple[float, float]:
     """Maximum-likelihood (a, b) of the Beta distribution of true rates, each within 0.01 .. 10,000.
 
     Args:
-        yes, votes: (n,) with at least one pair of two votes or more.
+        yes: (n,) yes votes; at least one pair has two votes or more.
+        votes: (n,) all votes.
     """
     rows, counts = np.unique(np.stack([yes, votes - yes], axis=1), axis=0, return_counts=True)
 
@@ -122,7 +123,8 @@ def noise_ceiling(yes_votes: npt.ArrayLike, votes: npt.ArrayLike, simulations: i
     """The ceiling of a set of labels from its votes.
 
     Args:
-        yes_votes, votes: (n,) whole numbers; pairs without votes are dropped and counted.
+        yes_votes: (n,) whole numbers.
+        votes: (n,) whole numbers; pairs without votes are dropped and counted.
         simulations: at least 1, of each of the two estimates; `srcc_interval` is nan below 20.
         seed: of numpy's PCG64.
 

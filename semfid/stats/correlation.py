@@ -28,7 +28,8 @@ def srcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """Spearman's rank correlation: Pearson's r of midranks (Spearman 1904).
 
     Args:
-        x, y: (n,) finite.
+        x: (n,) finite.
+        y: like `x`.
 
     Returns:
         -1 .. 1, or nan where x or y is constant or n < 2.
@@ -46,7 +47,8 @@ def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """Kendall's tau-b (Kendall 1945), which corrects for ties in x and in y.
 
     Args:
-        x, y: (n,) finite.
+        x: (n,) finite.
+        y: like `x`.
 
     Returns:
         -1 .. 1, or nan where x or y is constant or n < 2.
@@ -64,7 +66,8 @@ def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """Pearson's linear correlation of the values as they are, no mapping.
 
     Args:
-        x, y: (n,) finite.
+        x: (n,) finite.
+        y: like `x`.
 
     Returns:
         -1 .. 1, or nan where x or y is constant or n < 2.

@@ -25,13 +25,15 @@ class Figures:
     """Figures of n predictions against n labels.
 
     Attributes:
-        n, sources: number of pairs and of distinct sources.
+        n: number of pairs.
+        sources: number of distinct sources.
         srcc, krcc, plcc: of the raw predictions, -1 .. 1, signed; nan where `constant`.
         plcc_logistic: PLCC after the 4-parameter logistic fitted to these rows, 0 .. 1; nan where `constant`; 0.0
             where the best mapping is the mean label although the predictions vary.
         rmse, mse, mae: of the raw predictions, in units of the label (squared for mse).
         rmse_logistic: RMSE after the same logistic.
-        auc, average_precision: of labels that are 0 or 1 (`semfid.stats.binary`); nan of others, and where `constant`.
+        auc: of labels that are 0 or 1 (`semfid.stats.binary`); nan of others, and where `constant`.
+        average_precision: of the same labels.
         constant: predictions or labels are constant, so there is no correlation to speak of.
     """
 

@@ -28,7 +28,8 @@ class PooledPrecision:
         """Count the pixels of an image, or of several.
 
         Args:
-            predicted, target: as `semfid.stats.maps.map_figures`.
+            predicted: as `semfid.stats.maps.map_figures`.
+            target: like `predicted`.
 
         Raises:
             ValueError: as there.

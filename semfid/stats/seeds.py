@@ -61,7 +61,8 @@ def summarise(
     Args:
         difference: (n,) labels.
         predictions: (S, n), one row per seed, in the order of `difference`; out of fold where there are folds.
-        source_id, pair_id: (n,) str.
+        source_id: (n,) str.
+        pair_id: like `source_id`.
         resamples: drawn from this `source_id`, shared with the variants to be compared with.
         krcc: False leaves the samples and the interval of KRCC nan and saves most of the time.
 
@@ -100,7 +101,8 @@ def fold_spread(difference: npt.ArrayLike, predicted: npt.ArrayLike, fold: Folds
     """SRCC and MSE of each fold by itself, to be shown beside the pooled row.
 
     Args:
-        difference, predicted: (n,) finite.
+        difference: (n,) finite.
+        predicted: like `difference`.
         fold: (n,) int or str.
 
     Returns:

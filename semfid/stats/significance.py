@@ -24,8 +24,10 @@ def compare(samples_a: npt.ArrayLike, samples_b: npt.ArrayLike, observed_a: floa
     with 12 sources 4 %.
 
     Args:
-        samples_a, samples_b: (n_resamples,) of one figure from the same `Resamples`; nan where degenerate.
-        observed_a, observed_b: the figure on all rows.
+        samples_a: (n_resamples,) of one figure from the same `Resamples`; nan where degenerate.
+        samples_b: like `samples_a`.
+        observed_a: the figure on all rows.
+        observed_b: like `observed_a`.
 
     Returns:
         1 / (1 + resamples) .. 1; 1 for identical variants; nan where an observed figure is nan, or where fewer than 20

@@ -35,7 +35,8 @@ class Cell:
 
     Attributes:
         value: nan prints as `note` where there is one.
-        low, high: interval; left out where either is None or nan.
+        low: lower end of the interval; left out where either is None or nan.
+        high: upper end of it.
         mark: appended, such as ``*`` for "not distinguishable from the best".
         note: why there is no value, such as ``constant``.
     """
@@ -151,7 +152,8 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """A GitHub table, padded so that it reads as plain text too; columns of numbers are right-aligned.
 
     Args:
-        rows, columns: as `to_csv`.
+        rows: as `to_csv`.
+        columns: as `to_csv`.
     """
 
     def clean(text: str) -> str:
@@ -179,7 +181,8 @@ def to_latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     Values that print alike are equally best. Only the value is bold, not its interval.
 
     Args:
-        rows, columns: as `to_csv`.
+        rows: as `to_csv`.
+        columns: as `to_csv`.
     """
 
     def escape(text: str) -> str:

@@ -35,7 +35,8 @@ def wilson(yes_votes: npt.ArrayLike, votes: npt.ArrayLike, level: float = 0.95) 
     """Wilson's score interval of each pair's rate (Wilson, JASA 22, 1927).
 
     Args:
-        yes_votes, votes: (n,) whole numbers; a pair without votes gets [0, 1].
+        yes_votes: (n,) whole numbers; a pair without votes gets [0, 1].
+        votes: like `yes_votes`.
         level: coverage, between 0 and 1.
 
     Returns:

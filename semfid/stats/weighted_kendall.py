@@ -43,7 +43,8 @@ class Level:
     """One level of merges.
 
     Attributes:
-        lower, upper: sources of the rows in the lower and the upper halves, sorted by (node, x).
+        lower: sources of the rows in the lower and the upper halves, sorted by (node, x).
+        upper: like `lower`.
         before: for each lower row, how many upper rows come before it in (node, x), strictly smaller x in its own node.
     """
 
@@ -71,7 +72,8 @@ class WeightedKendall:
     """Tau-b of two fixed vectors under any weights of their sources.
 
     Args:
-        x, y: (n,) finite.
+        x: (n,) finite.
+        y: like `x`.
         row_source: (n,) index of the source of each row.
     """
 

@@ -58,7 +58,8 @@ class WeightedSpearman:
     """SRCC of two fixed vectors under any weights of their sources.
 
     Args:
-        x, y: (n,) finite.
+        x: (n,) finite.
+        y: like `x`.
         row_source: (n,) index of the source of each row.
     """
 
