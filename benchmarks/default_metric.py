@@ -67,7 +67,8 @@ def cold(folder: Path) -> None:
 def throughput(folder: Path) -> None:
     from semfid.io.file_pairs import pair_files
     from semfid.scoring.default_metric import load_default_metric
-    from semfid.scoring.folder import score_files, settings_for
+    from semfid.scoring.folder import score_files
+    from semfid.scoring.score_settings import settings_for
 
     for number in range(100):
         write_photo(folder / "HQ" / f"{number:03d}.jpg", number, 512, 512)
@@ -99,9 +100,10 @@ def large(folder: str, maps: list[str]) -> None:
     """In a process of its own: the peak does not come down again."""
     from semfid.io.file_pairs import FilePair
     from semfid.scoring.default_metric import load_default_metric
-    from semfid.scoring.folder import score_files, settings_for
+    from semfid.scoring.folder import score_files
     from semfid.scoring.map_files import MapFolder
     from semfid.scoring.results import Method
+    from semfid.scoring.score_settings import settings_for
 
     scorer, place = load_default_metric(), Path(folder)
     settings = settings_for(scorer, "native", "32", "cpu", bool(maps))

@@ -33,7 +33,8 @@ from lightning_modules.scorer import RunScorer
 from semfid import SemanticDifferenceLoss
 from semfid.io.file_pairs import FilePair, pair_files
 from semfid.io.images import read_image, to_planes
-from semfid.scoring.folder import score_files, settings_for
+from semfid.scoring.folder import score_files
+from semfid.scoring.score_settings import settings_for
 from semfid.scoring.scorer import Facts
 
 GROUP = 6  # a reference and five candidates

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import sys
 import warnings
@@ -17,6 +18,9 @@ from collections.abc import Sequence
 from semfid.clone import clone_module, in_clone
 from semfid.errors import UserError
 from semfid.io.system_faults import remedy, said
+from semfid.logs import messages_on_screen
+
+log = logging.getLogger("semfid")
 
 CLONE_COMMANDS = ("ablate", "run", "list", "scenes", "label", "splice", "build", "study", "export")
 
@@ -29,7 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     # of metadata, which nobody reads; the decoder names what matters
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    words = list(sys.argv[1:] if argv is None else argv)
+    with messages_on_screen():
+        return _exit_code(list(sys.argv[1:] if argv is None else argv))
+
+
+def _exit_code(words: list[str]) -> int:
     try:
         return _run(_arguments(words))
     except UserError as error:
@@ -42,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Lightning turns an interrupt of a training into SystemExit(1)
         if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        print("semfid: interrupted; run the same command again to go on", file=sys.stderr)
+        log.error("interrupted; run the same command again to go on")
         return 130
 
 
@@ -80,38 +88,34 @@ def _run(arguments: argparse.Namespace) -> int:
         return int(clone_module("commands", f"'{arguments.command}'").run(arguments))
     # before torch starts its threads: waiting ones that spin take the cores from those that work, on a busy machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from semfid.scoring.command import score
+    from semfid.scoring.command import run
 
-    return score(arguments)
+    return run({key: value for key, value in vars(arguments).items() if key != "command"})
 
 
 def _mistake(error: Exception | str) -> int:
-    print(f"semfid: {' '.join(str(error).split())}", file=sys.stderr)
+    log.error(" ".join(str(error).split()))
     return 2
 
 
-def _score_arguments(score: argparse.ArgumentParser) -> None:
-    score.add_argument("reference", nargs="?", metavar="REFERENCE", help="an image, or a folder of them")
-    score.add_argument(
-        "candidate", nargs="?", metavar="CANDIDATE", help="the same; names as the reference's, or <model>_<name>"
-    )
-    score.add_argument(
-        "--run", metavar="RUN", help="a run folder, or a file of `semfid export` (default: semfid's metric)"
-    )
-    score.add_argument("--pairs", metavar="TABLE.csv", help="pair_id, reference, candidate in place of two folders")
-    score.add_argument("--out", metavar="FILE", help=".csv, .json or .parquet; resumable (default: CSV on the screen)")
-    score.add_argument("--map", metavar="DIR", help="write raw maps, heat maps and overlays")
-    score.add_argument(
-        "--map-scale", default="unit", metavar="S", help="top of the pictures' scale: unit (1), a number, or auto"
-    )
-    score.add_argument("--size", default="train", help="train (as the metric was trained), native, or pixels a side")
-    score.add_argument(
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `score`, by the names of its parameters."""
+    add = parser.add_argument
+    add("reference", nargs="?", metavar="REFERENCE", help="an image, or a folder of them")
+    add("candidate", nargs="?", metavar="CANDIDATE", help="the same; names as the reference's, or <model>_<name>")
+    add("--run", metavar="RUN", help="a run folder, or a file of `semfid export` (default: semfid's metric)")
+    add("--pairs", metavar="TABLE.csv", help="pair_id, reference, candidate in place of two folders")
+    add("--out", metavar="FILE", help=".csv, .json or .parquet; resumable (default: CSV on the screen)")
+    add("--map", dest="maps", metavar="DIR", help="write raw maps, heat maps and overlays")
+    add("--map-scale", default="unit", metavar="S", help="top of the pictures' scale: unit (1), a number, or auto")
+    add("--size", default="train", help="train (as the metric was trained), native, or pixels a side")
+    add(
         "--fit",
         choices=["refuse", "crop"],
         default="refuse",
         help="crop: images that SR cut to a multiple of its scale",
     )
-    score.add_argument("--strict", action="store_true", help="fail where a name finds no partner")
-    score.add_argument("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
-    score.add_argument("--precision", choices=["32", "bf16", "fp16"], default="32", help="of the trunk")
-    score.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add("--strict", action="store_true", help="fail where a name finds no partner")
+    add("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
+    add("--precision", choices=["32", "bf16", "fp16"], default="32", help="of the backbone")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_tools.builders.core.build_context import Call
 from data_tools.builders.core.verify import Findings
-from engine.commands.stages import stage
 from semfid.io.sharding import parse_shard, shard_of_process
+from semfid.progress import progress
+
+log = logging.getLogger("semfid")
 
 BUILDERS = {
     "edits": "data_tools.builders.edits.build",
@@ -33,12 +35,12 @@ def build(arguments: argparse.Namespace) -> int:
     if arguments.what == "import":
         from data_tools.builders.core.importing import run
 
-        return run(arguments.config, arguments.overrides, arguments.out, print, stage)
+        return run(arguments.config, arguments.overrides, arguments.out, print, progress)
     shard = parse_shard(arguments.shard) if arguments.shard else shard_of_process()
     prefix = f"[{shard.name}] " if shard.count > 1 else ""
     call = Call(
-        lambda text: print(prefix + text, file=sys.stderr, flush=True),
-        lambda title: stage(prefix + title),
+        lambda text: log.info(prefix + text),
+        lambda title: progress(prefix + title),
         shard,
         arguments.retry_failed,
         arguments.preview,
@@ -51,7 +53,7 @@ def build(arguments: argparse.Namespace) -> int:
 def _verify(folder: Path) -> int:
     from data_tools.builders.core.verify import verify
 
-    with stage("verify") as advance:
+    with progress("verify") as advance:
         findings = verify(folder, advance)
     for line in findings_lines(findings):
         print(line)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from data_tools.region_maps.pipeline import MapSettings, MapTools, label_maps
 from engine.commands.label_settings import IMAGES, MAPS, plugin, read_settings
-from engine.commands.stages import stage
 from metrics.label.image_labels import Caches, Tools
 from metrics.label.label_table import Request, label_table
 from models.captioners import build_captioner
@@ -20,6 +19,9 @@ from registry import load_plugins
 from semfid.errors import UserError
 from semfid.io.pair_table import read_pairs
 from semfid.io.sharding import parse_shard, shard_of_process
+from semfid.progress import progress
+
+log = logging.getLogger("semfid")
 
 SHOWN = 5
 
@@ -55,7 +57,7 @@ def _maps(arguments: argparse.Namespace, table: Path, out: Path) -> int:
             build_segmenter(*tools["segmenter"]), build_captioner(*tools["captioner"]), build_text_embedder(*embedder)
         ),
         MapSettings(settings["prompt"], settings["contour"], float(settings["min_area"]), settings["map_format"]),
-        stage,
+        progress,
     )
     print(f"{out}: {len(pairs) - len(failures)} of {len(pairs)} maps; work folder {folder}")
     _tell(failures, "map_error")
@@ -81,11 +83,11 @@ def _images(arguments: argparse.Namespace, table: Path, out: Path) -> int:
     )
     request = Request(kind, settings.get("prompt", ""), settings["pairs"], settings["drop_unlabelled"])
     caches = Caches(Path(settings["cache"]))
-    done = label_table(pairs, out, request, tools, caches, lambda title: stage(prefix + title), shard)
+    done = label_table(pairs, out, request, tools, caches, lambda title: progress(prefix + title), shard)
     still = f"; {done.waiting} of {shard.count} shards are still to come" if done.waiting else ""
     print(f"{prefix}{out}: {kind} of {done.labelled} of {done.rows} pairs{still}")
     for warning in done.warnings:
-        print(f"semfid: {prefix}warning: {warning}", file=sys.stderr)
+        log.warning(f"{prefix}warning: {warning}")
     _tell(done.errors, "label_error")
     return 1 if done.errors else 0
 
@@ -93,6 +95,6 @@ def _images(arguments: argparse.Namespace, table: Path, out: Path) -> int:
 def _tell(failures: Mapping[str, str], column: str) -> None:
     """The first few pairs that failed, and where the others stand."""
     for pair, reason in list(failures.items())[:SHOWN]:
-        print(f"semfid: FAILED {pair}: {' '.join(reason.split())}", file=sys.stderr)
+        log.warning(f"FAILED {pair}: {' '.join(reason.split())}")
     if len(failures) > SHOWN:
-        print(f"semfid: and {len(failures) - SHOWN} more; see the column {column}", file=sys.stderr)
+        log.warning(f"and {len(failures) - SHOWN} more; see the column {column}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,6 @@ from PIL import Image
 from engine.commands.splice_chart import Chart, chart_bytes, check_chart
 from engine.commands.splice_settings import SpliceSettings, read_settings
 from engine.commands.splice_table import Row, check_table, put_json, tabulate
-from engine.commands.stages import stage
 from models.concepts import Comparison, Concept, Decomposer, compared
 from models.concepts.decompose import BATCH
 from models.dual_encoders import Tower, build_tower
@@ -27,6 +26,10 @@ from semfid.io.file_pairs import FilePair, Pairing, pair_files, read_pair_table
 from semfid.io.files import write_whole
 from semfid.io.images import pixel_hash, read_image
 from semfid.io.vector_cache import EMBEDDINGS, VectorCache
+from semfid.progress import progress
+from semfid.scoring.score import log_first
+
+log = logging.getLogger("semfid")
 
 COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
 
@@ -54,7 +57,7 @@ def splice(arguments: argparse.Namespace) -> int:
         check_table(out)
     settings = read_settings(settings_given)
     tower = build_tower(*settings.tower)
-    decomposer = settings.concepts.decomposer(tower, stage=stage)
+    decomposer = settings.concepts.decomposer(tower, stage=progress)
     _say_dictionary(decomposer)
     if single:
         return _one(pairing.pairs[0], tower, decomposer, settings, out, arguments.json)
@@ -71,8 +74,7 @@ def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
             f"splice: {len(paths)} paths given; give REFERENCE and CANDIDATE (two images or two folders), or --pairs TABLE.csv"
         )
     pairing = pair_files(Path(paths[0]), Path(paths[1]))
-    for line in pairing.left_out:
-        print(f"semfid: {line}", file=sys.stderr)
+    log_first(pairing.left_out)
     return pairing
 
 
@@ -97,7 +99,7 @@ def _one(
         )
         chart = Chart("Concepts kept, lost and gained", notes, comparison, images, settings.top)
         write_whole(out, chart_bytes(chart, out.suffix.lower()))
-        print(f"chart: {out}", file=sys.stderr)
+        log.info(f"chart: {out}")
     return 0
 
 
@@ -112,7 +114,7 @@ def _folders(
     vectors, errors = _embedded(tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)])
     good = [pair for pair in pairing.pairs if pair.reference in vectors and pair.candidate in vectors]
     found: dict[str, Comparison] = {}
-    with stage("decomposing") as advance:
+    with progress("decomposing") as advance:
         for start in range(0, len(good), BATCH):
             pairs = good[start : start + BATCH]
             x, y = (
@@ -139,7 +141,7 @@ def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[n
     """The vector of each image file, each picture embedded once; and why a file could not be read."""
     names: dict[Path, str] = {}
     errors: dict[Path, str] = {}
-    with stage("reading") as advance:
+    with progress("reading") as advance:
         distinct = list(dict.fromkeys(paths))
         for number, path in enumerate(distinct, start=1):
             try:
@@ -148,7 +150,7 @@ def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[n
                 errors[path] = str(error)
             advance(number, len(distinct))
     files = list(names)
-    with stage("embedding") as advance:
+    with progress("embedding") as advance:
         rows = embed_pictures(
             tower,
             [names[path] for path in files],
@@ -213,4 +215,4 @@ def _say_dictionary(decomposer: Decomposer) -> None:
         if count
     ]
     more = f"; left out: {', '.join(left_out)}" if left_out else ""
-    print(f"{len(found.words)} words of {found.vocabulary}{more}", file=sys.stderr)
+    log.info(f"{len(found.words)} words of {found.vocabulary}{more}")

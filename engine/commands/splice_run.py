@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from semfid.io.file_pairs import FilePair, Pairing
 from semfid.io.files import write_whole
 from semfid.io.images import load_pixels, read_image
 from semfid.scoring.exported import one_path
+
+log = logging.getLogger("semfid")
 
 COLUMNS = ("difference", "sum", "contributions")
 SHOWN = 12  # words
@@ -91,7 +93,7 @@ def _one(pair: FilePair, scorer: RunScorer, out: Path | None, as_json: str | Non
         images = read_image(pair.reference), read_image(pair.candidate)
         chart = Chart("What the score is made of", notes, found.comparison(), images, SHOWN, values, "contribution")
         write_whole(out, chart_bytes(chart, out.suffix.lower()))
-        print(f"chart: {out}", file=sys.stderr)
+        log.info(f"chart: {out}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing
 from semfid.io.files import write_whole
-from semfid.progress import Progress
+from semfid.progress import progress
+from semfid.scoring.score import log_first, log_unpaired
 
-NAMED = 10  # names that are listed one by one
+log = logging.getLogger("semfid")
 
 Row = dict[str, Any]
 
@@ -44,26 +45,19 @@ def tabulate(
         describe: a pair's columns, and its facts for the JSON; raises a UserError where it cannot be described.
         out: None: on the screen.
     """
-    for names, what in (
-        (pairing.missing, "references without a candidate"),
-        (pairing.extra, "candidates without a reference"),
-    ):
-        if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            print(f"semfid: {len(names)} {what}: {', '.join(names[:NAMED])}{more}", file=sys.stderr)
+    log_unpaired(pairing)
     rows, facts = [], []
-    progress = Progress("concepts", len(pairing.pairs))
-    for pair in pairing.pairs:
-        row: Row = {"pair_id": pair.pair_id, "reference": str(pair.reference), "candidate": str(pair.candidate)}
-        try:
-            own, fact = describe(pair)
-        except UserError as error:
-            own = {"error": str(error)}
-        else:
-            facts.append(fact)
-        rows.append(row | own)
-        progress.advance()
-    progress.close()
+    with progress("concepts") as advance:
+        for number, pair in enumerate(pairing.pairs, start=1):
+            row: Row = {"pair_id": pair.pair_id, "reference": str(pair.reference), "candidate": str(pair.candidate)}
+            try:
+                own, fact = describe(pair)
+            except UserError as error:
+                own = {"error": str(error)}
+            else:
+                facts.append(fact)
+            rows.append(row | own)
+            advance(number, len(pairing.pairs))
     buffer = io.StringIO()
     writer = csv.DictWriter(
         buffer, ("pair_id", "reference", "candidate", *columns, "error"), restval="", lineterminator="\n"
@@ -74,13 +68,10 @@ def tabulate(
         print(buffer.getvalue(), end="")
     else:
         write_whole(out, buffer.getvalue().encode(errors="surrogateescape"))  # file names may not be UTF-8
-        print(f"table: {out}", file=sys.stderr)
+        log.info(f"table: {out}")
     put_json(as_json, facts)
-    failed = [row for row in rows if row.get("error")]
-    for row in failed[:NAMED]:
-        print(f"semfid: {row['pair_id']} FAILED: {row['error']}", file=sys.stderr)
-    if len(failed) > NAMED:
-        print(f"semfid: and {len(failed) - NAMED} more failed; see the column error", file=sys.stderr)
+    failed = [f"{row['pair_id']} FAILED: {row['error']}" for row in rows if row.get("error")]
+    log_first(failed, "more failed; see the column error")
     return 2 if failed else 0
 
 
@@ -89,4 +80,4 @@ def put_json(path: str | None, content: Any) -> None:
     if path is not None:
         text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
         write_whole(Path(path), text.encode(errors="surrogateescape"))
-        print(f"concepts: {path}", file=sys.stderr)
+        log.info(f"concepts: {path}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import sys
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.config.schema import Variant
     from engine.runs.run import Workbench
 
+log = logging.getLogger("semfid")
 SHOWN = ("srcc", "krcc", "plcc", "mse")
 SHOWN_OF_MAPS = ("average_precision", "iou", "mse")
 
@@ -51,15 +52,15 @@ def ablate(arguments: argparse.Namespace) -> int:
             with _naming(sweep.file):
                 print(f"report: {report_of_sweep(sweep, tables, bench, failures)}")
     for failure in failures:
-        print(f"semfid: FAILED {failure}", file=sys.stderr)
+        log.warning(f"FAILED {failure}")
     return 1 if failures else 0
 
 
 def run_one(arguments: argparse.Namespace) -> int:
     """Train and evaluate one variant."""
+    from engine.rank_zero import is_rank_zero
     from engine.results.map_metrics import add_wanted_maps, check_maps
     from engine.runs.ablation import check_data, read_sweep
-    from engine.runs.progress import is_rank_zero, say
     from engine.runs.run import Workbench, run_variant
 
     overrides = list(arguments.overrides)
@@ -85,7 +86,7 @@ def run_one(arguments: argparse.Namespace) -> int:
         folder = run_variant(variant, bench, variant.label)
         add_wanted_maps(variant, bench, folder)
     if is_rank_zero():
-        say(f"run folder: {folder.path}")
+        log.info(f"run folder: {folder.path}")
         metrics = folder.read_json("metrics.json")
         figures = metrics.get("figures")  # of single images; all of them
         if figures is None:
@@ -100,8 +101,8 @@ def run_one(arguments: argparse.Namespace) -> int:
 
 def _pretraining_alone(variant: Variant, bench: Workbench) -> int:
     """The trunk that a variant asks for by name, so that many of its variants can then run side by side."""
+    from engine.rank_zero import is_rank_zero
     from engine.runs.pretraining import pretrained
-    from engine.runs.progress import is_rank_zero
 
     done = pretrained(variant, bench)
     if done is variant:
@@ -148,7 +149,7 @@ def scenes(arguments: argparse.Namespace) -> int:
         write_pair_set,
         write_region_set,
     )
-    from engine.runs.progress import progress
+    from engine.rank_zero import progress
 
     settings: dict[str, int] = {}
     form = "pairs"

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from datamodules import PairDataModule
 from engine.config.module_types import needs_maps, task_class
 from engine.config.schema import Variant
+from engine.rank_zero import is_rank_zero, progress
 from engine.results.map_makers import MapMaker, gives_maps, map_device, map_maker
 from engine.results.map_targets import in_passes, reference_name, target_batches
 from engine.runs.context import Workbench
-from engine.runs.progress import Advance, is_rank_zero, progress
 from engine.runs.run_folder import RunFolder
 from semfid.errors import UserError
 from semfid.io.files import write_whole
+from semfid.progress import Advance
 from semfid.scoring.folder import PASS_PIXELS
 from semfid.stats import MAP_FIGURES, PooledPrecision, Resamples, interval, map_figures, summarise_maps
 

@@ -25,7 +25,7 @@ from engine.config.module_types import needs_maps, task_class
 from engine.results.map_metrics import add_map_figures, any_local, check_maps, maps_wanted
 from engine.runs.pretraining import pretrained, pretraining_run
 from engine.config.pretraining_section import pretraining_config, pretraining_name
-from engine.runs.progress import progress, say
+from engine.rank_zero import log, progress
 from engine.results.pairs import Finished, Results, compare_variants, write_results
 from engine.runs.run import Workbench, run_variant
 from engine.runs.run_folder import RunFolder
@@ -107,7 +107,7 @@ def check_data(sweep: Sweep, bench: Workbench, images: bool) -> None:
         seen.add(id(data))
         with progress("checking images") as advance:
             data.check_images(advance)
-        say(f"{data.describe()}: fine")
+        log.info(f"{data.describe()}: fine")
 
 
 def ablate(
@@ -175,7 +175,7 @@ def _run_baselines(sweep: Sweep, bench: Workbench, local: bool) -> tuple[list[Fi
                 add_map_figures(baseline, bench, folder, learned=False)
         except UserError as error:
             failures.append(f"{baseline.label}: {error}")
-            say(f"{baseline.label}: FAILED, {error}")
+            log.info(f"{baseline.label}: FAILED, {error}")
             continue
         finished.append(_finished(folder, baseline.label, 0, data.leaky, learned=False, maps=wanted))
     return finished, failures
@@ -216,7 +216,7 @@ def _pretrain(sweep: Sweep, bench: Workbench) -> tuple[Sweep, list[str]]:
         except UserError as error:
             lost.add(index)
             failures.append(f"{variant.label} seed={variant.seed}: its pretraining '{name}' failed: {error}")
-            say(
+            log.info(
                 f"[{index + 1}/{len(variants)}] {variant.label} seed={variant.seed}: FAILED, its pretraining failed: {error}"
             )
     return replace(sweep, variants=variants, lost=frozenset(lost)), failures
@@ -225,7 +225,7 @@ def _pretrain(sweep: Sweep, bench: Workbench) -> tuple[Sweep, list[str]]:
 def _pretrain_in_processes(sweep: Sweep, number: int, name: str) -> None:
     """A pretraining that spans several processes, by ``semfid run FILE --variant I --pretraining``."""
     command = [sys.executable, "-m", "semfid", "run", str(sweep.file), *sweep.overrides]
-    say(f"pretraining {name}: started")
+    log.info(f"pretraining {name}: started")
     done = subprocess.run(
         [*command, "--variant", str(number), "--pretraining"],
         stdout=subprocess.DEVNULL,
@@ -265,7 +265,7 @@ def _run_here(sweep: Sweep, bench: Workbench) -> list[str]:
                 f"{variant.label} seed={variant.seed}: {type(error).__name__}: {error} (see {folder.path}/error.txt)"
             )
         if failures and failures[-1].startswith(f"{variant.label} seed={variant.seed}: "):
-            say(f"{title}: FAILED, {failures[-1].split(': ', 1)[1]}")
+            log.info(f"{title}: FAILED, {failures[-1].split(': ', 1)[1]}")
     return failures
 
 
@@ -297,7 +297,7 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
             environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
             if gpus and jobs > 1:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-            say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: started")
+            log.info(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: started")
             process = subprocess.Popen(
                 command,
                 env=environment,
@@ -314,9 +314,9 @@ def _run_processes(sweep: Sweep, bench: Workbench, jobs: int) -> list[str]:
                 if folder.path.is_dir():
                     _write_error(folder, errors)
                 failures.append(f"{variant.label} seed={variant.seed}: {last}")
-                say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: FAILED, {last}")
+                log.info(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: FAILED, {last}")
             else:
-                say(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: done")
+                log.info(f"[{number}/{len(sweep.variants)}] {variant.label} seed={variant.seed}: done")
 
     processes: list[subprocess.Popen[str]] = []
     slots = [threading.Thread(target=work, args=(slot,)) for slot in range(jobs)]

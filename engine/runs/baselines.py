@@ -16,7 +16,7 @@ from datamodules import to_float
 from datamodules.pair_dataset import EvaluationBatches
 from engine.config.schema import Variant
 from engine.config.expansion import short_word
-from engine.runs.progress import progress
+from engine.rank_zero import progress
 from engine.runs.run import Workbench, carry_out, prediction_table
 from engine.runs.run_folder import RunFolder
 from lightning_modules.pair_module import named

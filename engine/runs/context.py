@@ -7,7 +7,7 @@ from typing import Any
 from backbones import Backbone, build_backbone
 from datamodules import ImageDataModule, PairDataModule
 from engine.config.module_types import needs_maps
-from engine.runs.progress import progress, say
+from engine.rank_zero import log, progress
 from lightning_modules.pair_module import named
 from registry import DATAMODULES
 from semfid.errors import UserError
@@ -40,7 +40,7 @@ class Workbench:
                 )
             data.prepare()
             for note in data.notes if isinstance(data, PairDataModule) else ():
-                say(f"{data.table.name}: {note}")
+                log.info(f"{data.table.name}: {note}")
             self._data[key] = data
         return self._data[key]
 

@@ -19,7 +19,7 @@ from engine.training.images import run_task
 from engine.training.init_from import InitialWeights
 from engine.config.module_types import is_experts, task_class
 from engine.runs.pretraining import pretrained
-from engine.runs.progress import is_rank_zero, say
+from engine.rank_zero import is_rank_zero, log
 from engine.runs.provenance import provenance
 from engine.results.pairs import run_figures
 from engine.runs.run_cached import make_module, save_state, train_cached
@@ -193,7 +193,9 @@ def finish_run(
     folder.write_json("metrics.json", figures)
     folder.set_state("done")
     pooled = figures["pooled"]
-    say(f"{folder.path.name}: SRCC {_digits(pooled['srcc'])} MSE {_digits(pooled['mse'])} ({facts['wall_s']:.1f} s)")
+    log.info(
+        f"{folder.path.name}: SRCC {_digits(pooled['srcc'])} MSE {_digits(pooled['mse'])} ({facts['wall_s']:.1f} s)"
+    )
 
 
 def _digits(value: float | None) -> str:

@@ -22,7 +22,7 @@ from engine.training.extract import Statistic, extract
 from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
 from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
 from engine.training.init_from import InitialWeights
-from engine.runs.progress import is_rank_zero, progress, say
+from engine.rank_zero import is_rank_zero, log, progress
 from engine.runs.run_folder import RunFolder
 from engine.runs.context import Workbench
 from heads import Head, build_head
@@ -68,7 +68,7 @@ def train_cached(
         fits = fit_exactly(make, exact_settings(config), values, data.difference, data.weight, sources, data.parts)
     if exact:
         for note in border_notes(fits):
-            say(f"{title or variant.label}: {note}")
+            log.info(f"{title or variant.label}: {note}")
         _keep(folder, fits, values, columns, trunk)
         _write_history(folder, {fit.part.index: _penalty_path(fit) for fit in fits})
         return {

@@ -22,7 +22,7 @@ from engine.default_metric_file import save_default_metric
 from engine.training.exact import Squared
 from engine.training.cached_features import FitSettings, fit_heads, rows_at_once
 from engine.training.exact_fit import ExactSettings, fit_head
-from engine.runs.progress import is_rank_zero
+from engine.rank_zero import is_rank_zero
 from engine.results.pairs import run_figures
 from engine.runs.run_cached import statistics_of
 from engine.runs.run_folder import RunFolder

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.runs.progress import is_rank_zero, say
+from engine.rank_zero import is_rank_zero, log
 from semfid.io.torch_files import DamagedFileError, load_whole
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -33,7 +33,7 @@ def going_on(folder: Path, selects: bool, title: str) -> dict[str, Any] | None:
     if last is not None and (not (selects and _has_best(last)) or read_checkpoint(folder / BEST) is not None):
         return last
     damaged = folder / (LAST if last is None else BEST)
-    say(f"{title or folder.name}: {damaged} was cut short or changed; this part is trained anew")
+    log.info(f"{title or folder.name}: {damaged} was cut short or changed; this part is trained anew")
     if is_rank_zero():
         for name in (LAST, BEST):  # in this order: a lone best.ckpt is of no training that goes on
             (folder / name).unlink(missing_ok=True)

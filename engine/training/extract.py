@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset
 from backbones import Backbone
 from datamodules.base import PairDataModule
 from datamodules.shared_memory import Shared, check_room
-from engine.runs.progress import Advance
 from engine.training.cache import CacheKey, StatisticsCache
 from engine.training.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 from heads import Head
@@ -30,6 +29,7 @@ from heads.contract import Consumes, Normalize, Taps
 from heads.grid_head import flat, stride_of
 from heads.statistics import differences_for, is_sided, pool
 from semfid.errors import UserError
+from semfid.progress import Advance
 from semfid.scoring.local_evidence import difference_grids
 
 FLUSH_BYTES = 64 << 20

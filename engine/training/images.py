@@ -11,9 +11,9 @@ import torch
 from datamodules import ImageDataModule
 from engine.config.module_types import task_class, task_monitor
 from engine.config.schema import Variant
+from engine.rank_zero import is_rank_zero, log
 from engine.runs.context import Workbench
 from engine.runs.lifecycle import attempt
-from engine.runs.progress import is_rank_zero, say
 from engine.runs.provenance import provenance
 from engine.runs.run_folder import RunFolder
 from engine.training.trainer import train_and_test
@@ -117,4 +117,4 @@ def _finish(
     folder.write_json("metrics.json", figures)
     folder.set_state("done")
     words = " ".join(f"{name} {value:.3f}" for name, value in module.figures.items())
-    say(f"{folder.path.name}: {words} ({facts['wall_s']:.1f} s)")
+    log.info(f"{folder.path.name}: {words} ({facts['wall_s']:.1f} s)")

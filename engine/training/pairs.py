@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datamodules import Part
 from datamodules.base import PairDataModule
-from engine.runs.progress import is_rank_zero
+from engine.rank_zero import is_rank_zero
 from engine.training.exact_fit import ExactSettings, exact_settings, fit_head, starts_exactly
 from engine.training.trainer import train_and_test
 from heads import Head

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from engine.config.check import make_trainer
-from engine.runs.progress import say
+from engine.rank_zero import log
 from engine.training.checkpoints import BEST, LAST, going_on, read_checkpoint, stopped_early
 from engine.training.trainer_options import LAST_EPOCH, check_steps
 from semfid.errors import UserError
@@ -60,7 +60,7 @@ class EpochLines(Callback):
             / (trainer.current_epoch + 1)
             * ((trainer.max_epochs or 0) - trainer.current_epoch - 1)
         )
-        say(
+        log.info(
             f"{self.title} epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {words} ({max(0.0, left):.0f} s left)"
         )
 

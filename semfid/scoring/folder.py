@@ -14,47 +14,24 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from semfid.errors import ImageError, UserError
-from semfid.io.decoding import upright_size
 from semfid.io.file_pairs import FilePair
-from semfid.io.fitting import Fit, Size, common_part
-from semfid.io.images import Resize, read_photo, resize_image, to_planes
+from semfid.io.fitting import Size, common_part, crop_of, cut
+from semfid.io.images import read_photo, resize_image, to_planes
 from semfid.io.profiles import profile_name, profiles_differ
+from semfid.scoring.score_settings import ScoreSettings
 from semfid.scoring.scorer import SMALLEST, Description, Scorer, expanded, upsampled
 
-Precision = Literal["32", "bf16", "fp16"]
 DECODERS = 4
 # pixels of one pass through the trunk: enough to keep the cores busy, small enough for photos of any size
 PASS_PIXELS = {"cpu": 6 * 224 * 224, "cuda": 64 * 224 * 224}
-
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    """How files are scored.
-
-    Attributes:
-        image_size: side that images are resized to; None: whole resolution.
-        resize: how they become square.
-        precision: of the trunk; heads stay in float32.
-        device: of torch.
-        maps: whether difference maps are wanted too.
-        fit: what becomes of two images of different sizes.
-    """
-
-    image_size: int | None
-    resize: Resize
-    precision: Precision
-    device: str
-    maps: bool
-    fit: Fit = "refuse"
 
 
 @dataclass(frozen=True)
@@ -80,52 +57,12 @@ class Scored:
     note: str = ""
 
 
-def settings_for(
-    scorer: Scorer, size: str, precision: Precision, device: str, maps: bool, fit: Fit = "refuse"
-) -> ScoreSettings:
-    """Settings out of what a user writes.
-
-    Args:
-        size: ``train`` (as the metric was trained), ``native``, or a side in pixels (square, resized as in training).
-        device: ``auto``, or a device of torch.
-
-    Raises:
-        ScoringError: a size that the trunk does not take, no such device, maps of a run that gives none.
-    """
-    facts = scorer.facts
-    if size == "train":
-        side: int | None = facts.image_size
-    elif size == "native":
-        side = None
-    elif size.isdecimal() and int(size) >= SMALLEST:
-        side = int(size)
-    else:
-        raise UserError(f"--size {size}: give train, native, or a number of pixels of at least {SMALLEST}")
-    if facts.fixed_size and side != facts.image_size:
-        raise UserError(f"--size {size}: the trunk of {facts.run} takes {facts.image_size}x{facts.image_size} only")
-    resize = facts.resize
-    if facts.resize == "none":  # trained on whole images: other sizes only where they are asked for
-        side, resize = (None, "none") if size == "train" else (side, "squash")
-    if maps and not facts.gives_maps:
-        raise UserError(
-            f"--map: {facts.run} gives no maps; use a run of a local map model, or one with an lpips_linear head, or leave "
-            "--run out"
-        )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device}: {str(error).splitlines()[0]}; use auto") from error
-    return ScoreSettings(side, "none" if side is None else resize, precision, device, maps, fit)
-
-
 def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettings) -> Iterator[Scored]:
     """Score pairs that are sorted by reference; outcomes come window by window, in the order of `pairs`."""
     scorer = scorer.to(settings.device).eval()
     groups: list[_Plan] = []
     for pair in pairs:
-        crop = crop_of(pair, settings)
+        crop = crop_of(pair.reference, pair.candidate, settings.fit)
         if groups and groups[-1].pairs[0].reference == pair.reference and groups[-1].crop == crop:
             groups[-1].pairs.append(pair)
         else:
@@ -152,21 +89,6 @@ def _score_side_by_side(
                 yield from coming.popleft().result()
         while coming:
             yield from coming.popleft().result()
-
-
-def crop_of(pair: FilePair, settings: ScoreSettings) -> Size | None:
-    """The size that both images of a pair are cut to, at the right and below; None: they stay as they are."""
-    if settings.fit == "refuse":
-        return None
-    sizes = upright_size(pair.reference), upright_size(pair.candidate)
-    if sizes[0] is None or sizes[1] is None or sizes[0] == sizes[1]:
-        return None
-    return common_part(sizes[0], sizes[1])
-
-
-def cut(image: Image.Image, crop: Size | None) -> Image.Image:
-    """The part of an image from the top left, or the whole."""
-    return image if crop is None else image.crop((0, 0, *crop))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,13 @@ from semfid.io.arrays import load_array
 from semfid.io.decoding import FAULTS
 from semfid.io.file_pairs import FilePair
 from semfid.io.files import write_whole
+from semfid.io.fitting import crop_of, cut
 from semfid.io.images import read_image, resize_image
-from semfid.scoring.folder import Scored, ScoreSettings, crop_of, cut
+from semfid.progress import Advance
+from semfid.scoring.folder import Scored
 from semfid.scoring.heatmap import colours, grey, overlay, with_colour_bar
 from semfid.scoring.results import Method
+from semfid.scoring.score_settings import ScoreSettings
 
 MADE_BY, SCALE = "semfid-method", "semfid-scale"  # keys of the text chunks
 AUTO_SHARE = 0.999  # of the pixels that an automatic scale leaves below its top
@@ -93,9 +96,7 @@ class MapFolder:
         if self.top is not None:
             self._draw(scored.pair, values, scored.picture, self.top)
 
-    def finish(
-        self, pairs: Iterable[FilePair], settings: ScoreSettings, advance: Callable[[], None] = lambda: None
-    ) -> float:
+    def finish(self, pairs: Iterable[FilePair], settings: ScoreSettings, advance: Advance) -> float:
         """Draw what is not drawn on the folder's scale, from the raw maps.
 
         Args:
@@ -111,12 +112,12 @@ class MapFolder:
         """
         held = [pair for pair in pairs if self.holds(pair)]
         top = self.top if self.top is not None else self._percentile(held)
-        for pair in held:
+        for number, pair in enumerate(held, start=1):
             if _text(self.files(pair)[3], SCALE) != f"{top:.6g}":
-                image = cut(read_image(pair.candidate), crop_of(pair, settings))
+                image = cut(read_image(pair.candidate), crop_of(pair.reference, pair.candidate, settings.fit))
                 image = resize_image(image, settings.image_size or 0, settings.resize)
                 self._draw(pair, self._raw(pair), np.asarray(image), top)
-            advance()
+            advance(number, len(held))
         return top
 
     def files(self, pair: FilePair) -> tuple[Path, Path, Path, Path]:

@@ -23,8 +23,9 @@ from semfid.io.fitting import Fit
 from semfid.io.images import DECODER
 from semfid.io.jsonl import append_lines, whole_lines
 from semfid.io.system_faults import remedy
-from semfid.scoring.folder import Scored, ScoreSettings
+from semfid.scoring.folder import Scored
 from semfid.scoring.regions import Region, from_text, to_text
+from semfid.scoring.score_settings import ScoreSettings
 from semfid.scoring.scorer import Facts
 
 OWN = ("pair_id", "reference", "candidate", "origin", "difference", "error", "size")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,67 @@ print(json.dumps({
 """
 
 
+PUBLIC = ("semfid", "semfid.cli", "semfid.__main__", "semfid.stats")
+INSTALLED = {"torch", "numpy", "PIL", "scipy", "torchmetrics"}
+WHERE_THERE = {"pyarrow", "onnxruntime", "rapidocr_onnxruntime", "tqdm"}  # imported where they are installed
+
+
+def excluded() -> set[str]:
+    """Files of the package that the wheel leaves out."""
+    return set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["exclude"]
+    )
+
+
+def modules() -> dict[str, Path]:
+    """Modules of the package, with their files."""
+    found = {}
+    for path in (ROOT / "semfid").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """What a file imports: modules, and each name of a ``from``, which may be one; also the places of lazy names."""
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name == "__init__.py":
+            found |= {node.value} if node.value.startswith("semfid.") and " " not in node.value else set()
+    return found
+
+
+def reached(start: Iterable[str]) -> set[str]:
+    """Modules of the package that are imported from some of them, with the packages that they are in."""
+    known, found, todo = modules(), set[str](), list(start)
+    while todo:
+        name = todo.pop()
+        if name in known and name not in found:
+            found.add(name)
+            todo += [*imports(known[name]), name.rpartition(".")[0]]
+    return found
+
+
+def test_nothing_in_the_wheel_is_dead_and_nothing_of_the_clone_is_needed() -> None:
+    left_out = {name for name, path in modules().items() if str(path.relative_to(ROOT)) in excluded()}
+    assert len(left_out) == len(excluded()), "an excluded file is not there"
+    packed = set(modules()) - left_out
+    assert reached(PUBLIC) == packed, "not reachable from a public name, or imported and yet left out"
+    outside = {name.split(".")[0] for one in packed for name in imports(modules()[one])}
+    assert outside - {"semfid"} - set(sys.stdlib_module_names) <= INSTALLED | WHERE_THERE
+
+
+def test_the_statistics_need_numpy_and_scipy_only() -> None:
+    statistics = [path for name, path in modules().items() if name.startswith("semfid.stats")]
+    found = {name for path in statistics for name in imports(path)}
+    assert all(name.startswith(("semfid.stats", "semfid.errors")) for name in found if name.startswith("semfid"))
+    assert {name.split(".")[0] for name in found} - {"semfid"} - set(sys.stdlib_module_names) == {"numpy", "scipy"}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from hatchling.build import build_wheel
@@ -86,7 +150,7 @@ def test_it_holds_the_package_alone(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"semfid"}
     packed = {name for name in names if name.startswith("semfid/")}
     own = {str(path.relative_to(ROOT)) for path in (ROOT / "semfid").rglob("*.py")}
-    assert packed == own | {"semfid/scoring/weights/default_metric.pt"} and "semfid/scoring/scorer.py" in packed
+    assert packed == (own - excluded()) | {"semfid/scoring/weights/default_metric.pt", "semfid/py.typed"}
     assert wheel.stat().st_size < 15e6
     required = {
         re.split(r"[^a-z]", line.split(": ")[1])[0]

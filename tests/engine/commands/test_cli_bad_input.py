@@ -377,7 +377,7 @@ def test_full_disk_does_not_take_a_sweep_s_neighbours(
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_text(path, *rest, **more)
 
-    monkeypatch.setattr(engine.run, "finish_run", fault)
+    monkeypatch.setattr(engine.runs.run, "finish_run", fault)
     monkeypatch.setattr(Path, "write_text", full)
     assert main(["ablate", str(write_experiment({"sweep": {"seed": [0, 1, 2]}}))]) == 1
     captured = capsys.readouterr()

@@ -34,7 +34,7 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run `semfid score` without the extra `text`; returns exit code, standard output, standard error."""
-    monkeypatch.setattr(semfid.runtime.text, "available", lambda: False)
+    monkeypatch.setattr(semfid.scoring.text, "available", lambda: False)
 
     def run(*arguments: Any) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -83,9 +83,9 @@ def test_what_is_written_is_told_where_the_extra_is(
     pair: tuple[Path, Path], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(semfid.runtime.text, "available", lambda: True)
-    monkeypatch.setattr(semfid.runtime.text, "compare_text", lambda *images: seen.append(images))
-    monkeypatch.setattr(semfid.runtime.text, "describe", lambda _: "text: OUTDOOR -> SUTOOOR (changed)")
+    monkeypatch.setattr(semfid.scoring.text, "available", lambda: True)
+    monkeypatch.setattr(semfid.scoring.text, "compare_text", lambda *images: seen.append(images))
+    monkeypatch.setattr(semfid.scoring.text, "describe", lambda _: "text: OUTDOOR -> SUTOOOR (changed)")
     code, out, err = command(*pair)
     assert code == 0 and len(out.split()) == 1 and "text: OUTDOOR -> SUTOOOR (changed)\n" in err
     assert seen == [pair]

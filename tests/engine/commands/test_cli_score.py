@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from scoring_support import Runs, ToyScorer, naive_scores, regressor, toy_score, write_folders, write_picture
 
-import semfid.scoring.command
+import semfid.scoring.score
 from semfid.cli import main
 from semfid.errors import UserError
 from semfid.scoring.heatmap import colours
@@ -47,7 +47,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 def toy(monkeypatch: pytest.MonkeyPatch) -> ToyScorer:
     """Put in the place of whatever --run names."""
     scorer = ToyScorer()
-    monkeypatch.setattr(semfid.score, "load_scorer", lambda *_: scorer)
+    monkeypatch.setattr(semfid.scoring.score, "load_scorer", lambda *_: scorer)
     return scorer
 
 
@@ -132,7 +132,7 @@ def test_a_scoring_that_died_half_way_goes_on(
 ) -> None:
     folders = write_folders(tmp_path, 4, ("A", "B", "C"))
     out = tmp_path / "s.csv"
-    real = semfid.scoring.command.score_files
+    real = semfid.scoring.score.score_files
 
     def dying(*arguments: Any) -> Any:
         for number, scored in enumerate(real(*arguments)):
@@ -140,11 +140,11 @@ def test_a_scoring_that_died_half_way_goes_on(
                 raise MemoryError("killed")
             yield scored
 
-    monkeypatch.setattr(semfid.score, "score_files", dying)
+    monkeypatch.setattr(semfid.scoring.score, "score_files", dying)
     with pytest.raises(MemoryError):
         command(*folders, "--run", "r", "--out", out)
     assert not out.exists() and (tmp_path / "s.csv.partial").exists()
-    monkeypatch.setattr(semfid.score, "score_files", real)
+    monkeypatch.setattr(semfid.scoring.score, "score_files", real)
     with open(tmp_path / "s.csv.partial", "rb+") as file:  # the last line went only half to the disk
         file.truncate(os.path.getsize(file.name) - 30)
     toy.described = 0
@@ -375,7 +375,7 @@ def test_a_map_that_is_made_again_is_never_shown_with_the_old_pictures(
     with pytest.raises(MemoryError):
         command(*arguments)
     monkeypatch.undo()
-    monkeypatch.setattr(semfid.score, "load_scorer", lambda *_: toy)
+    monkeypatch.setattr(semfid.scoring.score, "load_scorer", lambda *_: toy)
     toy.described = 0
     assert command(*arguments)[0] == 0 and toy.described == 0
     assert (tmp_path / "maps" / "A_s0_overlay.png").read_bytes() != old
@@ -444,7 +444,7 @@ def test_without_the_clone_or_its_environment(
     import semfid.scoring.load
 
     folders = write_folders(tmp_path, 1, ("A",))
-    monkeypatch.setattr(semfid.scorers, "in_clone", lambda: False)
+    monkeypatch.setattr(semfid.scoring.load, "in_clone", lambda: False)
     code, _, err = command(*folders, "--run", runs["linear"])
     assert code == 2 and "needs the clone of the repository; export it there first" in err
     monkeypatch.undo()

@@ -14,7 +14,7 @@ from image_damage import exif_faults
 from PIL import Image, ImageCms
 from scoring_support import ToyScorer, picture, toy_score
 
-import semfid.scoring.command
+import semfid.scoring.score
 from semfid.cli import main
 
 Command = Callable[..., tuple[int, str, str]]
@@ -24,7 +24,7 @@ Command = Callable[..., tuple[int, str, str]]
 def toy(monkeypatch: pytest.MonkeyPatch) -> ToyScorer:
     """Put in the place of the default metric."""
     scorer = ToyScorer()
-    monkeypatch.setattr(semfid.score, "load_scorer", lambda *_: scorer)
+    monkeypatch.setattr(semfid.scoring.score, "load_scorer", lambda *_: scorer)
     return scorer
 
 

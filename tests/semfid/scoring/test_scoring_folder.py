@@ -18,7 +18,8 @@ import semfid.scoring.folder as folder_module
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, pair_files
 from semfid.io.images import Photo
-from semfid.scoring.folder import Scored, ScoreSettings, score_files, settings_for
+from semfid.scoring.folder import Scored, score_files
+from semfid.scoring.score_settings import ScoreSettings, settings_for
 from semfid.scoring.scorer import Scorer
 
 NATIVE = ScoreSettings(None, "none", "32", "cpu", maps=False)

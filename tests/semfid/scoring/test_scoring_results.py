@@ -17,9 +17,10 @@ from scoring_support import ToyScorer, write_folders, write_picture
 import semfid.scoring.results as module
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, pair_files
-from semfid.scoring.folder import Scored, settings_for
+from semfid.scoring.folder import Scored
 from semfid.scoring.regions import Region
 from semfid.scoring.results import COLUMNS, ENDINGS, Journal, Method, row_of, signature
+from semfid.scoring.score_settings import settings_for
 
 METHOD = Method("toys/toy", "abc", "64x64 squash", "32")
 NATIVE = Method("toys/toy", "abc", "native", "32")
