@@ -31,8 +31,8 @@ from user_study.core.folder import StudyFolder
 from user_study.database.schema import assignment, pair, participant, response
 from user_study.trial import answering
 from user_study.trial import assignment as assigning
-from user_study.trial.answering import Submitted
-from user_study.trial.person import lock
+from user_study.trial.answers import Stored, Submitted
+from user_study.trial.turn import Turn
 from user_study.web.app import ServeOptions, create_app
 
 QUOTA = 30
@@ -122,16 +122,15 @@ def time_assignments(study: StudyFolder, rounds: int) -> list[float]:
         joined = joining.join(c, facts.settings, "somebody new", "nickname", now_ms())
         past = {"step": "main", "training_passed_at": 1, "training_attempts": 1}
         c.execute(update(participant).where(participant.c.id == joined.id).values(past))
-        state = assigning.current(c, facts.settings, joined.id, now_ms())
+        state = assigning.current(Turn.begin(c, joined.id, now_ms()))
     rng, times = Random(0), []
     for _ in range(rounds):
         if state.trial is None:
             break
         sent = Submitted(trial=state.trial.token, answer=rng.choice(("yes", "no")), rt_ms=1500.0)
 
-        def work(c: object, sent: Submitted = sent) -> answering.Stored:
-            person = lock(c, joined.id)
-            return answering.answer_of(c, study_state.facts(c), person, sent, now_ms(), rng, True)
+        def work(c: object, sent: Submitted = sent) -> Stored:
+            return answering.answer(Turn.begin(c, joined.id, now_ms(), rng), sent, True)
 
         start = time.perf_counter()
         state = study.database.transact(work).state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -145,7 +144,7 @@ def settings_of(server: LiveServer, **changes: Any) -> Iterator[None]:
     database = server.study.database
     with database.write() as c:
         before, _ = settings_store.current(c)
-        settings_store.save(c, dataclasses.replace(before, **changes), "tests", now_ms())
+        settings_store.save(c, before.model_copy(update=changes), "tests", now_ms())
     try:
         yield
     finally:

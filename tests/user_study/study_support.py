@@ -32,10 +32,11 @@ from user_study.database.schema import assignment as assignment_table
 from user_study.database.schema import ledger, pair, participant, response, session
 from user_study.participant import joining
 from user_study.trial import answering, assignment, game, pairs, undoing
-from user_study.trial.answering import Stored, Submitted
+from user_study.trial.answers import Stored, Submitted
 from user_study.trial.pairs import NewImage, NewPair
 from user_study.trial.person import Person, look
 from user_study.trial.trials import Trial, TrialState
+from user_study.trial.turn import Turn
 from user_study.web import sessions
 
 T0 = 1_800_000_000_000  # epoch ms at which tests begin
@@ -224,28 +225,21 @@ class Player:
         self.study, self.database, self.now, self.rng = study, study.database, now, Random(seed)
         self.id = newcomer(study, name, now=now, **how)
 
+    def turn(self, c: Connection) -> Turn:
+        return Turn.begin(c, self.id, self.now, self.rng)
+
     def next(self) -> TrialState:
-        return self.database.transact(
-            lambda c: assignment.current(c, study_state.facts(c).settings, self.id, self.now, self.rng)
-        )
+        return self.database.transact(lambda c: assignment.current(self.turn(c)))
 
     def answer(self, token: str, answer: str = "yes", *, wait: int = 2_000, **more: Any) -> Stored:
         self.now += wait
-        return self.database.transact(
-            lambda c: answering.answer(
-                c, study_state.facts(c).settings, self.id, submitted(token, answer, **more), self.now, self.rng
-            )
-        )
+        return self.database.transact(lambda c: answering.answer(self.turn(c), submitted(token, answer, **more)))
 
     def undo(self, token: str) -> TrialState:
-        return self.database.transact(
-            lambda c: undoing.undo(c, study_state.facts(c).settings, self.id, token, self.now, self.rng)
-        )
+        return self.database.transact(lambda c: undoing.undo(self.turn(c), token))
 
     def spin(self) -> game.Spin:
-        return self.database.transact(
-            lambda c: game.spin(c, study_state.facts(c).settings, self.id, self.now, self.rng)
-        )
+        return self.database.transact(lambda c: game.spin(self.turn(c)))
 
     def play(self, count: int = 10_000, choose: Callable[[Trial], str] | None = None, **more: Any) -> TrialState:
         """Answer up to `count` trials; `choose` sees what the page does not."""

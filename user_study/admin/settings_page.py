@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import yaml
@@ -16,7 +15,6 @@ from user_study.core import settings_store, study_state
 from user_study.core.settings import LOCKED_WHEN_LIVE, StudySettings, from_json
 from user_study.database.schema import participant, settings_version
 from user_study.trial import screening
-from user_study.trial.person import UnknownParticipant
 
 VERSIONS_SHOWN = 30
 JUDGED_AT_ONCE = 20
@@ -106,13 +104,7 @@ def _judge_again(desk: Desk, settings: StudySettings) -> None:
         people = list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars())
     for first in range(0, len(people), JUDGED_AT_ONCE):
         some = people[first : first + JUDGED_AT_ONCE]
-        desk.database.transact(lambda c, some=some: _judge(c, some, settings, desk.now))  # type: ignore[misc]
-
-
-def _judge(c: Connection, people: list[int], settings: StudySettings, now: int) -> None:
-    for number in people:
-        with contextlib.suppress(UnknownParticipant):  # erased meanwhile: nobody is left to judge
-            screening.refresh(c, settings, number, now)
+        desk.database.transact(lambda c, some=some: screening.refresh_people(c, settings, some, desk.now))  # type: ignore[misc]
 
 
 def download(desk: Desk) -> Response:

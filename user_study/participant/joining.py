@@ -21,7 +21,6 @@ from user_study.database.schema import assignment, ledger, pair, participant, re
 from user_study.participant import invitations
 from user_study.trial import exclusion, leases
 from user_study.trial.person import lock
-from user_study.trial.trials import open_trials
 
 SHORTEST, LONGEST = 2, 24
 DAY_MS = 86_400_000
@@ -188,9 +187,7 @@ def show_on_leaderboard(c: Connection, participant_id: int, shown: bool) -> None
 def finish(c: Connection, participant_id: int, now: int) -> None:
     """Stop for today of one's own will: places are free again at once."""
     person = lock(c, participant_id)
-    trials = open_trials(c, person.id)
-    leases.close(c, trials, "released", person.tester, now)
-    person.position = max(0, person.position - sum(trial.kind != "training" for trial in trials))
+    leases.release_all(c, person, now)
     person.save(c)
 
 
@@ -198,9 +195,7 @@ def erase(c: Connection, participant_id: int, settings: StudySettings, now: int)
     """Delete a person. The answers go too and the quotas are open again; under `keep_answers_on_delete` those that count stay,
     without anything that leads back: no person, no browser, no screen, and only the day."""
     person = lock(c, participant_id)
-    trials = open_trials(c, person.id)
-    leases.close(c, trials, "released", person.tester, now)
-    touched = [trial.pair_id for trial in trials if trial.kind == "main"]
+    touched = leases.release_all(c, person, now)
     own = response.c.participant_id == person.id
     if settings.keep_answers_on_delete:
         c.execute(
@@ -225,9 +220,6 @@ def erase(c: Connection, participant_id: int, settings: StudySettings, now: int)
     c.execute(delete(assignment).where(assignment.c.participant_id == person.id))
     c.execute(delete(participant).where(participant.c.id == person.id))
     exclusion.fill_from_surplus(c, touched)
-
-
-withdraw = erase
 
 
 def my_data(c: Connection, participant_id: int) -> dict[str, Any]:

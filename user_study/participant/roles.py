@@ -9,7 +9,6 @@ from user_study.core.errors import StudyError
 from user_study.database.schema import participant, response
 from user_study.trial import exclusion, leases
 from user_study.trial.person import lock
-from user_study.trial.trials import open_trials
 
 ROLES = ("participant", "tester")
 
@@ -27,9 +26,7 @@ def set_role(c: Connection, participant_id: int, role: str, actor: str, now: int
     person = lock(c, participant_id)
     if person.role == role:
         return
-    trials = open_trials(c, person.id)  # they hold places as long as the person is no tester
-    leases.close(c, trials, "released", person.tester, now)
-    person.position = max(0, person.position - sum(trial.kind != "training" for trial in trials))
+    leases.release_all(c, person, now)  # they hold places as long as the person is no tester
     person.save(c)
     touched = exclusion.subtract(c, person.id) if role == "tester" else []
     c.execute(update(participant).where(participant.c.id == person.id).values(role=role))

@@ -15,7 +15,6 @@ from user_study.core import audit
 from user_study.database.schema import pair, participant, response, standing_event
 from user_study.trial import leases
 from user_study.trial.person import Person, lock
-from user_study.trial.trials import open_trials
 
 ANSWERS = ("yes", "no", "unsure")
 _LOCK_PAIRS = (
@@ -35,7 +34,7 @@ _LOCK_PAIRS = (
 def exclude(c: Connection, participant_id: int, reason: str, actor: str, now: int, rules_hash: str = "") -> None:
     """Take a person's answers out; nothing happens to somebody who is excluded (but the admin's word then stands)."""
     person = lock(c, participant_id)
-    exclude_person(c, person, reason, actor, rules_hash, now)
+    exclude_locked(c, person, reason, actor, rules_hash, now)
     person.save(c)
     audit.note(c, actor, "exclude", person.code, {"reason": reason[:500]}, now)
 
@@ -43,31 +42,29 @@ def exclude(c: Connection, participant_id: int, reason: str, actor: str, now: in
 def restore(c: Connection, participant_id: int, reason: str, actor: str, now: int, rules_hash: str = "") -> None:
     """Take a person's answers back in where there is room."""
     person = lock(c, participant_id)
-    restore_person(c, person, reason, actor, rules_hash, now)
+    restore_locked(c, person, reason, actor, rules_hash, now)
     person.save(c)
     audit.note(c, actor, "restore", person.code, {"reason": reason[:500]}, now)
 
 
-def exclude_person(c: Connection, person: Person, reason: str, actor: str, rules_hash: str, now: int) -> None:
+def exclude_locked(c: Connection, person: Person, reason: str, actor: str, rules_hash: str, now: int) -> None:
     """`exclude`, for a person who is locked; the caller saves."""
-    if person.included:
-        c.execute(_LOCK_PAIRS, {"person": person.id})
-        trials = open_trials(c, person.id)
-        leases.close(c, trials, "released", person.tester, now)
-        person.position = max(0, person.position - sum(trial.kind != "training" for trial in trials))
-        touched = [*subtract(c, person.id), *(trial.pair_id for trial in trials if trial.kind == "main")]
-        c.execute(
-            update(response)
-            .where(response.c.participant_id == person.id, response.c.counted == 1)
-            .values(counted=0, why_not="excluded")
-        )
+    if not person.included:
         _write(c, person, "excluded", reason, actor, rules_hash, now)
-        fill_from_surplus(c, touched)
-    else:
-        _write(c, person, "excluded", reason, actor, rules_hash, now)
+        return
+    c.execute(_LOCK_PAIRS, {"person": person.id})
+    released = leases.release_all(c, person, now)
+    touched = [*subtract(c, person.id), *released]
+    c.execute(
+        update(response)
+        .where(response.c.participant_id == person.id, response.c.counted == 1)
+        .values(counted=0, why_not="excluded")
+    )
+    _write(c, person, "excluded", reason, actor, rules_hash, now)
+    fill_from_surplus(c, touched)
 
 
-def restore_person(c: Connection, person: Person, reason: str, actor: str, rules_hash: str, now: int) -> None:
+def restore_locked(c: Connection, person: Person, reason: str, actor: str, rules_hash: str, now: int) -> None:
     """`restore`, for a person who is locked; the caller saves."""
     if not person.included:
         c.execute(_LOCK_PAIRS, {"person": person.id})

@@ -33,6 +33,6 @@ def judge_by_new_rules(c: Connection, facts: StudyFacts, now: int) -> int:
     last = int(upto) if said == rules else 0
     query = select(participant.c.id).where(participant.c.id > last).order_by(participant.c.id).limit(PEOPLE)
     people = list(c.execute(query).scalars())
-    screening.refresh_people(c, facts, people, now)
+    screening.refresh_people(c, facts.settings, people, now)
     study_state.put(c, "screened", f"{rules} {people[-1] if len(people) == PEOPLE else 'all'}")
     return len(people)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from random import Random, SystemRandom
 
 from sqlalchemy import Connection, bindparam, func, insert, select, tuple_
 
 from user_study.core.errors import StudyError
-from user_study.core.settings import StudySettings
 from user_study.database.prepared import Prepared
 from user_study.database.schema import ledger, participant, response
 from user_study.trial.assignment import spins_left
-from user_study.trial.person import Person, lock, look
+from user_study.trial.person import look
+from user_study.trial.turn import Turn
 
 _ENTRY = Prepared(insert(ledger), keys=("participant_id", "kind", "ref", "points", "at"))
 _LATELY = (
@@ -54,60 +53,54 @@ class Place:
     prize: str
 
 
-def pay(c: Connection, settings: StudySettings, person: Person, assignment_id: int, now: int) -> None:
+def pay(turn: Turn, assignment_id: int) -> None:
     """Points for a valid answer that `person.valid` has just counted; with the streak's, where it completes a round.
 
     The streak is paid at the round's end and not at its trap, or the points would tell which pair was the trap.
     """
-    game = settings.game
+    game, person = turn.settings.game, turn.person
     if not game.enabled:
         return
-    _enter(c, person, "answer", assignment_id, game.points, now)
+    _enter(turn, "answer", assignment_id, game.points)
     if game.streak and person.valid % game.spin_every == 0:
-        rows = c.execute(_LATELY, {"person": person.id, "last": game.spin_every}).all()
+        rows = turn.c.execute(_LATELY, {"person": person.id, "last": game.spin_every}).all()
         traps = [row.correct for row in rows if row.kind == "trap"]
         milestone = person.valid // game.spin_every
         known = select(ledger.c.id).where(
             ledger.c.participant_id == person.id, ledger.c.kind == "streak", ledger.c.ref == milestone
         )
-        if traps and all(traps) and c.execute(known).first() is None:
-            _enter(c, person, "streak", milestone, game.streak, now)
+        if traps and all(traps) and turn.c.execute(known).first() is None:
+            _enter(turn, "streak", milestone, game.streak)
 
 
-def take_back(c: Connection, settings: StudySettings, person: Person, assignment_id: int, now: int) -> None:
+def take_back(turn: Turn, assignment_id: int) -> None:
     """The points of an answer that was taken back; the ledger keeps both entries, and the score its floor."""
-    paid = c.execute(
+    person = turn.person
+    paid = turn.c.execute(
         select(func.sum(ledger.c.points)).where(
             ledger.c.participant_id == person.id, ledger.c.kind == "answer", ledger.c.ref == assignment_id
         )
     ).scalar_one()
     if paid:
-        _enter(c, person, "undo", assignment_id, max(-int(paid), min(0, settings.game.floor - person.score)), now)
+        _enter(turn, "undo", assignment_id, max(-int(paid), min(0, turn.settings.game.floor - person.score)))
 
 
-def spin(c: Connection, settings: StudySettings, participant_id: int, now: int, rng: Random | None = None) -> Spin:
-    """Draw one spin, here and not in the browser.
+def spin(turn: Turn) -> Spin:
+    """Draw one spin, here and not in the browser; saves the person.
 
     Raises:
-        NoSpin: none is to be had.
+        NoSpin: none is left.
     """
-    person = lock(c, participant_id)
-    result = spin_of(c, settings, person, now, rng or SystemRandom())
-    person.save(c)
-    return result
-
-
-def spin_of(c: Connection, settings: StudySettings, person: Person, now: int, rng: Random) -> Spin:
-    """`spin`, for a person who is locked; the caller saves."""
-    game = settings.game
-    if spins_left(settings, person) <= 0:
-        raise NoSpin(f"there is no spin to be had; every {game.spin_every} valid answers give one")
-    segment = rng.randrange(len(game.wheel))
+    game, person = turn.settings.game, turn.person
+    if spins_left(turn.settings, person) <= 0:
+        raise NoSpin(f"there is no spin left; every {game.spin_every} valid answers give one")
+    segment = turn.rng.randrange(len(game.wheel))
     points = game.wheel[segment]
     applied = max(points, min(0, game.floor - person.score))
     person.spins += 1
-    _enter(c, person, "spin", person.spins, applied, now)
-    return Spin(points, segment, game.wheel, applied, person.score, spins_left(settings, person))
+    _enter(turn, "spin", person.spins, applied)
+    person.save(turn.c)
+    return Spin(points, segment, game.wheel, applied, person.score, spins_left(turn.settings, person))
 
 
 def score(c: Connection, participant_id: int) -> int:
@@ -154,8 +147,9 @@ def place(c: Connection, participant_id: int, prizes: tuple[str, ...] = ()) -> P
 _SHOWN = (participant.c.on_leaderboard == 1, participant.c.standing == "included", participant.c.role == "participant")
 
 
-def _enter(c: Connection, person: Person, kind: str, ref: int, points: int, now: int) -> None:
-    _ENTRY.change(c, {"participant_id": person.id, "kind": kind, "ref": ref, "points": points, "at": now})
+def _enter(turn: Turn, kind: str, ref: int, points: int) -> None:
+    person = turn.person
+    _ENTRY.change(turn.c, {"participant_id": person.id, "kind": kind, "ref": ref, "points": points, "at": turn.now})
     person.score += points
     if points:
-        person.scored_at = now
+        person.scored_at = turn.now

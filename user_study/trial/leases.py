@@ -10,7 +10,8 @@ from sqlalchemy import Connection, bindparam, case, select, update
 
 from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, pair, participant
-from user_study.trial.trials import IS_OPEN
+from user_study.trial.person import Person
+from user_study.trial.trials import IS_OPEN, Trial, open_trials
 
 LONGEST = 4  # leases: a trial that stays on the screen is not renewed for longer
 GRACE_MS = 20_000  # after leaving the page, so that a reload finds its trial again
@@ -78,6 +79,19 @@ def close(c: Connection, leases: Sequence[Lease], state: str, tester: bool, now:
                 c,
                 {"pair": lease.pair_id, "place": int(holds(lease.kind, tester)), "left": lease.reference_left},
             )
+
+
+def give_up(c: Connection, person: Person, trials: Sequence[Trial], state: str, now: int) -> None:
+    """Close open trials of a person who is locked; the caller saves the person."""
+    close(c, trials, state, person.tester, now)
+    person.position = max(0, person.position - sum(trial.kind != "training" for trial in trials))
+
+
+def release_all(c: Connection, person: Person, now: int) -> list[int]:
+    """Close all open trials of a person who is locked; returns the pairs whose places are free again."""
+    trials = open_trials(c, person.id)
+    give_up(c, person, trials, "released", now)
+    return [trial.pair_id for trial in trials if trial.kind == "main"]
 
 
 def renew(c: Connection, person: int, until: int) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, bindparam, exists, func, or_, select
 from user_study.database.engine import TryAgain
 from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, pair, response
-from user_study.trial.trials import IS_TAKEN, PAIR_WITH_PICTURES, PICTURES
+from user_study.trial.trials import IS_TAKEN, PAIR_WITH_PICTURES, PICTURES, Trial
 
 _LEVEL = pair.c.done + pair.c.open
 _SEEN = exists().where(
@@ -109,9 +109,9 @@ _REPEATED = select(assignment.c.pair_id).where(
 
 @dataclass(frozen=True)
 class Choice:
-    """A pair to show, and how. `row` has the columns of a pair and its pictures."""
+    """A pair to show, and how. `row` has the pair's pictures; a `Trial` is shown again."""
 
-    row: PairRow
+    row: PairRow | Trial
     kind: str
     repeat_no: int
     reference_left: int
@@ -174,9 +174,9 @@ def repeat_pair(c: Connection, person: int, latest: int, rng: Random) -> Choice 
     return Choice(_one(c, pair_id), "repeat", 1, 1 - left)
 
 
-def training_pair(c: Connection, pair_id: int, rng: Random) -> Choice:
+def training_pair(c: Connection, pair_id: int, attempt: int, rng: Random) -> Choice:
     """A pair of the training block, on random sides."""
-    return Choice(_one(c, pair_id), "training", 0, rng.randrange(2))
+    return Choice(_one(c, pair_id), "training", attempt, rng.randrange(2))
 
 
 def _one(c: Connection, pair_id: int) -> PairRow:

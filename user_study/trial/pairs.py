@@ -166,4 +166,4 @@ def set_active(c: Connection, pair_id: int, active: bool, reason: str, actor: st
     if row.kind == "main":
         refresh_strata(c)
     if row.kind == "trap":
-        screening.refresh_all_of_pair(c, study_state.facts(c), pair_id, now)
+        screening.refresh_all_of_pair(c, study_state.facts(c).settings, pair_id, now)

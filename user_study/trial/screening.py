@@ -17,10 +17,9 @@ from sqlalchemy import Connection, bindparam, select
 
 from user_study.core.settings import StudySettings
 from user_study.core.settings_sections import RuleSettings
-from user_study.core.study_state import StudyFacts
 from user_study.database.schema import pair, participant, response
 from user_study.trial import exclusion
-from user_study.trial.person import Person, lock
+from user_study.trial.person import Person, UnknownParticipant, lock
 
 VERSION = 1  # of the code below; part of `rules_hash`
 BY_RULES = "rules"
@@ -114,16 +113,8 @@ def facts_of(c: Connection, person: int, rules: RuleSettings) -> PersonFacts:
     )
 
 
-def refresh(c: Connection, settings: StudySettings, participant_id: int, now: int) -> Verdict:
-    """Judge a person again and act on it; returns the verdict."""
-    person = lock(c, participant_id)
-    verdict = refresh_person(c, settings, person, now)
-    person.save(c)
-    return verdict
-
-
-def refresh_person(c: Connection, settings: StudySettings, person: Person, now: int) -> Verdict:
-    """`refresh`, for a person who is locked; the caller saves."""
+def refresh_locked(c: Connection, settings: StudySettings, person: Person, now: int) -> Verdict:
+    """Judge a person who is locked again and act on it; the caller saves the person."""
     rules = settings.rules
     facts = facts_of(c, person.id, rules)
     person.traps_seen, person.traps_right = facts.traps_seen, facts.traps_right
@@ -131,9 +122,9 @@ def refresh_person(c: Connection, settings: StudySettings, person: Person, now: 
     person.flags = json.dumps(list(verdict.flags))
     if person.standing_by in (None, BY_RULES) and verdict.exclude == person.included:
         if verdict.exclude:
-            exclusion.exclude_person(c, person, verdict.reason, BY_RULES, rules_hash(rules), now)
+            exclusion.exclude_locked(c, person, verdict.reason, BY_RULES, rules_hash(rules), now)
         else:
-            exclusion.restore_person(
+            exclusion.restore_locked(
                 c, person, verdict.reason or "no rule speaks against it", BY_RULES, rules_hash(rules), now
             )
     return verdict
@@ -147,24 +138,31 @@ def warn(settings: StudySettings, person: Person, now: int) -> str | None:
     return WARNING
 
 
-def refresh_all(c: Connection, facts: StudyFacts, now: int) -> int:
+def refresh_all(c: Connection, settings: StudySettings, now: int) -> int:
     """Judge everybody again (the rules changed); returns how many changed standing."""
-    return refresh_people(c, facts, list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars()), now)
+    return refresh_people(
+        c, settings, list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars()), now
+    )
 
 
-def refresh_all_of_pair(c: Connection, facts: StudyFacts, pair_id: int, now: int) -> int:
+def refresh_all_of_pair(c: Connection, settings: StudySettings, pair_id: int, now: int) -> int:
     """Judge everybody again who answered a pair."""
     query = select(response.c.participant_id).where(response.c.pair_id == pair_id).distinct()
-    return refresh_people(c, facts, sorted(number for number in c.execute(query).scalars() if number is not None), now)
+    return refresh_people(
+        c, settings, sorted(number for number in c.execute(query).scalars() if number is not None), now
+    )
 
 
-def refresh_people(c: Connection, facts: StudyFacts, people: list[int], now: int) -> int:
-    """Judge these people again; returns how many changed standing."""
+def refresh_people(c: Connection, settings: StudySettings, people: list[int], now: int) -> int:
+    """Judge these people again, but for those who were erased meanwhile; returns how many changed standing."""
     changed = 0
     for number in people:
-        person = lock(c, number)
+        try:
+            person = lock(c, number)
+        except UnknownParticipant:
+            continue
         before = replace(person)
-        refresh_person(c, facts.settings, person, now)
+        refresh_locked(c, settings, person, now)
         if person != before:
             person.save(c)
         changed += person.standing != before.standing

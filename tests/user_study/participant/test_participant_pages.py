@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
@@ -14,6 +13,7 @@ from study_support import newcomer, sign_in
 from user_study.core import settings_store, study_state
 from user_study.core.clock import now_ms
 from user_study.core.folder import StudyFolder
+from user_study.core.settings_sections import ProlificSettings
 from user_study.database.schema import metadata, pair, participant, response
 from user_study.participant import invitations
 from user_study.web.rendering import STATIC, paragraphs
@@ -28,7 +28,7 @@ def code_of(text: str) -> str:
 def change_settings(study: StudyFolder, **changes: Any) -> None:
     with study.database.write() as c:
         before, _ = settings_store.current(c)
-        settings_store.save(c, dataclasses.replace(before, **changes), "tests", now_ms())
+        settings_store.save(c, before.model_copy(update=changes), "tests", now_ms())
 
 
 def row_of(study: StudyFolder, number: int) -> Any:
@@ -236,7 +236,7 @@ def test_the_last_page(client: TestClient, study: StudyFolder, signed_in: int) -
     assert "ABC123" in text and "Of 9 such pairs with a known answer you answered 8 as expected." in text
     assert 'data-spins="2"' in text
     assert client.get("/").text.count("See your result") == 1
-    change_settings(study, prolific=dataclasses.replace(study_settings(study).prolific, completion_code="ABC123"))
+    change_settings(study, prolific=ProlificSettings(completion_code="ABC123"))
     with study.database.write() as c:
         c.execute(update(participant).where(participant.c.id == signed_in).values(door="prolific"))
     assert 'href="https://app.prolific.com/submissions/complete?cc=ABC123"' in client.get("/finish").text

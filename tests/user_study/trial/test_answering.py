@@ -12,9 +12,9 @@ from user_study.core import study_state
 from user_study.core.folder import StudyFolder
 from user_study.database.schema import assignment, ledger, pair, participant, response
 from user_study.trial import exclusion, expiry_job, heartbeat
-from user_study.trial.answering import Refused
+from user_study.trial.answers import Refused
 from user_study.trial.game import NoSpin
-from user_study.trial.person import lock
+from user_study.trial.turn import Turn
 
 on_both = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
 
@@ -230,7 +230,7 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
 
     def beat(at: int) -> int | None:
         with study.database.write() as c:
-            return heartbeat.heartbeat(c, study_state.facts(c), lock(c, player.id), token, at)
+            return heartbeat.heartbeat(Turn.begin(c, player.id, at), token)
 
     assert beat(T0 + 100_000) == 240_000
     assert beat(T0 + 300_000) == 240_000
@@ -240,11 +240,11 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
     player.now = T0 + 961_000
     token = player.next().trial.token
     with study.database.write() as c:
-        heartbeat.release(c, lock(c, player.id), player.now)
+        heartbeat.release(player.turn(c))
     player.now += 5_000
     assert player.next().trial.token == token  # a reload
     with study.database.write() as c:
-        heartbeat.release(c, lock(c, player.id), player.now)
+        heartbeat.release(player.turn(c))
         assert expiry_job.sweep(c, player.now + 21_000) == 2
 
 

@@ -17,6 +17,7 @@ from user_study.core.settings import from_dict
 from user_study.database.schema import pair, response
 from user_study.participant import joining
 from user_study.trial import answering, assignment
+from user_study.trial.turn import Turn
 
 SETTINGS = {
     "quota": 5,
@@ -53,15 +54,13 @@ def test_sixteen_threads_fill_every_quota_exactly(crowd: StudyFolder) -> None:
     def play(number: int) -> int:
         rng, now, accepted = Random(number), T0, 0
         together.wait()
-        state = crowd.database.transact(
-            lambda c: assignment.current(c, study_state.facts(c).settings, number, now, rng)
-        )
+        state = crowd.database.transact(lambda c: assignment.current(Turn.begin(c, number, now, rng)))
         while state.trial is not None:
             now += 2_000
             token, at = state.trial.token, now
             stored = crowd.database.transact(
                 lambda c, token=token, at=at: answering.answer(
-                    c, study_state.facts(c).settings, number, submitted(token, rng.choice(["yes", "no"])), at, rng
+                    Turn.begin(c, number, at, rng), submitted(token, rng.choice(["yes", "no"]))
                 )
             )
             accepted += not stored.duplicate
@@ -104,9 +103,7 @@ def test_one_person_in_many_tabs(crowd: StudyFolder) -> None:
 
     def open_tab(_: int) -> tuple[str, str]:
         together.wait()
-        state = crowd.database.transact(
-            lambda c: assignment.current(c, study_state.facts(c).settings, number, T0, Random(1))
-        )
+        state = crowd.database.transact(lambda c: assignment.current(Turn.begin(c, number, T0, Random(1))))
         return state.trial.token, state.upcoming.token
 
     with ThreadPoolExecutor(10) as threads:
@@ -118,12 +115,7 @@ def test_one_person_in_many_tabs(crowd: StudyFolder) -> None:
         together.wait()
         return crowd.database.transact(
             lambda c: answering.answer(
-                c,
-                study_state.facts(c).settings,
-                number,
-                submitted(token, "yes" if i % 2 else "no"),
-                T0 + 3_000,
-                Random(2),
+                Turn.begin(c, number, T0 + 3_000, Random(2)), submitted(token, "yes" if i % 2 else "no")
             )
         ).duplicate
 

@@ -18,7 +18,7 @@ from user_study.database.schema import ledger
 from user_study.participant import joining
 from user_study.trial import exclusion, game
 from user_study.trial.game import NoSpin
-from user_study.trial.person import lock
+from user_study.trial.turn import Turn
 
 on_both = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
 
@@ -58,18 +58,18 @@ def test_no_streak_after_a_missed_trap_and_no_points_for_haste(study: StudyFolde
 
 
 def test_a_spin_is_drawn_evenly_and_the_floor_holds(study: StudyFolder) -> None:
-    settings_ = from_dict({"game": {"wheel": [10, -10, 3, -3], "max_spins": 10_000, "spin_every": 1}})
+    save_settings(study, game={"wheel": [10, -10, 3, -3], "max_spins": 10_000, "spin_every": 1})
     player = Player(study, "Ann")
-    rng, seen = Random(1), Counter()
+    seen = Counter()
     with study.database.write() as c:
-        person = lock(c, player.id)
+        turn = Turn.begin(c, player.id, T0, Random(1))
+        person = turn.person
         person.valid = 2_000
         for _ in range(2_000):
             before = person.score
-            spin = game.spin_of(c, settings_, person, T0, rng)
+            spin = game.spin(turn)
             seen[spin.segment] += 1
             assert person.score == spin.score == max(0, before + spin.points) == before + spin.applied
-        person.save(c)
         assert game.score(c, player.id) == person.score
     assert sum((seen[segment] - 500) ** 2 / 500 for segment in range(4)) < 16.3  # 99.9 % of chi-square, 3 degrees
 

@@ -18,6 +18,7 @@ from user_study.core.settings_sections import RuleSettings
 from user_study.database.schema import pair, response, standing_event
 from user_study.trial import exclusion, expiry_job, screening
 from user_study.trial.pairs import set_active
+from user_study.trial.person import lock
 from user_study.trial.screening import PersonFacts, judge, rules_hash, traps_needed
 
 RULES = RuleSettings()
@@ -111,8 +112,8 @@ def test_rules_act_and_undo_what_they_did(study: StudyFolder) -> None:
     with study.database.write() as c:
         exclusion.restore(c, player.id, "spoke to her", "me", T0)
     with study.database.write() as c:
-        assert screening.refresh(c, study_state.facts(c).settings, player.id, T0).exclude
-        assert screening.refresh_all(c, study_state.facts(c), T0) == 0
+        assert screening.refresh_locked(c, study_state.facts(c).settings, lock(c, player.id), T0).exclude
+        assert screening.refresh_all(c, study_state.facts(c).settings, T0) == 0
     assert player.person().standing == "included"
     assert events(study, player.id) == [
         ("excluded", "rules"), ("included", "rules"), ("excluded", "rules"), ("included", "me"),

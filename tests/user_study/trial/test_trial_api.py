@@ -14,7 +14,7 @@ from user_study.core import study_state
 from user_study.core.clock import now_ms
 from user_study.core.folder import StudyFolder
 from user_study.database.schema import image, participant, response
-from user_study.trial.trial_api import browser
+from user_study.trial.answer_body import browser
 from user_study.web.limits import RATES, Rate
 
 on_both = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)

@@ -16,6 +16,8 @@ def test_no_module_of_the_study_imports_torch() -> None:
         if "migrations" not in path.parts
     ]
     assert "user_study.web.app" in modules and "user_study.commands.simulate" in modules
-    program = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; sys.exit('torch' in sys.modules)"
+    program = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; sys.exit('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
