@@ -8,13 +8,11 @@ stands beside. Regions are the truth, before the candidates were degraded.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from models.captioners import build_captioner
 from models.segmenters import build_segmenter
 from models.text_encoders import TextEmbedder, build_text_embedder
 from semfid.io.pair_table import PairTable, read_pairs
+from semfid.progress import silent
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
 
@@ -75,11 +74,6 @@ def pixels(table: PairTable) -> list[np.ndarray]:
         x, y = (np.asarray(Image.open(path)).astype(float) for path in (a, b))
         found.append(((x - y) ** 2).mean(axis=2))
     return found
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def told(values: list[float]) -> str:

@@ -6,12 +6,11 @@ The captioner is a stand-in that counts; the embedder is the real MiniLM, from `
 """
 
 import argparse
-import contextlib
 import importlib.util
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from models.captioners import Captioner
 from models.text_encoders import TextEmbedder, build_text_embedder
 from semfid.io.pair_table import PairTable, read_pairs
 from semfid.io.sharding import Shard
+from semfid.progress import silent
 
 COLOURS = ("red", "green", "blue", "white", "black", "pink", "grey", "brown")
 THINGS = ("car", "dog", "chair", "bus", "bird", "cake", "clock", "cup", "cat", "train")
@@ -77,11 +77,6 @@ def write_table(root: Path, pairs: int, images: int, seed: int) -> PairTable:
         }
     ).to_csv(root / "pairs.csv", index=False)
     return read_pairs(root / "pairs.csv")
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def clock(work: Callable[[], object], times: int) -> float:

@@ -7,16 +7,16 @@ build of so many photos (19 units each), made with empty work, is started again 
 """
 
 import argparse
-import contextlib
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from semfid.progress import silent
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -49,11 +49,6 @@ def main() -> None:
         overhead(Path(folder), Path(arguments.photos), arguments.work)
         config = hollow(Path(folder), arguments.resume)
         subprocess.run([sys.executable, __file__, "--again", config], check=True)
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def write_config(folder: Path, photos: Path, models: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from semfid.io.listing import on_disk
 from semfid.io.maps import MapError, read_map
 from semfid.io.pair_table import PairTable
 from semfid.io.profiles import profiles_differ
+from semfid.progress import Advance
 
 Weights = Literal["none", "votes"]
 
@@ -182,7 +183,7 @@ class PairDataModule(L.LightningDataModule):
             self.need_maps()
         self._part, self._seed, self._maps = part, seed, maps
 
-    def image_hashes(self, progress: Callable[[int, int], None] | None = None) -> dict[str, bytes]:
+    def image_hashes(self, progress: Advance | None = None) -> dict[str, bytes]:
         """Content digest of every distinct image file, by path; computed once.
 
         Raises:
@@ -197,7 +198,7 @@ class PairDataModule(L.LightningDataModule):
         self.prepare()
         return [*self.dataset.reference, *self.dataset.candidate]
 
-    def check_images(self, progress: Callable[[int, int], None]) -> None:
+    def check_images(self, progress: Advance) -> None:
         """Decode every distinct image and every map.
 
         Raises:
@@ -242,7 +243,7 @@ class PairDataModule(L.LightningDataModule):
         sources = self.table.frame["source_id"].nunique()
         return f"{self.table.name}: {len(self.table)} pairs of {sources} sources{folds}{said}"
 
-    def content_digest(self, progress: Callable[[int, int], None] | None = None, maps: bool = False) -> str:
+    def content_digest(self, progress: Advance | None = None, maps: bool = False) -> str:
         """16 hex digits over the table's rows, the test parts and every image's bytes.
 
         Args:

@@ -14,12 +14,12 @@ from semfid.errors import ImageError, UserError
 from semfid.io.images import file_hash, read_photo
 from semfid.io.maps import MapError
 from semfid.io.profiles import profile_name
+from semfid.progress import Advance
 
-Progress = Callable[[int, int], None]
 Figure = Callable[[NDArray[np.float32]], float]
 
 
-def hash_files(paths: Iterable[str], progress: Progress | None = None) -> dict[str, bytes]:
+def hash_files(paths: Iterable[str], progress: Advance | None = None) -> dict[str, bytes]:
     """Content digest of every distinct file, by path.
 
     Raises:
@@ -41,7 +41,7 @@ class Checked(NamedTuple):
     profile: str
 
 
-def decode_files(paths: Iterable[str], progress: Progress) -> dict[str, Checked]:
+def decode_files(paths: Iterable[str], progress: Advance) -> dict[str, Checked]:
     """Decode every distinct image; returns what is known of each by path.
 
     Raises:
@@ -71,7 +71,7 @@ def decode_files(paths: Iterable[str], progress: Progress) -> dict[str, Checked]
     return checked
 
 
-def decode_maps(dataset: PairDataset, sizes: Mapping[str, tuple[int, int]], progress: Progress) -> None:
+def decode_maps(dataset: PairDataset, sizes: Mapping[str, tuple[int, int]], progress: Advance) -> None:
     """Decode every distinct map and hold it against the images of its pairs.
 
     Args:

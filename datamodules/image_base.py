@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from datamodules.shared_memory import Shared, check_room
 from semfid.errors import UserError, did_you_mean
 from semfid.io.images import Resize
 from semfid.io.listing import on_disk
+from semfid.progress import Advance
 
 SPLIT_KEYS = ("val", "test", "seed")
 PARTS = ("train", "val", "test")
@@ -214,7 +215,7 @@ class ImageDataModule(L.LightningDataModule):
         parts = ", ".join(f"{len(self.rows[part])} {part}" for part in PARTS)
         return f"{self.table.name}: {len(self.table.paths)} images{kinds} ({parts})"
 
-    def content_digest(self, progress: Callable[[int, int], None] | None = None) -> str:
+    def content_digest(self, progress: Advance | None = None) -> str:
         """16 hex digits over the table and every image's bytes.
 
         Raises:
@@ -228,7 +229,7 @@ class ImageDataModule(L.LightningDataModule):
             digest.update(self._hashes[path])
         return digest.hexdigest()[:16]
 
-    def check_images(self, progress: Callable[[int, int], None]) -> None:
+    def check_images(self, progress: Advance) -> None:
         """Decode every image.
 
         Raises:

@@ -23,7 +23,8 @@ from models.text_encoders.cache import embed_texts
 from registry import METRICS, named
 from semfid.cosine import cosine_difference
 from semfid.errors import UserError
-from semfid.io.vector_cache import EMBEDDINGS, Advance, VectorCache
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache
+from semfid.progress import Advance
 
 PROMPT = "Describe this image."
 Described = Literal["caption", "image"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from semfid.errors import ImageError, UserError
 from semfid.io.images import DECODER, file_hash, pixel_hash, read_image
 from semfid.io.jsonl import JsonLines, SharedLines
+from semfid.progress import Advance
 
-Advance = Callable[[int, int], None]
 _EVERY = 64  # new images between two writes
 
 

@@ -6,11 +6,10 @@ python tools/make_map_pictures.py runs/clu_scenes          # clu.png, caption_ma
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from registry import DATAMODULES
 from semfid.cli import main as semfid
 from semfid.io.pair_table import read_pairs
 from semfid.io.yaml_file import read_mapping
+from semfid.progress import silent
 from semfid.scoring.heatmap import colours, overlay
 from semfid.scoring.scorer import upsampled
 
@@ -99,11 +99,6 @@ def confused(source: Path, target: Path, share: float) -> None:
     for index in draw.permutation(len(regions))[: round(share * len(regions))]:
         regions[index]["caption"] = regions[int(draw.integers(len(regions)))]["caption"]
     (target / "captions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def captions() -> Image.Image:

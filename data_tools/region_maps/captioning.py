@@ -10,10 +10,11 @@ from models.captioners.contract import Captioner, RegionView
 from models.captioners.errors import LabelError
 from models.captioners.overlay import Contour
 from models.captioners.stored import read_captions
-from models.image_index import Advance, Picture
+from models.image_index import Picture
 from models.segmenters.region_store import read_ids
 from semfid.io.images import read_image
 from semfid.io.jsonl import JsonLines
+from semfid.progress import Advance
 
 Captions = dict[str, dict[int, str]]
 

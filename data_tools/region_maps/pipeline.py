@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,15 @@ from metrics.label.tables import held, moved, relative, shown
 from models.captioners import Captioner
 from models.captioners.errors import LabelError
 from models.captioners.overlay import Contour
-from models.image_index import Advance, Picture, catalogue, images_file
+from models.image_index import Picture, catalogue, images_file
 from models.segmenters.contract import Segmenter
 from models.segmenters.region_store import MapFormat, write_json
 from models.text_encoders import TextEmbedder
 from models.text_encoders.cache import embed_texts
 from semfid.io.pair_table import PairTable, write_pairs
 from semfid.io.vector_cache import VectorCache
+from semfid.progress import Stage
 
-Stage = Callable[[str], AbstractContextManager[Advance]]
 PROMPT = "Please describe the object outlined in magenta."
 KEPT = "map_before"  # where a map column of the input goes
 

@@ -12,10 +12,11 @@ from PIL import Image
 
 from data_tools.region_maps.regions import find_regions
 from models.captioners.errors import LabelError
-from models.image_index import Advance, Picture
+from models.image_index import Picture
 from models.segmenters.contract import Segmentation, Segmenter
 from models.segmenters.region_store import read_json, write_ids, write_json
 from semfid.io.images import read_image
+from semfid.progress import Advance
 
 VERSION = 1  # raise it when the same segmentation gives other regions
 

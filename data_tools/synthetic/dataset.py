@@ -28,8 +28,9 @@ from data_tools.synthetic.raters import Question, panel, true_rate
 from data_tools.synthetic.render import Rendered, render
 from data_tools.synthetic.sampling import CANDIDATE, sample_scene
 from data_tools.synthetic.scene_spec import SceneSpec
-from data_tools.synthetic.store import Progress, SceneSetConfig, check_config, open_folder, png, put
+from data_tools.synthetic.store import SceneSetConfig, check_config, open_folder, png, put
 from semfid.io.pair_table import PairTable, write_pairs
+from semfid.progress import Advance
 
 TABLE = "pairs.csv"
 _KINDS = (UNCHANGED, *EDITS)
@@ -59,7 +60,7 @@ class Pair:
     changed: SceneSpec | None = None
 
 
-def write_pair_set(out: Path, config: SceneSetConfig, progress: Progress | None = None) -> Path:
+def write_pair_set(out: Path, config: SceneSetConfig, progress: Advance | None = None) -> Path:
     """Write a pair set, or what is missing of it.
 
     Args:

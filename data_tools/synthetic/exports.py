@@ -16,15 +16,16 @@ from data_tools.synthetic.categories import BY_NAME, CATEGORIES
 from data_tools.synthetic.render import Rendered, render
 from data_tools.synthetic.sampling import sample_scene
 from data_tools.synthetic.scene_spec import SceneSpec
-from data_tools.synthetic.store import Progress, SceneSetConfig, open_folder, png, put
+from data_tools.synthetic.store import SceneSetConfig, open_folder, png, put
 from semfid.io.files import write_whole
+from semfid.progress import Advance
 
 INSTANCES = "annotations/instances_val2017.json"
 CAPTIONS = "annotations/captions_val2017.json"
 _LIST = "images.json"
 
 
-def write_coco_set(out: Path, config: SceneSetConfig, progress: Progress | None = None) -> Path:
+def write_coco_set(out: Path, config: SceneSetConfig, progress: Advance | None = None) -> Path:
     """Write `config.scenes` scenes in the layout of COCO 2017's validation set.
 
     ``val2017/000000000013.jpg`` is scene 12 (COCO's ids start at 1). Masks are uncompressed run lengths (COCO's
@@ -66,7 +67,7 @@ def write_coco_set(out: Path, config: SceneSetConfig, progress: Progress | None 
     return out / INSTANCES
 
 
-def write_image_folder(out: Path, config: SceneSetConfig, progress: Progress | None = None) -> Path:
+def write_image_folder(out: Path, config: SceneSetConfig, progress: Advance | None = None) -> Path:
     """Write the references alone, one folder per class, as torchvision's ImageFolder reads them.
 
     A scene lies in the folder of the object that takes most of it: ``food_ice_cream/000012.png``. ``images.json``,

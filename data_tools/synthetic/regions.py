@@ -22,15 +22,16 @@ from data_tools.synthetic.dataset import scene_pairs, write_pair_set
 from data_tools.synthetic.render import Bytes, render
 from data_tools.synthetic.sampling import sample_scene
 from data_tools.synthetic.scene_spec import SceneSpec
-from data_tools.synthetic.store import Progress, SceneSetConfig, put
+from data_tools.synthetic.store import SceneSetConfig, put
 from semfid.io.files import write_whole
 from semfid.io.images import pixel_hash
+from semfid.progress import Advance
 
 FOLDER = "regions"
 CAPTIONS = "captions.jsonl"
 
 
-def write_region_set(out: Path, config: SceneSetConfig, progress: Progress | None = None) -> Path:
+def write_region_set(out: Path, config: SceneSetConfig, progress: Advance | None = None) -> Path:
     """Write a pair set and the regions and captions of its references and candidates, or what is missing of them.
 
     Returns:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from semfid.io.system_faults import remedy
 
 STAMP = "scenes.json"
 VERSION = 1  # raise it when the same config gives other pixels or labels
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ distinct image or caption embedded once, however many pairs hold it; finished wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,16 +22,16 @@ from models.captioners import Captioner
 from models.captioners.cache import CaptionCache, caption_pictures
 from models.dual_encoders import Tower
 from models.dual_encoders.cache import embed_pictures
-from models.image_index import Advance, Picture, catalogue, images_cache
+from models.image_index import Picture, catalogue, images_cache
 from models.text_encoders import TextEmbedder
 from semfid.cosine import cosine_difference
 from semfid.errors import UserError
 from semfid.io.images import read_image
 from semfid.io.pair_table import PairTable
 from semfid.io.vector_cache import VectorCache
+from semfid.progress import Stage
 
 Kind = Literal["captions", "c2c", "c2i", "i2i"]
-Stage = Callable[[str], AbstractContextManager[Advance]]
 Vectors = Mapping[str, NDArray[np.float32]]
 CAPTIONS = ("caption_reference", "caption_candidate")
 DIGITS = 6  # of a stored difference; below it, vectors of one content differ by what shared a pass with them

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from metrics.label.image_labels import Caches, Kind, Labels, Stage, Tools, label_images
+from metrics.label.image_labels import Caches, Kind, Labels, Tools, label_images
 from metrics.label.pairing import with_candidate_pairs
 from metrics.label.tables import held, moved
 from models.segmenters.region_store import read_json, write_json
 from semfid.errors import UserError
 from semfid.io.pair_table import PairTable, write_pairs
 from semfid.io.sharding import Shard
+from semfid.progress import Stage
 
 Pairs = Literal["reference", "all"]
 ERROR = "label_error"

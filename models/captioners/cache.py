@@ -14,7 +14,8 @@ from semfid.errors import ImageError, UserError
 from semfid.io.files import write_whole
 from semfid.io.images import pixel_hash
 from semfid.io.jsonl import SharedLines
-from semfid.io.vector_cache import Advance, folder_name
+from semfid.io.vector_cache import folder_name
+from semfid.progress import Advance
 
 CAPTIONS = Path(".cache/captions")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +9,8 @@ from models.concepts.decompose import Decomposer, Sparsity
 from models.concepts.dictionary import ConceptTower, build_dictionary
 from models.concepts.modality_gap import image_mean
 from models.concepts.vocabulary import read_vocabulary
-from semfid.io.vector_cache import EMBEDDINGS, Advance
-
-Stage = Callable[[str], AbstractContextManager[Advance]]
-
-
-def _silent(_title: str) -> AbstractContextManager[Advance]:
-    return nullcontext(lambda done, total: None)
+from semfid.io.vector_cache import EMBEDDINGS
+from semfid.progress import Stage, silent
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class ConceptSettings:
     encoding: str | None = None
 
     def decomposer(
-        self, tower: ConceptTower, cache: Path | None = EMBEDDINGS, stage: Stage = _silent, device: str | None = None
+        self, tower: ConceptTower, cache: Path | None = EMBEDDINGS, stage: Stage = silent, device: str | None = None
     ) -> Decomposer:
         """Embed what is not in the cache, and put the parts together.
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from models.concepts.vocabulary import Vocabulary
 from semfid.errors import UserError
-from semfid.io.vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows, text_key
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache, cached_rows, text_key
+from semfid.progress import Advance
 
 CHUNK = 4096  # words to a cache file
 SAME = 1e-5  # words whose unit vectors lie closer are one to the tower

@@ -23,7 +23,8 @@ from semfid.io.images import file_hash, read_image
 from semfid.io.listing import list_images
 from semfid.io.pair_table import read_pairs
 from semfid.io.torch_files import load_whole
-from semfid.io.vector_cache import EMBEDDINGS, Advance, VectorCache, cached_rows
+from semfid.io.vector_cache import EMBEDDINGS, VectorCache, cached_rows
+from semfid.progress import Advance
 
 BATCH = 64  # images that are held at a time
 NONE = "none"

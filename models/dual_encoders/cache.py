@@ -10,7 +10,8 @@ from PIL import Image
 
 from models.dual_encoders.contract import Tower
 from semfid.io.images import pixel_hash
-from semfid.io.vector_cache import Advance, VectorCache, cached_rows, text_key
+from semfid.io.vector_cache import VectorCache, cached_rows, text_key
+from semfid.progress import Advance
 
 CHUNK = 4096  # sentences to a file
 PASSES = 8  # passes of pictures to a file: as much as a killed run loses

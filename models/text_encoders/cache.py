@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.text_encoders.contract import TextEmbedder
-from semfid.io.vector_cache import Advance, VectorCache, cached_rows, text_key
+from semfid.io.vector_cache import VectorCache, cached_rows, text_key
+from semfid.progress import Advance
 
 CHUNK = 4096  # sentences to a file
 

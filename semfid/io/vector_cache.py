@@ -24,10 +24,10 @@ from torch import Tensor
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.io.locks import lock
+from semfid.progress import Advance
 
 KEY_BYTES = 16
 EMBEDDINGS = Path(".cache/embeddings")
-Advance = Callable[[int, int], None]
 
 
 def text_key(text: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, func, select, update
 
 from semfid.errors import UserError
+from semfid.progress import Advance
 from user_study.core import audit, study_state
 from user_study.core.clock import now_ms
 from user_study.core.errors import StudyError
@@ -23,7 +24,6 @@ from user_study.trial import pairs
 
 LONG_PAST = 10  # leases: an open assignment that ended so long ago was swept by nobody
 COUNTERS = ("open", "done", "yes", "no", "unsure")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Fault:
     repairable: bool = False
 
 
-def check(database: Database, images: Path, progress: Progress | None = None) -> list[Fault]:
+def check(database: Database, images: Path, progress: Advance | None = None) -> list[Fault]:
     """Look at everything; changes nothing.
 
     Args:
@@ -266,7 +266,7 @@ def _strata(c: Connection) -> Iterator[Fault]:
         )
 
 
-def _pictures(images: Path, rows: Any, progress: Progress | None) -> Iterator[Fault]:
+def _pictures(images: Path, rows: Any, progress: Advance | None) -> Iterator[Fault]:
     missing, broken = [], []
     for number, row in enumerate(rows, start=1):
         path = images / row.file

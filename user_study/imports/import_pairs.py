@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from sqlalchemy import Connection, select
 from semfid.io.fitting import Size, common_part
 from semfid.io.profiles import profiles_differ
 from semfid.io.system_faults import remedy, said
+from semfid.progress import Advance
 from user_study.core import audit
 from user_study.core.clock import now_ms
 from user_study.core.errors import StudyError
@@ -38,7 +39,6 @@ from user_study.trial.pairs import NewImage, NewPair
 STAGING = ".incoming-"
 STALE_S = 24 * 3600
 LONGEST = {"pair_id": 200, "source_id": 200, "origin": 200, "file name": 300}
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def inspect(
     fit: str = "refuse",
     confined: bool = False,
     limits: Limits | None = None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> ImportReport:
     """Report what `import_pairs` would do, and change nothing.
 
@@ -137,7 +137,7 @@ def import_pairs(
     confined: bool = False,
     limits: Limits | None = None,
     actor: str = "command line",
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> ImportReport:
     """Add the pairs of `sources` that the study does not have yet.
 
@@ -196,7 +196,7 @@ def _sweep(images: Path) -> None:
 
 
 def _decode(
-    found: Sequence[FoundPair], fit: str, staged: Path | None, progress: Progress | None
+    found: Sequence[FoundPair], fit: str, staged: Path | None, progress: Advance | None
 ) -> tuple[list[_Ready], list[Remark]]:
     """Decode (and, with a folder, encode) every picture once; check what two pictures of a pair must share."""
     if fit not in ("refuse", "crop"):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from semfid.progress import Advance
 from user_study.core.errors import StudyError
 from user_study.simulation.client import Refusal, Visitor, open_http
 from user_study.simulation.people import SimulatedPerson
 from user_study.simulation.truth import Truth, digest_of
 
 MOST_TRIALS = 2_000  # of one person, whatever the study's cap
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -73,7 +73,7 @@ def run_people(
     people: Sequence[SimulatedPerson],
     truth: Truth,
     plan: Plan | None = None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> list[Outcome]:
     """Everybody takes part until there is nothing left to answer, some at a time, in the order given.
 
@@ -85,7 +85,7 @@ def run_people(
 
 
 async def _run(
-    base: str, people: Sequence[SimulatedPerson], truth: Truth, plan: Plan, progress: Progress | None
+    base: str, people: Sequence[SimulatedPerson], truth: Truth, plan: Plan, progress: Advance | None
 ) -> list[Outcome]:
     places, eyes, deadline = asyncio.Semaphore(plan.together), _Eyes(), time.monotonic() + plan.limit_s
     outcomes = [

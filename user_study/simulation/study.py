@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from semfid.progress import Advance
 from user_study.core import study_state
 from user_study.core.clock import now_ms
 from user_study.core.errors import StudyError
@@ -21,7 +22,7 @@ from user_study.demo import load_demo
 from user_study.simulation.local_server import serving
 from user_study.simulation.people import SimulatedPerson
 from user_study.simulation.report import Report, make_report
-from user_study.simulation.running import Outcome, Plan, Progress, run_people
+from user_study.simulation.running import Outcome, Plan, run_people
 from user_study.simulation.truth import read_truth
 from user_study.web.app import ServeOptions
 
@@ -66,7 +67,7 @@ def simulate(
     people: Sequence[SimulatedPerson],
     url: str | None = None,
     plan: Plan | None = None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
 ) -> Report:
     """Let `people` take part.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_tools.builders.core.executor import Stage, Worker
+from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Journal, latest_entries
 from semfid.io.sharding import Shard
+from semfid.progress import Stage
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry, FileRecord, Journal
 from data_tools.builders.core.work_items import Slot, Unit
 from semfid.errors import UserError
+from semfid.progress import Advance
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,6 @@ class Made:
 Maker = Callable[[Sequence[Unit]], Sequence[Made | UnitError]]
 """Makes a batch: one result per unit, in order. May raise one of UNIT_FAULTS; a batch of several is then tried one by one."""
 
-
-Advance = Callable[[int, int], None]
-"""Call with (done, total)."""
-
-Stage = Callable[[str], AbstractContextManager[Advance]]
-"""``with stage("inpaint") as advance: advance(done, total)``."""
 
 Watch = Callable[[int, float, int, int], None]
 """Told after each batch: units made in this run, their seconds, their bytes, units left."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from data_tools.builders.core.executor import Stage
 from data_tools.builders.core.photo_folder import SETS, PhotoSettings, Scores
 from semfid.errors import UserError, did_you_mean
 from semfid.io.decoding import upright_size
@@ -25,6 +24,7 @@ from semfid.io.file_pairs import without_suffix
 from semfid.io.listing import list_images, nfc, unlisted
 from semfid.io.pair_table import PairTable, PairTableError, as_numbers, read_frame, write_pairs
 from semfid.io.tables import as_path
+from semfid.progress import Stage
 
 GT_NAMES = ("hq", "gt", "ground_truth", "reference", "references")
 OUTPUTS = re.compile(r"LQ_x(?P<factor>\d+)(?:_degfac_(?P<strength>[0-9.]+))?_(?P<model>.+)_out")

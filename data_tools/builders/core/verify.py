@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_tools.builders.core.executor import Advance
 from data_tools.builders.core.folder import JOURNALS, STAMP, TABLES, WORK, read_stamp, read_tables
 from data_tools.builders.core.journal import latest_entries
 from semfid.io.listing import unlisted
+from semfid.progress import Advance
 
 
 @dataclass

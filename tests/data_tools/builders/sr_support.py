@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +12,8 @@ from PIL import Image
 from scipy import ndimage
 
 from data_tools.builders.core.build_context import Call
-from data_tools.builders.core.executor import Advance
 from semfid.io.sharding import Shard
+from semfid.progress import silent
 
 PROGRAM = """
 import pathlib, sys
@@ -95,11 +93,6 @@ def swinir(path: Path) -> Path:
     )  # fmt: skip
     torch.save({"params_ema": net.state_dict()}, path)
     return path
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Advance]:
-    yield lambda done, total: None
 
 
 def call(shard: str = "0/1", said: list[str] | None = None, **keywords: object) -> Call:

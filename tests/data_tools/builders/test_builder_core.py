@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 
 from data_tools.builders.core.build_context import Call, open_build
 from data_tools.builders.core.errors import UnitError
-from data_tools.builders.core.executor import Advance, Made, Worker
+from data_tools.builders.core.executor import Made, Worker
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Journal, latest_entries
 from data_tools.builders.core.tables import ERROR_COLUMNS, build_frame, error_rows, put_frame, put_pairs
@@ -23,6 +22,7 @@ from data_tools.builders.core.work_items import Unit, generator, make_unit, reci
 from models.hub import device_of
 from semfid.errors import UserError
 from semfid.io.sharding import Shard, parse_shard, shard_of_process
+from semfid.progress import silent
 
 ALL = Shard()
 SAMPLES = [f"photo{number}" for number in range(12)]
@@ -34,11 +34,6 @@ COLUMNS = {
 
 class Killed(BaseException):
     """Stands for the end of the process."""
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Advance]:
-    yield lambda done, total: None
 
 
 def call(shard: Shard = ALL, retry_failed: bool = False) -> Call:

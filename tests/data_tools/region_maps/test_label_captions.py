@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from semfid.errors import UserError
 from semfid.io.images import pixel_hash, read_image
 from semfid.io.pair_table import read_pairs
 from semfid.io.sharding import Shard
+from semfid.progress import silent
 
 COLOURS = ("red", "green", "blue")
 PROMPT = "What?"
@@ -112,11 +112,6 @@ def table(tmp_path: Path) -> Path:
     rows[9]["candidate"] = "out/2_1.bmp"
     pd.DataFrame(rows).to_csv(root / "pairs.csv", index=False)
     return root / "pairs.csv"
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def run(

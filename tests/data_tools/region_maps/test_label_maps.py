@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from semfid.errors import UserError
 from semfid.io.images import pixel_hash, read_image
 from semfid.io.locks import lock
 from semfid.io.pair_table import read_pairs
+from semfid.progress import silent
 
 NAMES = {(255, 0, 0): "a red car", (0, 255, 0): "a green tree", (0, 0, 255): "the blue sea", (255, 255, 0): ""}
 VOID = (0, 0, 0)
@@ -112,11 +112,6 @@ def table(tmp_path: Path) -> Path:
         ]
     ).to_csv(tmp_path / "set/pairs.csv", index=False)
     return tmp_path / "set/pairs.csv"
-
-
-@contextlib.contextmanager
-def silent(title: str) -> Iterator[Callable[[int, int], None]]:
-    yield lambda done, total: None
 
 
 def run(table: Path, out: Path, tools: MapTools | None = None, **settings: Any) -> dict[str, str]:
