@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._sympy.value_ranges import ValueRanges
 
-from lightning_modules.scorer import RunScorer, compare, describe, load_run, maps
+from heads.inputs import input_of
+from lightning_modules.scorer import RunScorer, compare, load_run, maps
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.scoring.exported import FACTS, FORMAT, MAPS
@@ -30,10 +31,10 @@ class _Describe(nn.Module):
     def __init__(self, scorer: RunScorer) -> None:
         super().__init__()
         self.trunk = scorer.trunk
-        self._head = [scorer.heads[0]]  # in a list: its weights belong to _Compare
+        self._input = input_of(scorer.heads[0])
 
     def forward(self, images: Tensor) -> Description:
-        return describe(self.trunk, self._head[0], images)  # type: ignore[arg-type]
+        return self._input.describe(self.trunk, images)
 
 
 class _Compare(nn.Module):

@@ -15,6 +15,7 @@ from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape as TrunkShape
 from heads.decoders.base import DecoderHead as DecoderHead
 from heads.grid_head import GridHead as GridHead
+from heads.inputs import HeadInput as HeadInput
 from lightning_modules.image_module import ImageTask as ImageTask
 from lightning_modules.losses.pairs import PairLoss as PairLoss
 from lightning_modules.pair_module import PairModule as PairModule

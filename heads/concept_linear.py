@@ -32,7 +32,7 @@ class ConceptLinear(Head):
         compress: c, see `heads.statistics.compressed`.
     """
 
-    consumes = "embeddings"
+    input_kind = "embeddings"
 
     scale: Tensor
 

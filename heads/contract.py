@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from heads.features import Taps
+from heads.inputs import input_of
 from heads.output import Output
+from semfid.errors import deprecated
 from semfid.scoring.statistics import Compress, Normalize
 
-__all__ = ["Compress", "Consumes", "Head", "LinearForm", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
+__all__ = ["Compress", "Head", "LinearForm", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
 
-Consumes = Literal[
-    "pooled_squared_differences", "pooled_features", "embeddings", "difference_grids", "squared_difference_maps"
-]
 Scale = Literal["none", "train"]
-Taps = Literal["stages", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Head(nn.Module):
     """From what two images look like inside a trunk to one difference per pair.
 
     Attributes:
-        consumes: what `forward` takes.
+        input_kind: what `forward` takes, by the name of a `heads.inputs.HeadInput`.
 
             * ``pooled_squared_differences``: (B, P * sum of C_l), (f_l(x) - f_l(y))^2 pooled over positions in P ways:
               poolings side by side in the order of `poolings`, within each the taps from shallow to deep.
@@ -58,10 +58,10 @@ class Head(nn.Module):
             * ``difference_grids``: a list of (B, K_l, h_l, w_l), or the same side by side, (B, D): squared differences on
               grids that are no finer than the head's stride. Such a head is a `heads.grid_head.GridHead`.
             * ``squared_difference_maps``: a list: the images' own squared difference, mean over the colour channels,
-              (B, 1, H, W), then (B, C_l, H_l, W_l) per stage. H and W are multiples of every stride. Such a head is a
+              (B, 1, H, W), then (B, C_l, H_l, W_l) per stage, of images padded to multiples of every stride. Such a head is a
               `heads.decoders.base.DecoderHead`: it gives a map at the size of the images, and the score is one of the map.
 
-            All but the last have a fixed size: with a frozen trunk they are computed once and cached.
+            All but the last are computed once with a frozen backbone, and cached.
         taps: stages or residual blocks.
         normalize: ``unit`` scales each position's channel vector to length 1 before differences are taken.
         poolings: how squared differences are pooled over positions, see `heads.statistics.parse_poolings`; each is a
@@ -73,9 +73,11 @@ class Head(nn.Module):
         needs_calibration: whether `calibrate` must see the training pairs' statistics before the first step.
         calibration_pairs: how many of them at most, the first ones.
         solved: nothing of it trains: its weights are solved for, and it has no other fit.
+        score_learns: whether its score has weights that the map does not depend on.
+        trains_mixed: whether training it takes the trainer's precision; all else is of float32.
     """
 
-    consumes: ClassVar[Consumes]
+    input_kind: ClassVar[str]
     taps: ClassVar[Taps] = "stages"
     symmetric: bool = True
     gives_maps: ClassVar[bool] = False
@@ -86,6 +88,14 @@ class Head(nn.Module):
     needs_calibration: bool = False
     calibration_pairs: ClassVar[int] = 1024
     solved: ClassVar[bool] = False
+    score_learns: bool = False
+    trains_mixed: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "consumes" in vars(cls):
+            deprecated(f"head {cls.__name__}: consumes is called input_kind now")
+            cls.input_kind = vars(cls)["consumes"]
 
     def forward(self, statistic: Tensor) -> Tensor:
         """Predicted difference, (B,)."""
@@ -93,6 +103,22 @@ class Head(nn.Module):
 
     def calibrate(self, statistic: Tensor) -> None:
         """Set what depends on the data and does not train, in place, from training pairs: (n, ...) as `forward` takes it."""
+
+    def difference_map(self, positions: list[Tensor]) -> Tensor:
+        """(B, 1, h, w) differences at every position; of a head that gives maps.
+
+        Args:
+            positions: as `heads.inputs.HeadInput.positions` gives it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no maps")
+
+    def score_and_map(self, positions: list[Tensor], detach_map: bool = False) -> tuple[Tensor, Tensor]:
+        """`forward` and `difference_map` of the same pairs.
+
+        Args:
+            detach_map: the gradient of a score that is one of the map does not reach the map.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no maps")
 
     @classmethod
     def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
@@ -140,6 +166,16 @@ class MapHead(Head):
                 head's poolings is one-sided, see `heads.statistics.differences_for`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement difference_maps")
+
+    def difference_map(self, positions: list[Tensor]) -> Tensor:
+        """On the grid of the finest tap that is used."""
+        taps = self.difference_maps([tap.float() for tap in positions])  # one (B, 1, h_l, w_l) per used tap
+        size = taps[0].shape[-2:]
+        same = [F.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps]
+        return self.finish(torch.stack(same).mean(dim=0))
+
+    def score_and_map(self, positions: list[Tensor], detach_map: bool = False) -> tuple[Tensor, Tensor]:
+        return self(input_of(self).pooled(positions)), self.difference_map(positions)
 
     def finish(self, raw: Tensor) -> Tensor:
         """From the mean of per-position scores to a difference, element by element; the same turns a map into differences."""

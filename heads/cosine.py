@@ -17,7 +17,7 @@ from semfid.cosine import unit_difference
 class Cosine(Head):
     """1 - cos(e_x, e_y), clipped to [0, 1]."""
 
-    consumes = "embeddings"
+    input_kind = "embeddings"
 
     def __init__(self, trunk: TrunkShape) -> None:
         super().__init__()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from heads.contract import Head
 from semfid.errors import UserError
-from semfid.scoring.local_evidence import difference_grids
 
-GRIDS = "grids:"  # with the stride: the name of the statistic in the cache
 LARGEST_SIDE = 4096  # of a grid, in positions
 
 
@@ -29,7 +27,7 @@ class GridHead(Head):
         stride: of the finest grid, in pixels; finer taps are pooled to it, by means and maxima.
     """
 
-    consumes = "difference_grids"
+    input_kind = "difference_grids"
     gives_maps = True
     calibration_pairs = 128  # with hundreds of positions each
 
@@ -42,11 +40,6 @@ class GridHead(Head):
         self.tap_strides, self.stride = tuple(strides), stride
         self.factors = tuple(max(1, round(stride / own)) for own in strides)
         self.widths = tuple(own * (2 if factor > 1 else 1) for own, factor in zip(channels, self.factors, strict=True))
-        self.poolings = (f"{GRIDS}{stride}",)
-
-    def grids(self, squared_differences: Iterable[Tensor]) -> list[Tensor]:
-        """The statistic of (B, C_l, H_l, W_l) per tap, shallow to deep; taps are taken one after the other."""
-        return difference_grids(squared_differences, self.tap_strides, self.stride)
 
     def calibrate(self, statistic: Tensor | Sequence[Tensor]) -> None:
         """See `Head.calibrate`; of either form."""
@@ -66,6 +59,10 @@ class GridHead(Head):
     def difference_map(self, statistic: Tensor | Sequence[Tensor]) -> Tensor:
         """(B, 1, h, w) differences, on the first grid."""
         return self.finish(self.evidence(self.listed(statistic)))
+
+    def score_and_map(self, positions: list[Tensor], detach_map: bool = False) -> tuple[Tensor, Tensor]:
+        evidence = self.evidence(self.listed(positions))  # (B, 1, h, w)
+        return self.score_of(evidence), self.finish(evidence)
 
     def forward(self, statistic: Tensor | Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         return self.score_of(self.evidence(self.listed(statistic)))
@@ -99,14 +96,3 @@ class GridHead(Head):
 
 def _full(grid: Tensor) -> Tensor:
     return grid.float() if grid.dtype in (torch.float16, torch.bfloat16) else grid
-
-
-def flat(grids: Sequence[Tensor]) -> Tensor:
-    """(B, D) float16 of (B, K_l, h_l, w_l) per grid: what the cache keeps. Values beyond float16's range are cut to it."""
-    largest = torch.finfo(torch.float16).max
-    return torch.cat([grid.flatten(1).clamp(max=largest).half() for grid in grids], dim=1)
-
-
-def stride_of(pooling: str) -> int:
-    """The stride that a grid head's statistic is named by."""
-    return int(pooling.removeprefix(GRIDS))

@@ -48,7 +48,7 @@ class Kernel(Head):
         output: see `heads.output`.
     """
 
-    consumes = "pooled_squared_differences"
+    input_kind = "pooled_squared_differences"
     solved = True
     calibration_pairs = MOST_PAIRS
 

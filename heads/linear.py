@@ -47,7 +47,7 @@ Weights = Literal["free", "nonnegative"]
 class _LinearHead(MapHead):
     """Common part: weights per pooling and used tap, optional bias, output function."""
 
-    consumes = "pooled_squared_differences"
+    input_kind = "pooled_squared_differences"
 
     scale: Tensor
 

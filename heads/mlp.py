@@ -46,7 +46,7 @@ class _PairMlp(Head):
 class PooledMlp(_PairMlp):
     """Spatial means of all stages of both images, concatenated, through an MLP with ReLU."""
 
-    consumes = "pooled_features"
+    input_kind = "pooled_features"
 
     def __init__(
         self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"
@@ -60,7 +60,7 @@ class PooledMlp(_PairMlp):
 class EmbeddingMlp(_PairMlp):
     """Both images' embeddings, concatenated, through an MLP with ReLU."""
 
-    consumes = "embeddings"
+    input_kind = "embeddings"
 
     def __init__(
         self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"

@@ -1,8 +1,10 @@
-"""Output functions of scalar heads. Each maps 0 to 0, so that identical images score exactly 0."""
+"""Output functions of scalar heads, each of which maps 0 to 0, so that identical images score exactly 0; their precision."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -27,3 +29,10 @@ def apply_output(raw: Tensor, output: Output) -> Tensor:
     if output == "clamp":
         return raw.clamp(0.0, 1.0)
     return raw
+
+
+def full_precision(device: str) -> AbstractContextManager[object]:
+    """Leave the caller's autocast, if there is one: bf16 scores would tie by the dozen."""
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()

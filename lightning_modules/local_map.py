@@ -7,16 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from backbones import Backbone
 from datamodules.batches import PairBatch
-from heads import Head, MapHead
-from heads.decoders.base import DecoderHead
-from heads.grid_head import GridHead
-from heads.statistics import pool
-from lightning_modules.features import map_statistic, shared_features
+from heads import Head
+from heads.output import full_precision
 from lightning_modules.pair_module import PairModule, build_loss, check_loss, named, score_figures
 from registry import HEADS, LIGHTNING_MODULES
 from semfid.errors import UserError
@@ -66,7 +62,6 @@ class LocalMapRegressor(PairModule):
         self.score_loss = build_loss(score_loss, "model.score_loss", "scores")
         self.learn = learn
         self.needs_maps = learn != "scores"
-        self.multiple = max(trunk.strides) if isinstance(self.head, DecoderHead) else 1
 
     @classmethod
     def check(cls, keywords: Mapping[str, Any]) -> None:
@@ -93,19 +88,13 @@ class LocalMapRegressor(PairModule):
             candidate: (B, 3, H, W) RGB in [0, 1].
             first: (B,) position of the first pair with the same reference image, see `batch.PairBatch`.
         """
-        statistic = self._statistic(reference, candidate, first)
-        if isinstance(self.head, GridHead):
-            with torch.autocast(reference.device.type, enabled=False):
-                evidence = self.head.evidence([grid.float() for grid in self.head.grids(statistic[1:])])  # (B, 1, h, w)
-                maps = upsampled(self.head.finish(evidence), reference.shape[-2:])
-                return maps, self.head.score_of(evidence)
-        maps = difference_maps(self.head, statistic, reference.shape[-2:])  # type: ignore[arg-type]
-        with torch.autocast(maps.device.type, enabled=False):  # bf16 scores would tie by the dozen
-            if isinstance(self.head, DecoderHead):
-                # under learn: maps, a score that learns must not bend the map
-                alone = self.learn == "maps" and self.head.score.learns
-                return maps, self.head.score(maps.detach() if alone else maps)
-            return maps, self.head(pool(statistic[1:], self.head.poolings))
+        x, y = self.head_input.describe_pairs(self.trunk, reference, candidate, first)
+        positions = self.head_input.positions(x, y)
+        mixed = self.head.training and self.head.trains_mixed
+        with contextlib.nullcontext() if mixed else full_precision(reference.device.type):
+            scores, maps = self.head.score_and_map(positions, detach_map=self.learn == "maps")
+        size = reference.shape[-2:]
+        return (maps if maps.shape[-2:] == size else upsampled(maps, size)).float(), scores
 
     def reached(self, reference: Tensor, candidate: Tensor) -> Tensor:
         maps, scores = self(reference, candidate)
@@ -114,7 +103,7 @@ class LocalMapRegressor(PairModule):
     def training_loss(self, batch: PairBatch) -> Tensor:
         maps, scores = self(batch.reference, batch.candidate, batch.first)
         losses = [self.loss(maps, self._target(batch), batch.weight)] if self.needs_maps else []
-        if self.learn != "maps" or (isinstance(self.head, DecoderHead) and self.head.score.learns):
+        if self.learn != "maps" or self.head.score_learns:
             known = ~batch.difference.isnan()
             losses.append(self.score_loss(scores[known], batch.difference[known], batch.weight[known]))
         return torch.stack(losses).sum()
@@ -138,17 +127,8 @@ class LocalMapRegressor(PairModule):
         return {"mse": float(per_image.mean()), "score_mse": figures["mse"], "srcc": figures["srcc"]}
 
     def calibrate_head(self, batches: Callable[[int], Iterable[PairBatch]]) -> None:
-        parts = [self._statistic(batch.reference, batch.candidate, None) for batch in batches(CALIBRATION_PAIRS)]
-        statistic = [torch.cat(taps).float() for taps in zip(*parts, strict=True)]
-        if isinstance(self.head, GridHead):
-            self.head.calibrate(self.head.grids(statistic[1:]))
-            return
-        whole = isinstance(self.head, DecoderHead)
-        self.head.calibrate(statistic if whole else pool(statistic[1:], self.head.poolings))  # type: ignore[arg-type]
-
-    def _statistic(self, reference: Tensor, candidate: Tensor, first: Tensor | None) -> list[Tensor]:
-        x, y = shared_features(self.trunk, reference, candidate, first, self.multiple, self.head.taps)
-        return map_statistic(reference, candidate, x, y, self.head, self.multiple, self.head.normalize)
+        compared, _ = self.compared_of(batches(CALIBRATION_PAIRS))
+        self.head.calibrate(compared)
 
     def _target(self, batch: PairBatch) -> Tensor:
         if batch.map is None:
@@ -161,31 +141,3 @@ def _check_head(kind: type) -> None:
         raise UserError(
             "model.head: local_map needs a head that gives maps; use unet, unet_pixel, fpn, ..., local_evidence or lpips_linear"
         )
-
-
-def difference_maps(head: DecoderHead | MapHead, statistic: list[Tensor], size: torch.Size) -> Tensor:
-    """(B, 1, H, W) difference maps at the size of the images, in float32, from a decoder or from a linear head.
-
-    Args:
-        statistic: as `lightning_modules.features.map_statistic` gives it.
-        size: H and W; what the images were padded by is cut off.
-    """
-    height, width = size
-    # training takes the precision that the trainer set; figures and linear heads are always of float32
-    device = statistic[0].device.type
-    leave = not torch.is_autocast_enabled(device) or (head.training and isinstance(head, DecoderHead))
-    with contextlib.nullcontext() if leave else torch.autocast(device, enabled=False):
-        if isinstance(head, DecoderHead):
-            maps = head.difference_map(statistic)
-        else:
-            maps = linear_map(head, statistic[1:])
-            maps = F.interpolate(maps, size=statistic[0].shape[-2:], mode="bilinear", align_corners=False)
-    return maps[..., :height, :width].float()
-
-
-def linear_map(head: MapHead, differences: list[Tensor]) -> Tensor:
-    """(B, 1, h, w) differences of a linear head, on the grid of the finest stage that it uses."""
-    taps = head.difference_maps([tap.float() for tap in differences])  # one (B, 1, h_l, w_l) per used stage
-    size = taps[0].shape[-2:]
-    same = [F.interpolate(tap, size=size, mode="bilinear", align_corners=False) for tap in taps]
-    return head.finish(torch.stack(same).mean(dim=0))

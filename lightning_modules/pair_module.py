@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import lightning as L
@@ -12,6 +12,7 @@ from torch import Tensor
 from backbones import Backbone
 from datamodules.batches import PairBatch
 from heads import Head, build_head
+from heads.inputs import HeadInput, input_of, joined_pairs
 from lightning_modules.gather import gather_rows
 from lightning_modules.losses.pairs import PairLoss, Target
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
@@ -99,6 +100,20 @@ class PairModule(L.LightningModule):
             batches: at most so many training pairs as it asks of ``batches(pairs)``, the same on every process.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement calibrate_head")
+
+    @property
+    def head_input(self) -> HeadInput:
+        """What the head is fed."""
+        return input_of(self.head)
+
+    def compared_of(self, batches: Iterable[PairBatch]) -> tuple[Any, Tensor]:
+        """What the head takes of the pairs of some batches, in float32, and their rows (N,)."""
+        compared, rows = [], []
+        for batch in batches:
+            x, y = self.head_input.describe_pairs(self.trunk, batch.reference, batch.candidate)
+            compared.append(self.head_input.compare(x, y))
+            rows.append(batch.row)
+        return joined_pairs(compared), torch.cat(rows)
 
     def reached(self, reference: Tensor, candidate: Tensor) -> Tensor:
         """A scalar that depends on every parameter that training reaches."""

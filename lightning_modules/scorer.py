@@ -14,12 +14,8 @@ from torch import Tensor, nn
 from backbones import Backbone, build_backbone
 from backbones.contract import weights_hash
 from heads import Head, build_head
-from heads.decoders.base import DecoderHead
-from heads.grid_head import GridHead
-from heads.statistics import differences_for, pool, squared_differences, unit_channels
-from lightning_modules.features import map_statistic, padded
-from lightning_modules.global_regressor import GLOBAL_STATISTICS
-from lightning_modules.local_map import difference_maps, linear_map
+from heads.inputs import input_of
+from heads.output import full_precision
 from lightning_modules.pair_module import named
 from registry import DATAMODULES, load_plugins
 from semfid.errors import UserError
@@ -50,7 +46,7 @@ class RunScorer(Scorer):
         self.eval()
 
     def describe(self, images: Tensor) -> Description:
-        return describe(self.trunk, self.heads[0], images)  # type: ignore[arg-type]
+        return input_of(self.heads[0]).describe(self.trunk, images)
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
         return compare(self.heads, reference, candidate)
@@ -61,86 +57,27 @@ class RunScorer(Scorer):
         return maps(self.heads, reference, candidate)
 
     def compare_with_maps(self, reference: Description, candidate: Description) -> tuple[Tensor, Tensor]:
-        if isinstance(self.heads[0], GridHead):
-            found = _evidence(self.heads, reference, candidate)
-            return _grid_scores(self.heads, found), _grid_maps(self.heads, found)
-        if not isinstance(self.heads[0], DecoderHead):
-            return super().compare_with_maps(reference, candidate)
-        each = _decoded(self.heads, reference, candidate)  # a decoder's score is of its map: one pass gives both
-        return _scores(self.heads, each), torch.stack(each).mean(dim=0)
-
-
-def describe(trunk: Backbone, head: Head, images: Tensor) -> Description:
-    """What a head wants to know of each image, (B, ...) tensors; see `heads.contract.Head.consumes`.
-
-    For a decoder: the images, then their stages, of the images padded to multiples of every stride.
-    """
-    if head.consumes == "embeddings":
-        return (trunk.embed(images),)  # (B, D)
-    if head.consumes == "squared_difference_maps":
-        stages = trunk(padded(images, max(trunk.strides)))  # one (B, C_l, H_l, W_l) per stage
-        return (images, *(unit_channels(stage) if head.normalize == "unit" else stage for stage in stages))
-    features = trunk(images, head.taps)  # one (B, C_l, H_l, W_l) per tap
-    if head.consumes == "pooled_features":
-        return (pool(features),)  # (B, sum C_l)
-    return tuple(unit_channels(tap) if head.normalize == "unit" else tap for tap in features)
+        positions = input_of(self.heads[0]).positions(reference, candidate)
+        with full_precision(reference[0].device.type):
+            found = [head.score_and_map(positions) for head in self.heads]  # type: ignore[operator, union-attr]
+        return torch.stack([score for score, _ in found]).mean(dim=0), torch.stack([own for _, own in found]).mean(
+            dim=0
+        )
 
 
 def compare(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
-    """Mean over the heads of the difference of each pair, (B,)."""
-    if isinstance(heads[0], DecoderHead):
-        return _scores(heads, _decoded(heads, reference, candidate))
-    if isinstance(heads[0], GridHead):
-        return _grid_scores(heads, _evidence(heads, reference, candidate))
-    if heads[0].consumes == "pooled_squared_differences":
-        # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
-        poolings: Sequence[str] = heads[0].poolings  # type: ignore[assignment]
-        taps = (differences_for(poolings, [x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
-        statistic = pool(taps, poolings)  # (B, P * sum C_l)
-    else:
-        statistic = torch.stack([reference[0], candidate[0]], dim=1)  # (B, 2, D)
-    return torch.stack([head(statistic.float()) for head in heads]).mean(dim=0)
+    """Mean over the heads, which are of one kind, of the difference of each pair, (B,)."""
+    compared = input_of(heads[0]).compare(reference, candidate)
+    with full_precision(reference[0].device.type):
+        return torch.stack([head(compared) for head in heads]).mean(dim=0)
 
 
 def maps(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
     """Mean over the heads of the difference at every position: (B, 1, h, w) on the grid of the finest tap that a linear head
     uses, or of a grid head's finest grid; (B, 1, H, W) from a decoder."""
-    if isinstance(heads[0], DecoderHead):
-        return torch.stack(_decoded(heads, reference, candidate)).mean(dim=0)
-    if isinstance(heads[0], GridHead):
-        return _grid_maps(heads, _evidence(heads, reference, candidate))
-    differences = differences_for(heads[0].poolings, reference, candidate, "none")  # type: ignore[arg-type]
-    return torch.stack([linear_map(head, differences) for head in heads]).mean(dim=0)  # type: ignore[arg-type]
-
-
-def _decoded(heads: nn.ModuleList, reference: Description, candidate: Description) -> list[Tensor]:
-    """The map of each head, (B, 1, H, W); features are of unit length already where the heads want that."""
-    first: DecoderHead = heads[0]  # type: ignore[assignment]
-    multiple = max(first.strides)
-    statistic = map_statistic(reference[0], candidate[0], reference[1:], candidate[1:], first, multiple, "none")
-    size = reference[0].shape[-2:]
-    return [difference_maps(head, statistic, size) for head in heads]  # type: ignore[arg-type]
-
-
-def _scores(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
-    scores = [head.score(own) for head, own in zip(heads, each, strict=True)]  # type: ignore[operator, union-attr]
-    return torch.stack(scores).mean(dim=0)  # (B,)
-
-
-def _evidence(heads: nn.ModuleList, reference: Description, candidate: Description) -> list[Tensor]:
-    """Of each grid head, (B, 1, h, w); features are of unit length already where the heads want that."""
-    # tap by tap, as the pooled statistics: the squared differences of the finest taps are large, their grids are not
-    first: GridHead = heads[0]  # type: ignore[assignment]
-    grids = first.grids(squared_differences([x], [y], "none")[0] for x, y in zip(reference, candidate, strict=True))
-    return [head.evidence(grids) for head in heads]  # type: ignore[operator, union-attr]
-
-
-def _grid_scores(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
-    return torch.stack([head.score_of(own) for head, own in zip(heads, each, strict=True)]).mean(dim=0)  # type: ignore[operator, union-attr]
-
-
-def _grid_maps(heads: nn.ModuleList, each: Sequence[Tensor]) -> Tensor:
-    return torch.stack([head.finish(own) for head, own in zip(heads, each, strict=True)]).mean(dim=0)  # type: ignore[operator, union-attr]
+    positions = input_of(heads[0]).positions(reference, candidate)
+    with full_precision(reference[0].device.type):
+        return torch.stack([head.difference_map(positions) for head in heads]).mean(dim=0)  # type: ignore[operator, union-attr]
 
 
 def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
@@ -267,8 +204,6 @@ def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
     name, keywords = named(config["model"]["head"], "model.head")
     head = build_head(name, trunk, keywords)
-    if head.consumes not in GLOBAL_STATISTICS and not isinstance(head, DecoderHead):
-        raise UserError(f"{path.parent}: head '{name}' consumes {head.consumes}; it gives no score per pair")
     try:
         saved = load_whole(path)
     except (OSError, DamagedFileError) as error:

@@ -26,7 +26,7 @@ from engine.runs.run_cached import make_module, save_state, train_cached
 from engine.runs.run_experts import train_experts
 from engine.runs.run_folder import RunFolder
 from engine.runs.context import Workbench as Workbench
-from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor
+from lightning_modules.global_regressor import GlobalRegressor
 from lightning_modules.pair_module import PairModule
 from semfid.io.files import write_whole
 from semfid.errors import UserError
@@ -93,9 +93,8 @@ def _train(variant: Variant, bench: Workbench, folder: RunFolder, title: str) ->
         isinstance(module, GlobalRegressor)
         and trunk.tuning == "frozen"
         and data.fixed_images  # statistics are of images as they are
-        and module.head.consumes in GLOBAL_STATISTICS
         # grids are as many as the image has positions: of images of one size alone
-        and (module.head.consumes != "difference_grids" or data.loader.resize not in ("none", "bounded"))
+        and (not module.head_input.by_position or data.loader.resize not in ("none", "bounded"))
         and set(config["trainer"]) <= CACHED_TRAINER_KEYS
     )
     exact = cacheable and fit_of(config) == "exact"

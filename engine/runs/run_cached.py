@@ -15,10 +15,9 @@ from torch import Tensor
 from backbones import Backbone
 from datamodules import Part
 from datamodules.base import PairDataModule
-from engine.training.cache import StatisticsCache
 from engine.config.check import make_trainer
 from engine.config.schema import Variant
-from engine.training.extract import Statistic, extract
+from engine.training.extract import extract
 from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
 from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
 from engine.training.init_from import InitialWeights
@@ -26,11 +25,12 @@ from engine.rank_zero import is_rank_zero, log, progress
 from engine.runs.run_folder import RunFolder
 from engine.runs.context import Workbench
 from heads import Head, build_head
-from lightning_modules.global_regressor import GLOBAL_STATISTICS
+from heads.inputs import HeadInput, input_of
 from lightning_modules.pair_module import PairModule, named
 from semfid.io.files import write_whole
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
+from semfid.io.vector_cache import VectorCache
 
 
 def make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
@@ -118,12 +118,12 @@ def statistics_of(config: dict[str, Any], bench: Workbench, trunk: Backbone, hea
     trainer = make_trainer(config)
     cache = None
     if config["cache"]["enabled"]:
-        cache = StatisticsCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
-    own = Statistic.of(head)
-    statistics = list(own) if cache is None else _shared_statistics(config, bench, trunk, own)
+        cache = VectorCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
+    whole = input_of(head)
+    parts = list(whole.parts()) if cache is None else _shared_parts(config, bench, trunk, whole.parts())
     with progress(f"{title} features") as advance:
-        found = extract(trunk, bench.data(config), statistics, trainer, cache, advance)
-    return found[own[0]] if len(own) == 1 else torch.cat([found[statistic] for statistic in own], dim=1)
+        found = extract(trunk, bench.data(config), parts, trainer, cache, advance)
+    return whole.joined([found[part] for part in whole.parts()])
 
 
 def _keep(
@@ -149,9 +149,9 @@ def _penalty_path(fit: ExactFit) -> list[dict[str, float]]:
     ]
 
 
-def _shared_statistics(
-    config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Sequence[Statistic]
-) -> list[Statistic]:
+def _shared_parts(
+    config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Sequence[HeadInput]
+) -> list[HeadInput]:
     """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
     place = config["data"], config["model"]["backbone"], config["trainer"]
     if repr(place) in bench.shared:  # asked already; heads can be large, and every run would build all of them
@@ -167,11 +167,11 @@ def _shared_statistics(
         for head in heads:
             name, keywords = named(head, "model.head")
             try:
-                built = build_head(name, trunk, keywords)
+                whole = input_of(build_head(name, trunk, keywords))
             except Exception:  # noqa: BLE001 - whatever is wrong with another variant's head, its own run will say it
                 continue
-            if built.consumes in GLOBAL_STATISTICS:
-                found.update(dict.fromkeys(Statistic.of(built)))
+            if whole.cacheable:
+                found.update(dict.fromkeys(whole.parts()))
     return list(found)
 
 

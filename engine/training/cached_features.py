@@ -21,6 +21,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from datamodules import Part
 from heads import Head
+from heads.inputs import input_of
 from lightning_modules.losses.pairs import PairLoss
 from lightning_modules.optimizers import build_optimizer, build_schedule
 from lightning_modules.pair_module import score_figures
@@ -118,7 +119,7 @@ def _threads_for(head: Head) -> Iterator[None]:
     they bring (3 ms for a square root on a busy machine)."""
     before = torch.get_num_threads()
     small = sum(parameter.numel() for parameter in head.parameters()) < SMALL_HEAD
-    if small and head.consumes != "difference_grids":  # whose weights are few but used at every position
+    if small and not input_of(head).by_position:  # whose weights are few but used at every position
         torch.set_num_threads(1)
     try:
         yield

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from heads.contract import Head, Normalize, Scale, TrunkShape
 from heads.decoders.map_score import MapScore, ScoreOfMap
-from heads.output import Output, apply_output
+from heads.features import padded
+from heads.output import Output, apply_output, full_precision
 from heads.statistics import channel_sizes
 from semfid.errors import UserError
 
@@ -22,8 +23,8 @@ class DecoderHead(Head):
     """From squared differences at every position to a difference map at the size of the images, and its score.
 
     A subclass implements `decode`. Its statistic is a list: first the images' own squared difference, mean over the colour
-    channels, (B, 1, H, W), then (B, C_l, H_l, W_l) per stage, shallow to deep. H and W are multiples of every stride: the
-    caller pads images and crops maps.
+    channels, (B, 1, H, W), then (B, C_l, H_l, W_l) per stage, shallow to deep, of images padded to multiples of every stride.
+    The map has the size of the images as they were.
 
     The map is ``output(decode(d) - decode(0))``: a decoder has biases and statistics of its own, and without this *anchor*
     identical images would not score 0. In training the zeros are one more item of the batch. Rounding depends on the size of
@@ -36,8 +37,9 @@ class DecoderHead(Head):
         anchored: off, the source project's way.
     """
 
-    consumes = "squared_difference_maps"
+    input_kind = "squared_difference_maps"
     gives_maps = True
+    trains_mixed = True
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class DecoderHead(Head):
         self.register_buffer("scale", torch.ones(sum(self.channels)))
         self.zero_at_identity = anchored
         self.score = MapScore(score, top)
+        self.score_learns = self.score.learns
         self.nonnegative = ("score.weight",) if self.score.learns else ()
 
     scale: Tensor
@@ -69,13 +72,25 @@ class DecoderHead(Head):
         """Raw map (B, 1, H, W).
 
         Args:
-            pixel: (B, 1, H, W) squared difference of the images themselves.
+            pixel: (B, 1, H, W) squared difference of the images themselves; H and W are multiples of every stride.
             differences: (B, C_l, H_l, W_l) per stage.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement decode")
 
     def difference_map(self, statistic: Sequence[Tensor]) -> Tensor:
         """(B, 1, H, W) at the size of the images."""
+        height, width = statistic[0].shape[-2:]
+        return self._map_of_padded(self._padded(statistic))[..., :height, :width]
+
+    def score_and_map(self, positions: list[Tensor], detach_map: bool = False) -> tuple[Tensor, Tensor]:
+        maps = self.difference_map(positions).float()
+        with full_precision(maps.device.type):
+            return self.score(maps.detach() if detach_map and self.score_learns else maps), maps
+
+    def _padded(self, statistic: Sequence[Tensor]) -> list[Tensor]:
+        return [padded(statistic[0], max(self.strides)), *statistic[1:]]
+
+    def _map_of_padded(self, statistic: Sequence[Tensor]) -> Tensor:
         scales = self.scale.split(self.channels)
         scaled = [tap / scale.view(1, -1, 1, 1) for tap, scale in zip(statistic, scales, strict=True)]
         if not self.anchored:
@@ -98,7 +113,7 @@ class DecoderHead(Head):
         if not self.needs_calibration:
             return
         scales = []
-        for tap in statistic:
+        for tap in self._padded(statistic):
             sizes = channel_sizes(tap.double().mean(dim=(2, 3)))  # (C_l,)
             scales.append(sizes if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))

@@ -85,7 +85,7 @@ steps = 0
 
 @HEADS.register("dropout_mlp", summary="MLP with dropout")
 class DropoutMlp(Head):
-    consumes = "pooled_squared_differences"
+    input_kind = "pooled_squared_differences"
 
     def __init__(self, trunk: TrunkShape, rate: float = 0.3) -> None:
         super().__init__()

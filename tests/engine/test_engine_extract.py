@@ -18,29 +18,32 @@ from PIL import Image
 from torch import Tensor
 
 import engine.training.extract
+import engine.training.feature_pass
 from backbones import Backbone, build_backbone
 from datamodules.base import PairDataModule
 from engine.config.check import make_trainer
-from engine.training.cache import CacheKey, StatisticsCache
-from engine.training.extract import Statistic, extract
+from engine.training.extract import cache_folder, extract
 from heads import build_head
+from heads.inputs import DifferenceGrids, Embeddings, HeadInput, PooledDifferences, PooledFeatures, input_of
 from heads.statistics import EPS
 from registry import DATAMODULES
 from semfid.errors import UserError
+from semfid.io.vector_cache import VectorCache
 
 SIZE = 32
-STATISTICS = [
-    Statistic("pooled_squared_differences", "stages", "none"),
-    Statistic("pooled_squared_differences", "stages", "unit"),
-    Statistic("pooled_squared_differences", "blocks", "none"),
-    Statistic("pooled_squared_differences", "blocks", "unit"),
-    Statistic("pooled_features", "stages", "none"),
-    Statistic("embeddings", "stages", "none"),
-    Statistic("pooled_squared_differences", "stages", "none", "max"),
-    Statistic("pooled_squared_differences", "stages", "unit", "top:0.1"),
-    Statistic("pooled_squared_differences", "stages", "none", "lost:max"),
-    Statistic("pooled_squared_differences", "stages", "unit", "gained:top:0.1"),
-    Statistic("difference_grids", "stages", "unit", "grids:4"),
+STRIDES = (2, 4, 8, 16, 32)  # of `_trunk`
+INPUTS: list[HeadInput] = [
+    PooledDifferences("stages", "none"),
+    PooledDifferences("stages", "unit"),
+    PooledDifferences("blocks", "none"),
+    PooledDifferences("blocks", "unit"),
+    PooledFeatures("stages"),
+    Embeddings(),
+    PooledDifferences("stages", "none", ("max",)),
+    PooledDifferences("stages", "unit", ("top:0.1",)),
+    PooledDifferences("stages", "none", ("lost:max",)),
+    PooledDifferences("stages", "unit", ("gained:top:0.1",)),
+    DifferenceGrids("stages", "unit", 4, STRIDES),
 ]
 
 
@@ -89,7 +92,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny_passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    return lambda size: monkeypatch.setattr(engine.extract, "IMAGES_PER_PASS", size)
+    return lambda size: monkeypatch.setattr(engine.training.extract, "IMAGES_PER_PASS", size)
 
 
 class _Counter:
@@ -106,12 +109,12 @@ class _Counter:
 
 def _run(
     data: PairDataModule,
-    statistics: list[Statistic] | None = None,
-    cache: StatisticsCache | None = None,
+    statistics: list[HeadInput] | None = None,
+    cache: VectorCache | None = None,
     trunk: Backbone | None = None,
-) -> dict[Statistic, Tensor]:
+) -> dict[HeadInput, Tensor]:
     trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
-    return extract(trunk or _trunk(), data, statistics or STATISTICS, trainer, cache, lambda done, total: None)
+    return extract(trunk or _trunk(), data, statistics or INPUTS, trainer, cache, lambda done, total: None)
 
 
 def _images_run(*args: Any, **keywords: Any) -> int:
@@ -121,7 +124,7 @@ def _images_run(*args: Any, **keywords: Any) -> int:
     return counter.images
 
 
-def _naive(data: PairDataModule, statistic: Statistic) -> Tensor:
+def _naive(data: PairDataModule, statistic: HeadInput) -> Tensor:
     """Pair by pair, image by image, decoded here."""
     trunk, rows = _trunk().eval(), []
 
@@ -131,24 +134,26 @@ def _naive(data: PairDataModule, statistic: Statistic) -> Tensor:
 
     for x, y in zip(data.table.paths("reference"), data.table.paths("candidate"), strict=True):
         with torch.no_grad():
-            if statistic.consumes == "embeddings":
+            if statistic.kind == "embeddings":
                 rows.append(torch.stack([trunk.embed(image(p))[0] for p in (x, y)]))
                 continue
             features = [trunk.features(image(p), statistic.taps) for p in (x, y)]
-        if statistic.consumes == "pooled_features":
+        if statistic.kind == "pooled_features":
             rows.append(torch.stack([torch.cat([f[0].mean(dim=(1, 2)) for f in taps]) for taps in features]))
             continue
         pieces = []
         for a, b in zip(*features, strict=True):
             if statistic.normalize == "unit":
                 a, b = (f / (f.square().sum(dim=1, keepdim=True) + EPS).sqrt() for f in (a, b))
-            if statistic.consumes == "difference_grids":
+            if statistic.kind == "difference_grids":
                 pieces.append(_cells(((a - b) ** 2)[0], max(1, 4 * a.shape[-1] // SIZE)))
                 continue
-            side = statistic.pooling.partition(":")[0]
+            side = statistic.poolings[0].partition(":")[0]
             b = torch.minimum(a, b) if side == "lost" else torch.maximum(a, b) if side == "gained" else b
             positions = ((a - b) ** 2)[0].flatten(1).sort(dim=1, descending=True).values
-            share = {"mean": 1.0, "max": 0.0, "top:0.1": 0.1, "lost:max": 0.0, "gained:top:0.1": 0.1}[statistic.pooling]
+            share = {"mean": 1.0, "max": 0.0, "top:0.1": 0.1, "lost:max": 0.0, "gained:top:0.1": 0.1}[
+                statistic.poolings[0]
+            ]
             pieces.append(positions[:, : max(1, math.ceil(share * positions.shape[1]))].mean(dim=1))
         rows.append(torch.cat(pieces))
     return torch.stack(rows)
@@ -172,9 +177,9 @@ def _close(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a.float(), b, atol=tolerance * scale, rtol=tolerance)
 
 
-@pytest.mark.parametrize("statistic", STATISTICS, ids=str)
+@pytest.mark.parametrize("statistic", INPUTS, ids=str)
 def test_equals_the_naive_loop(
-    table: Path, tmp_path: Path, statistic: Statistic, tiny_passes: Callable[[int], None]
+    table: Path, tmp_path: Path, statistic: HeadInput, tiny_passes: Callable[[int], None]
 ) -> None:
     data = _data(table)
     expected = _naive(data, statistic)
@@ -183,17 +188,17 @@ def test_equals_the_naive_loop(
         without = _run(data, [statistic])[statistic]
         assert without.shape == expected.shape
         _close(without, expected)
-        cached = _run(data, [statistic], StatisticsCache(tmp_path / f"cache{size}", 10**9))[statistic]
+        cached = _run(data, [statistic], VectorCache(tmp_path / f"cache{size}", 10**9))[statistic]
         assert torch.equal(cached, without), "the cache must not change a bit"
 
 
 @pytest.mark.parametrize("size", [32, 5, 4])
-@pytest.mark.parametrize("statistic", [STATISTICS[0], STATISTICS[2], STATISTICS[5]], ids=str)
+@pytest.mark.parametrize("statistic", [INPUTS[0], INPUTS[2], INPUTS[5]], ids=str)
 def test_every_content_goes_through_the_trunk_once(
-    table: Path, tmp_path: Path, statistic: Statistic, size: int, tiny_passes: Callable[[int], None]
+    table: Path, tmp_path: Path, statistic: HeadInput, size: int, tiny_passes: Callable[[int], None]
 ) -> None:
     tiny_passes(size)
-    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
+    data, cache = _data(table), VectorCache(tmp_path / "cache", 10**9)
     names = set(data.dataset_paths())
     contents = {Path(name).read_bytes() for name in names}
     assert len(contents) == len(names) - 1
@@ -204,15 +209,15 @@ def test_every_content_goes_through_the_trunk_once(
 def test_kinds_that_share_taps_share_passes(table: Path, tmp_path: Path) -> None:
     data = _data(table)
     contents = {Path(name).read_bytes() for name in data.dataset_paths()}
-    assert _images_run(data, [s for s in STATISTICS if s.taps == "stages"]) == len(contents)
+    assert _images_run(data, [own for own in INPUTS if own.needs != ("blocks",)]) == len(contents)
 
 
 def test_a_pooling_is_added_to_what_is_cached(table: Path, tmp_path: Path) -> None:
     """[mean, max] finds the mean of old; its folder has the name that it had before there were other poolings."""
-    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
+    data, cache = _data(table), VectorCache(tmp_path / "cache", 10**9)
     head = build_head("lpips_linear", _trunk(), {"pooling": ["mean", "max"]})
-    both = list(Statistic.of(head))
-    assert both == [STATISTICS[0], STATISTICS[6]]
+    both = list(input_of(head).parts())
+    assert both == [INPUTS[0], INPUTS[6]]
     mean = _run(data, both[:1], cache)[both[0]]
     folders = {path.parent.name for path in (tmp_path / "cache").rglob("*.safetensors")}
     assert folders == {"pooled_squared_differences-stages-none"}
@@ -235,7 +240,7 @@ def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Calla
         rows.append({**row, "candidate": f"c{number}.png", "difference": number / 4})
     pd.DataFrame(rows).to_csv(tmp_path / "pairs.csv", index=False)
     data = _data(tmp_path / "pairs.csv", image_size=48, resize="bounded", split={"folds": 2})
-    statistics, cache = [STATISTICS[0], STATISTICS[6]], StatisticsCache(tmp_path / "cache", 10**9)
+    statistics, cache = [INPUTS[0], INPUTS[6]], VectorCache(tmp_path / "cache", 10**9)
     found = _run(data, statistics, cache)
     trunk = _trunk().eval()
     for number, (width, height) in enumerate([(40, 36), (48, 24), (26, 48), (40, 36), (48, 48)]):
@@ -247,8 +252,8 @@ def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Calla
             with torch.no_grad():
                 features.append(trunk.features(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255))
         differences = [(a - b).square()[0].flatten(1) for a, b in zip(*features, strict=True)]
-        _close(found[STATISTICS[0]][number], torch.cat([d.mean(1) for d in differences]))
-        _close(found[STATISTICS[6]][number], torch.cat([d.amax(1) for d in differences]))
+        _close(found[INPUTS[0]][number], torch.cat([d.mean(1) for d in differences]))
+        _close(found[INPUTS[6]][number], torch.cat([d.amax(1) for d in differences]))
     assert _images_run(data, statistics, cache) == 0
     assert _images_run(_data(tmp_path / "pairs.csv", image_size=32, resize="bounded"), statistics, cache) == 10
 
@@ -256,11 +261,11 @@ def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Calla
 def test_a_pair_of_two_sizes_under_a_bound_is_named(table: Path) -> None:
     Image.fromarray(np.zeros((30, 31, 3), dtype=np.uint8)).save(table.parent / "c1_0.png")
     with pytest.raises(UserError, match=r"different sizes; scale one to the other's size, or set data\.resize: squash"):
-        _run(_data(table, resize="bounded"), [STATISTICS[0]])
+        _run(_data(table, resize="bounded"), [INPUTS[0]])
 
 
 def test_what_determines_a_statistic_is_in_its_key(table: Path, tmp_path: Path) -> None:
-    cache, statistic = StatisticsCache(tmp_path / "cache", 10**9), [STATISTICS[0]]
+    cache, statistic = VectorCache(tmp_path / "cache", 10**9), [INPUTS[0]]
     contents = len({Path(name).read_bytes() for name in _data(table).dataset_paths()})
     assert _images_run(_data(table), statistic, cache) == contents
     assert _images_run(_data(table), statistic, cache, trunk=_trunk(seed=1)) == contents, "other weights"
@@ -272,20 +277,20 @@ def test_what_determines_a_statistic_is_in_its_key(table: Path, tmp_path: Path) 
     data = _data(table)
     partners = {"c3_0.png", "r3.png", "c3_1.png"}
     assert _images_run(data, statistic, cache) == len(partners)
-    _close(_run(data, statistic, cache)[STATISTICS[0]], _naive(data, STATISTICS[0]))
+    _close(_run(data, statistic, cache)[INPUTS[0]], _naive(data, INPUTS[0]))
 
 
 def test_an_image_moved_is_the_same_image(table: Path, tmp_path: Path) -> None:
-    cache = StatisticsCache(tmp_path / "cache", 10**9)
-    _run(_data(table), [STATISTICS[0]], cache)
+    cache = VectorCache(tmp_path / "cache", 10**9)
+    _run(_data(table), [INPUTS[0]], cache)
     shutil.copytree(table.parent, tmp_path / "elsewhere")
-    assert _images_run(_data(tmp_path / "elsewhere" / "pairs.csv"), [STATISTICS[0]], cache) == 0
+    assert _images_run(_data(tmp_path / "elsewhere" / "pairs.csv"), [INPUTS[0]], cache) == 0
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "not a chunk", "other tensors"])
 def test_a_damaged_chunk_is_computed_again(table: Path, tmp_path: Path, damage: str) -> None:
-    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
-    expected = _run(data, [STATISTICS[1]], cache)[STATISTICS[1]]
+    data, cache = _data(table), VectorCache(tmp_path / "cache", 10**9)
+    expected = _run(data, [INPUTS[1]], cache)[INPUTS[1]]
     chunks = list((tmp_path / "cache").rglob("*.safetensors"))
     assert len(chunks) == 1
     content = chunks[0].read_bytes()
@@ -295,8 +300,8 @@ def test_a_damaged_chunk_is_computed_again(table: Path, tmp_path: Path, damage: 
         chunks[0].write_bytes(save({"values": torch.zeros(3)}))
     else:
         chunks[0].write_bytes({"truncated": content[: len(content) // 2], "empty": b""}.get(damage, b"x" * 500))
-    assert torch.equal(_run(data, [STATISTICS[1]], cache)[STATISTICS[1]], expected)
-    assert _images_run(data, [STATISTICS[1]], cache) == 0, "what was computed again must be stored again"
+    assert torch.equal(_run(data, [INPUTS[1]], cache)[INPUTS[1]], expected)
+    assert _images_run(data, [INPUTS[1]], cache) == 0, "what was computed again must be stored again"
 
 
 def _entries(count: int, start: int = 0) -> list[bytes]:
@@ -304,7 +309,7 @@ def _entries(count: int, start: int = 0) -> list[bytes]:
 
 
 def test_the_oldest_goes_when_the_cache_is_full(tmp_path: Path) -> None:
-    cache, key = StatisticsCache(tmp_path, 3 * 5000), CacheKey("trunk", "pre", "32-true", "kind")
+    cache, key = VectorCache(tmp_path, 3 * 5000), cache_folder("trunk", "pre-32-true", "kind:2")
     for chunk in range(3):
         cache.add(key, _entries(10, 10 * chunk), torch.full((10, 100), float(chunk)))
         for path in tmp_path.rglob("*.safetensors"):  # a minute passes
@@ -326,17 +331,17 @@ def test_a_limit_that_is_too_small_is_named_or_harmless(
 ) -> None:
     """Chunks that are evicted while the extraction still runs."""
     data = _data(table)
-    monkeypatch.setattr(engine.extract, "FLUSH_BYTES", 2000)
-    monkeypatch.setattr(engine.extract, "IMAGES_PER_PASS", 4)
+    monkeypatch.setattr(engine.training.feature_pass, "FLUSH_BYTES", 2000)
+    monkeypatch.setattr(engine.training.extract, "IMAGES_PER_PASS", 4)
     with pytest.raises(UserError, match=r"cache\.max_gb is too small"):
-        _run(data, [STATISTICS[0]], StatisticsCache(tmp_path, 3000))
+        _run(data, [INPUTS[0]], VectorCache(tmp_path, 3000))
 
 
 def test_a_chunk_that_another_process_removes_is_no_fault(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, cache = _data(table), StatisticsCache(tmp_path / "cache", 10**9)
-    expected = _run(data, [STATISTICS[0]], cache)[STATISTICS[0]]
+    data, cache = _data(table), VectorCache(tmp_path / "cache", 10**9)
+    expected = _run(data, [INPUTS[0]], cache)[INPUTS[0]]
     utime = os.utime
 
     def gone(path: Any, *rest: Any) -> None:
@@ -344,12 +349,12 @@ def test_a_chunk_that_another_process_removes_is_no_fault(
         utime(path, *rest)
 
     monkeypatch.setattr(os, "utime", gone)
-    assert torch.equal(_run(data, [STATISTICS[0]], cache)[STATISTICS[0]], expected)
+    assert torch.equal(_run(data, [INPUTS[0]], cache)[INPUTS[0]], expected)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(table: Path, workers: int) -> None:
-    statistics = [STATISTICS[1], STATISTICS[5]]
+    statistics = [INPUTS[1], INPUTS[5]]
     here, there = _run(_data(table), statistics), _run(_data(table, workers=workers), statistics)
     for statistic in statistics:
         assert torch.equal(here[statistic], there[statistic])
@@ -358,9 +363,9 @@ def test_workers_change_nothing(table: Path, workers: int) -> None:
 def test_what_was_computed_before_a_fault_is_used(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_passes: Callable[[int], None]
 ) -> None:
-    monkeypatch.setattr(engine.extract, "FLUSH_BYTES", 3000)
+    monkeypatch.setattr(engine.training.feature_pass, "FLUSH_BYTES", 3000)
     tiny_passes(4)
-    data, cache, trunk = _data(table), StatisticsCache(tmp_path / "cache", 10**9), _trunk()
+    data, cache, trunk = _data(table), VectorCache(tmp_path / "cache", 10**9), _trunk()
     counter = _Counter(trunk)
 
     def cut(done: int, total: int) -> None:
@@ -369,20 +374,20 @@ def test_what_was_computed_before_a_fault_is_used(
 
     trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
     with pytest.raises(KeyError):
-        extract(trunk, data, [STATISTICS[0]], trainer, cache, cut)
+        extract(trunk, data, [INPUTS[0]], trainer, cache, cut)
     before = counter.images
     contents = len({Path(name).read_bytes() for name in data.dataset_paths()})
     assert 0 < before < contents
-    again = _images_run(data, [STATISTICS[0]], cache)
+    again = _images_run(data, [INPUTS[0]], cache)
     assert again < contents, "nothing was kept"
-    _close(_run(data, [STATISTICS[0]], cache)[STATISTICS[0]], _naive(data, STATISTICS[0]))
+    _close(_run(data, [INPUTS[0]], cache)[INPUTS[0]], _naive(data, INPUTS[0]))
 
 
 def _extract_alone(table: Path, folder: Path, answers: Any) -> None:
     torch.set_num_threads(1)
     trunk = _trunk()
     counter = _Counter(trunk)
-    values = _run(_data(table), [STATISTICS[0]], StatisticsCache(folder, 10**9), trunk)[STATISTICS[0]]
+    values = _run(_data(table), [INPUTS[0]], VectorCache(folder, 10**9), trunk)[INPUTS[0]]
     answers.put((counter.images, values.numpy()))
 
 
@@ -397,7 +402,7 @@ def test_processes_side_by_side_on_one_cache(table: Path, tmp_path: Path) -> Non
     for process in processes:
         process.join(timeout=600)
     data = _data(table)
-    expected = _naive(data, STATISTICS[0])
+    expected = _naive(data, INPUTS[0])
     for _, values in found:
         _close(torch.from_numpy(values), expected)
     contents = len({Path(name).read_bytes() for name in data.dataset_paths()})
@@ -410,11 +415,11 @@ def _extract_in_group(rank: int, tables: list[Path], root: Path, answers: Any) -
     torch.distributed.init_process_group("gloo", init_method=f"file://{root}/store", rank=rank, world_size=3)
     found = []
     for number, table in enumerate(tables):
-        trunk, cache = _trunk(), StatisticsCache(root / f"cache{number}", 10**9)
+        trunk, cache = _trunk(), VectorCache(root / f"cache{number}", 10**9)
         counter = _Counter(trunk)
         trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 3, "strategy": "ddp"}})
-        values = extract(trunk, _data(table), STATISTICS[:1], trainer, cache, lambda done, total: None)
-        found.append((counter.images, values[STATISTICS[0]].numpy()))
+        values = extract(trunk, _data(table), INPUTS[:1], trainer, cache, lambda done, total: None)
+        found.append((counter.images, values[INPUTS[0]].numpy()))
     answers.put((rank, found))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -436,7 +441,7 @@ def test_three_processes_share_out_the_photos(table: Path, tmp_path: Path) -> No
         process.join(timeout=600)
     for number, name in enumerate(tables):
         data = _data(name)
-        expected = _naive(data, STATISTICS[0])
+        expected = _naive(data, INPUTS[0])
         for rank in range(3):
             _close(torch.from_numpy(found[rank][number][1]), expected)
         images = sorted(found[rank][number][0] for rank in range(3))

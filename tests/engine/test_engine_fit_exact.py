@@ -62,7 +62,7 @@ LINEAR = {
 
 
 def statistic_for(head: Head) -> tuple[Tensor, Tensor, Tensor, list[str]]:
-    if head.consumes == "embeddings":
+    if head.input_kind == "embeddings":
         flat, *rest = problem(12)
         return flat.reshape(COUNT, 2, 6), *rest  # type: ignore[return-value]
     return problem(12 * len(head.poolings))
@@ -195,7 +195,7 @@ class TestWhichFit:
 
     def test_a_third_partys_head_says_so_itself(self) -> None:
         class Sum(Head):
-            consumes = "pooled_squared_differences"
+            input_kind = "pooled_squared_differences"
 
             def __init__(self, trunk: Any) -> None:
                 super().__init__()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from run_support import Write, predictions, run_folders
 
-from engine.training.extract import StatisticsExtractor
+import engine.training.feature_pass
 from semfid.cli import main
 
 HEADS = [{"name": "lpips_linear", "depth": 1}, {"name": "cosine"}, {"name": "embedding_mlp"}, {"name": "pooled_mlp"}]
@@ -18,13 +18,13 @@ def test_every_image_passes_once_for_all_heads(
     write_experiment: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed: list[int] = []
-    once = StatisticsExtractor._pass
+    once = engine.training.feature_pass.backbone_features
 
-    def counted(self: Any, batch: Any) -> Any:
+    def counted(backbone: Any, batch: Any, needs: Any) -> Any:
         passed.append(len(batch))
-        return once(self, batch)
+        return once(backbone, batch, needs)
 
-    monkeypatch.setattr(StatisticsExtractor, "_pass", counted)
+    monkeypatch.setattr(engine.training.feature_pass, "backbone_features", counted)
     together = write_experiment({"sweep": {"model.head": HEADS}, "output": str(tmp_path / "together")})
     assert main(["ablate", str(together)]) == 0
     whole = sum(passed)

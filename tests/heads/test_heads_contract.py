@@ -23,6 +23,7 @@ from heads.grid_head import GridHead
 from heads.statistics import compressed, parse_poolings, pool
 from registry import HEADS
 from semfid.errors import UserError
+from semfid.scoring.local_evidence import difference_grids
 
 TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
     channels=(3, 5, 4, 6, 8),
@@ -109,9 +110,9 @@ def pyramid(trunk: Any, count: int, seed: int) -> list[Tensor]:
 
 def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embeddings: tuple[Tensor, Tensor]) -> Any:
     """What a lightning module feeds, by the words of the contract and nothing else."""
-    if head.consumes == "embeddings":
+    if head.input_kind == "embeddings":
         return torch.stack(embeddings, dim=1)
-    if head.consumes == "pooled_features":
+    if head.input_kind == "pooled_features":
         return torch.stack([torch.cat([tap.mean((2, 3)) for tap in side], dim=1) for side in (x, y)], dim=1)
     if head.normalize == "unit":
         x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
@@ -151,7 +152,11 @@ def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = Fa
         if head.normalize == "unit":
             x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
         differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
-        return head.grids(differences[1:]) if isinstance(head, GridHead) else differences
+        return (
+            difference_grids(differences[1:], head.tap_strides, head.stride)
+            if isinstance(head, GridHead)
+            else differences
+        )
     widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
     x = feature_maps(widths, count, 2 * seed)
     y = [tap.clone() for tap in x] if same else feature_maps(widths, count, 2 * seed + 1)

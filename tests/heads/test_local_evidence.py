@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from heads import build_head
-from heads.grid_head import flat
+from heads.inputs import flat
 from heads.local_evidence import LocalEvidence
 from semfid.errors import UserError
 from semfid.scoring.local_evidence import difference_grids, soft_maximum
@@ -37,6 +37,10 @@ def differences(count: int, height: int = 64, width: int = 64, seed: int = 0) ->
         torch.randn(count, c, -(-height // s), -(-width // s), generator=generator).square()
         for c, s in zip(TRUNK.channels, TRUNK.strides, strict=True)
     ]
+
+
+def grids_of(head: LocalEvidence, taps: list[Tensor]) -> list[Tensor]:
+    return difference_grids(taps, head.tap_strides, head.stride)
 
 
 class TestGrids:
@@ -65,7 +69,7 @@ class TestGrids:
     @pytest.mark.parametrize("stride", [4, 8, 16])
     def test_the_flat_form_says_the_same(self, side: int, stride: int) -> None:
         head = head_of(stride=stride)
-        grids = head.grids(differences(3, side, side))
+        grids = grids_of(head, differences(3, side, side))
         kept = flat(grids)
         assert kept.dtype == torch.float16
         torch.testing.assert_close(head(kept), head([grid.half().float() for grid in grids]))
@@ -73,7 +77,7 @@ class TestGrids:
     def test_the_flat_form_of_other_images(self) -> None:
         head = head_of()
         with pytest.raises(UserError, match=r"square images.*data\.image_size to a multiple of 32"):
-            head(flat(head.grids(differences(1, 64, 96))))
+            head(flat(grids_of(head, differences(1, 64, 96))))
 
     def test_values_beyond_half_precision(self) -> None:
         assert flat([torch.full((1, 1, 1, 1), 1e6)]).item() == torch.finfo(torch.float16).max
@@ -84,7 +88,7 @@ class TestEvidence:
     def test_against_a_plain_network_less_its_value_at_zero(self, compress: str) -> None:
         """All grids enlarged first, then one 1x1 convolution over all: the order that the head does not take."""
         head = head_of(compress=compress)
-        grids = head.grids(differences(3))
+        grids = grids_of(head, differences(3))
         head.calibrate(grids)
         # the head's second layer sees the first less its value at zero: a plain network has that in its bias
         layers = [
@@ -114,17 +118,17 @@ class TestEvidence:
         """Not only for identical images: cells far from a change keep no rounding of the network's constants."""
         head = head_of()
         taps = differences(4)
-        head.calibrate(head.grids(taps))
+        head.calibrate(grids_of(head, taps))
         for tap in taps:
             tap[..., tap.shape[-1] // 2 :] = 0
-        found = head.difference_map(head.grids(taps))
+        found = head.difference_map(grids_of(head, taps))
         assert (found[..., 6:] == 0).all() and (found[..., :4] != 0).any(dim=3).all()
         for count in (1, 2, 7, 33):
-            assert (head(head.grids([torch.zeros(count, *tap.shape[1:]) for tap in taps])) == 0).all()
+            assert (head(grids_of(head, [torch.zeros(count, *tap.shape[1:]) for tap in taps])) == 0).all()
 
     def test_the_scale_is_that_of_positions(self) -> None:
         head = head_of()
-        grids = head.grids(differences(5))
+        grids = grids_of(head, differences(5))
         head.calibrate(grids)
         expected = []
         for grid in grids:

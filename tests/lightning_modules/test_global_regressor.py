@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from backbones import Backbone, build_backbone
 from datamodules.batches import PairBatch
 from heads import Head
-from lightning_modules.global_regressor import GLOBAL_STATISTICS, named, pair_statistic
+from heads.inputs import input_of
+from lightning_modules.global_regressor import GlobalRegressor, named
 from lightning_modules.losses.pairs import PairLoss
 from lightning_modules.pair_module import score_figures
 from registry import HEADS, LIGHTNING_MODULES, LOSSES
@@ -108,7 +109,7 @@ class TestPairStatistic:
         [
             name
             for name in HEADS.names()
-            if name != "lpips_linear_shared" and HEADS.get(name).factory.consumes in GLOBAL_STATISTICS
+            if name != "lpips_linear_shared" and HEADS.get(name).factory.input_kind != "squared_difference_maps"
         ],
     )
     def test_one_pass_over_both_equals_two(self, name: str) -> None:
@@ -117,22 +118,23 @@ class TestPairStatistic:
         depth = {"depth": 3} if name == "lpips_linear_blocks" else {}
         head = HEADS.build(name, backbone, **depth)
         assert isinstance(head, Head)
-        statistic = pair_statistic(backbone, head, torch.cat([batch.reference, batch.candidate]), 3)
+        own = input_of(head)
+        statistic = own.compare(*own.describe_pairs(backbone, batch.reference, batch.candidate))
         rows = []
         for x, y in zip(batch.reference, batch.candidate, strict=True):
-            if head.consumes == "embeddings":
+            if own.kind == "embeddings":
                 rows.append(torch.stack([backbone.embed(x[None])[0], backbone.embed(y[None])[0]]))
                 continue
             a, b = backbone.features(x[None], head.taps), backbone.features(y[None], head.taps)
-            if head.consumes == "difference_grids":
+            if own.kind == "difference_grids":
                 differences = [(p - q).square()[0] for p, q in zip(a, b, strict=True)]
                 rows.append([cells(d, max(1, 8 // s)) for d, s in zip(differences, backbone.strides, strict=True)])
-            elif head.consumes == "pooled_features":
+            elif own.kind == "pooled_features":
                 rows.append(torch.stack([torch.cat([tap[0].mean((1, 2)) for tap in side]) for side in (a, b)]))
             else:
                 ways = [(way, p[0], q[0]) for way in head.poolings for p, q in zip(a, b, strict=True)]
                 rows.append(torch.cat([naive_pooled(p, q, way) for way, p, q in ways]))
-        if head.consumes == "difference_grids":
+        if own.kind == "difference_grids":
             assert isinstance(statistic, list)
             rows = [torch.stack(tap) for tap in zip(*rows, strict=True)]
             torch.testing.assert_close(statistic, rows, rtol=1e-4, atol=1e-6)
@@ -140,13 +142,11 @@ class TestPairStatistic:
             torch.testing.assert_close(statistic, torch.stack(rows), rtol=1e-4, atol=1e-6)
 
     def test_a_map_head_is_refused(self) -> None:
-        class Maps(Head):
-            consumes = "squared_difference_maps"
-
-        with pytest.raises(
-            UserError, match=r"cannot feed a head that consumes squared_difference_maps; use model\.name: local_map"
-        ):
-            pair_statistic(trunk(), Maps(), torch.rand(2, 3, 64, 64), 1)
+        wanted = r"cannot feed a head that consumes squared_difference_maps; use model\.name: local_map"
+        with pytest.raises(UserError, match=wanted):
+            regressor(head="unet")
+        with pytest.raises(UserError, match=wanted):
+            GlobalRegressor.check({"head": "unet"})
 
 
 class TestForward:

@@ -294,7 +294,7 @@ class TestWhatItLearns:
         with torch.no_grad():
             maps, scores = made(batch.reference, batch.candidate)
             x, y = made.trunk.features(batch.reference), made.trunk.features(batch.candidate)
-            raw = made.head.evidence(made.head.grids([(a - b).square() for a, b in zip(x, y, strict=True)]))
+            raw = made.head.evidence(made.head_input.compare(x, y))
         assert raw.shape == (2, 1, 8, 12)
         expected = torch.tanh(0.25 * torch.log(torch.exp(raw.double() / 0.25).mean((1, 2, 3))) / 2)
         torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-6)

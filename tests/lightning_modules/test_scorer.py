@@ -15,7 +15,7 @@ from scoring_support import Runs, loaded_image, naive_scores, regressor
 
 from backbones import build_backbone
 from heads import build_head
-from lightning_modules.global_regressor import GLOBAL_STATISTICS, GlobalRegressor, pair_statistic
+from lightning_modules.global_regressor import GlobalRegressor
 from lightning_modules.scorer import RunScorer, load_run
 from registry import HEADS
 from semfid.errors import UserError
@@ -69,7 +69,7 @@ def head_keywords(name: str) -> dict[str, Any]:
     return {"depth": 1} if name.startswith("lpips_linear") else {}
 
 
-GLOBAL = [name for name in HEADS.names() if HEADS.get(name).factory.consumes in GLOBAL_STATISTICS]
+GLOBAL = [name for name in HEADS.names() if HEADS.get(name).factory.input_kind != "squared_difference_maps"]
 
 
 @pytest.mark.parametrize("name", GLOBAL)
@@ -85,9 +85,8 @@ class TestEveryGlobalHead:
             for parameter in module.head.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape))
             if module.head.solved:  # its weights are of the pairs that it has seen
-                seen = pair_statistic(trunk, module.head, torch.rand(8, 3, 64, 64), 4)
-                assert isinstance(seen, torch.Tensor)
-                module.head.calibrate(seen)
+                x, y = module.head_input.describe_pairs(trunk, torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64))
+                module.head.calibrate(module.head_input.compare(x, y))
         return RunScorer(trunk, [module.head], FACTS), module.eval()
 
     def side(self, name: str) -> tuple[int, int]:

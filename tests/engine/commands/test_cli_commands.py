@@ -143,7 +143,7 @@ class MeanColour(Backbone):
 
 @HEADS.register("loudest", summary="the largest channel difference, scaled")
 class Loudest(Head):
-    consumes = "pooled_squared_differences"
+    input_kind = "pooled_squared_differences"
 
     def __init__(self, trunk: TrunkShape) -> None:
         super().__init__()
