@@ -1,4 +1,4 @@
-"""Training heads on cached statistics: all folds of a variant at once.
+"""Training heads on cached features: all folds of a variant at once.
 
 With a frozen trunk, a head's training is a small regression. The folds of a variant share one order of the table
 (`datamodules.pair_dataset.epoch_order`), so the batches that they take at the same step are almost the same rows: one window
@@ -28,7 +28,7 @@ from lightning_modules.pair_module import score_figures
 from semfid.errors import UserError
 
 SMALL_HEAD = 1_000_000  # parameters
-PASS_NUMBERS = 1 << 24  # numbers of a statistic that a pass without gradients takes
+PASS_NUMBERS = 1 << 24  # numbers of features that a pass without gradients takes
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FoldResult:
 def fit_heads(
     make_head: Callable[[], Head],
     loss: PairLoss,
-    statistic: Tensor,
+    features: Tensor,
     difference: Tensor,
     weight: Tensor,
     parts: Sequence[Part],
@@ -84,7 +84,7 @@ def fit_heads(
     Args:
         make_head: builds a head with its initial weights; called once per part, under the same seed.
         initialise: gives a part's head other weights to start from.
-        statistic: (N, ...) what the head consumes, for all pairs of the table.
+        features: (N, ...) what the head is fed, for all pairs of the table.
         difference: (N,) labels in [0, 1].
         weight: (N,) weights of the pairs in the loss.
 
@@ -103,12 +103,12 @@ def fit_heads(
             if initialise is not None:
                 initialise(heads[-1], part)
             if heads[-1].needs_calibration:  # on the pairs that a training through images calibrates on
-                heads[-1].calibrate(statistic[torch.from_numpy(part.train[: heads[-1].calibration_pairs])])
+                heads[-1].calibrate(features[torch.from_numpy(part.train[: heads[-1].calibration_pairs])])
         if not list(heads[0].parameters()):
             trained = [FoldResult(part, head.eval(), 0, []) for part, head in zip(group, heads, strict=True)]
         else:
             with _threads_for(heads[0]):
-                trained = _fit_group(heads, loss, statistic, difference, weight, group, settings)
+                trained = _fit_group(heads, loss, features, difference, weight, group, settings)
         results.update({result.part.index: result for result in trained})
     return [results[part.index] for part in parts]
 
@@ -127,77 +127,117 @@ def _threads_for(head: Head) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class _StackedHeads:
+    """Heads of F folds as one: parameters and buffers are (F, ...), and a pass runs all of them."""
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        self.parameters, self.buffers = stack_module_state(list(heads))  # name -> (F, ...)
+        self.template, self.nonnegative = heads[0].train(), heads[0].nonnegative
+        self._same = vmap(self._forward, in_dims=(0, 0, None), randomness="different")  # (U, ...) -> (F, U)
+        self._own = vmap(self._forward, in_dims=(0, 0, 0), randomness="different")  # (F, U, ...) -> (F, U)
+
+    def _forward(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], features: Tensor) -> Tensor:
+        return functional_call(self.template, (parameters, buffers), (features,))  # type: ignore[no-any-return]
+
+    def train(self, features: Tensor) -> Tensor:
+        """(F, U) predictions of the same pairs, (U, ...), with gradients."""
+        return self._same(self.parameters, self.buffers, features)  # type: ignore[no-any-return]
+
+    def predict(self, features: Tensor, rows: Tensor) -> Tensor:
+        """(F, V) predictions of each fold's own rows, (F, V)."""
+        self.template.eval()
+        with torch.no_grad():
+            pieces = rows.split(rows_at_once(features, len(rows)), dim=1)
+            return torch.cat([self._own(self.parameters, self.buffers, features[piece]) for piece in pieces], dim=1)
+
+    def project(self) -> None:
+        for name in self.nonnegative:
+            self.parameters[name].data.clamp_(min=0.0)
+
+
+class _Steps:
+    """The optimiser's steps of folds that share one order of the table.
+
+    Args:
+        parts: with equally many steps an epoch.
+    """
+
+    def __init__(self, heads: _StackedHeads, loss: PairLoss, parts: Sequence[Part], settings: FitSettings) -> None:
+        self.heads, self.parts, self.settings = heads, parts, settings
+        self.losses = vmap(loss, in_dims=(0, None, 0))  # (F, U) -> (F,)
+        self.steps = -(-len(parts[0].train) // settings.batch_size)
+        self.optimizer = build_optimizer(settings.optimizer, list(heads.parameters.values()))
+        self.schedule = build_schedule(settings.optimizer, self.optimizer, self.steps * settings.epochs)
+
+    def epoch(self, number: int, features: Tensor, difference: Tensor, weight: Tensor) -> Tensor:
+        """(F,) sum over the steps of each fold's mean loss.
+
+        Raises:
+            UserError: a loss that is not finite.
+        """
+        self.heads.template.train()
+        order = np.random.default_rng([self.settings.seed, number]).permutation(len(features))
+        batch_of = _batch_numbers(
+            order, self.parts, self.settings.batch_size
+        )  # (F, N), -1: not in this part's training
+        starts, ends = _windows(batch_of, self.steps)
+        order_rows, batches = torch.from_numpy(order), torch.from_numpy(batch_of)
+        total = torch.zeros(len(self.parts))
+        for step in range(self.steps):
+            rows = order_rows[starts[step] : ends[step]]
+            member = batches[:, starts[step] : ends[step]] == step  # (F, U)
+            per_fold = self.losses(self.heads.train(features[rows]), difference[rows], member * weight[rows])  # (F,)
+            total += self._step(per_fold / member.sum(dim=1))
+        if not torch.isfinite(total).all():
+            raise UserError(
+                f"the loss is not finite in epoch {number}; lower model.optimizer.lr or set model.head.normalize: unit"
+            )
+        return total
+
+    def _step(self, per_fold: Tensor) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        per_fold.sum().backward()  # folds share no weights: each gets the gradient of its own loss
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        self.heads.project()
+        return per_fold.detach()
+
+
 def _fit_group(
     heads: Sequence[Head],
     loss: PairLoss,
-    statistic: Tensor,
+    features: Tensor,
     difference: Tensor,
     weight: Tensor,
     parts: Sequence[Part],
     settings: FitSettings,
 ) -> list[FoldResult]:
-    parameters, buffers = stack_module_state(list(heads))  # name -> (F, ...)
-    template = heads[0].train()
-
-    def forward(params: dict[str, Tensor], bufs: dict[str, Tensor], rows: Tensor) -> Tensor:
-        return functional_call(template, (params, bufs), (rows,))
-
-    run = vmap(forward, in_dims=(0, 0, None), randomness="different")  # (U, ...) -> (F, U)
-    run_own = vmap(forward, in_dims=(0, 0, 0), randomness="different")  # (F, U, ...) -> (F, U)
-    losses = vmap(loss, in_dims=(0, None, 0))  # (F, U) -> (F,)
+    stacked = _StackedHeads(heads)
+    steps = _Steps(stacked, loss, parts, settings)
     # parts of nearly equal size: the validation rows of all, padded to the longest
     val_rows, val_counts = _padded([part.val for part in parts])
-
-    steps = -(-len(parts[0].train) // settings.batch_size)
-    optimizer = build_optimizer(settings.optimizer, list(parameters.values()))
-    schedule = build_schedule(settings.optimizer, optimizer, steps * settings.epochs)
-    tracker = _Tracker(parts, settings, selects=val_counts.max() > 0)
+    validates = bool(val_counts.max() > 0)
+    tracker = _Tracker(parts, settings, selects=validates)
+    labels = difference[val_rows]
     for epoch in range(settings.epochs):
-        template.train()
-        order = np.random.default_rng([settings.seed, epoch]).permutation(len(statistic))
-        batch_of = _batch_numbers(order, parts, settings.batch_size)  # (F, N), -1: not in this part's training
-        starts, ends = _windows(batch_of, steps)
-        order_rows, batches = torch.from_numpy(order), torch.from_numpy(batch_of)
-        epoch_loss = torch.zeros(len(parts))
-        for step in range(steps):
-            window = order_rows[starts[step] : ends[step]]
-            member = batches[:, starts[step] : ends[step]] == step  # (F, U)
-            predicted = run(parameters, buffers, statistic[window])
-            per_fold = losses(predicted, difference[window], member * weight[window])  # (F,)
-            per_fold = per_fold / member.sum(dim=1)
-            optimizer.zero_grad(set_to_none=True)
-            per_fold.sum().backward()  # folds share no weights: each gets the gradient of its own loss
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
-            for name in heads[0].nonnegative:
-                parameters[name].data.clamp_(min=0.0)
-            epoch_loss += per_fold.detach()
-        if not torch.isfinite(epoch_loss).all():
-            raise UserError(
-                f"the loss is not finite in epoch {epoch}; lower model.optimizer.lr or set model.head.normalize: unit"
-            )
-        scores = None
-        if val_counts.max() > 0:
-            template.eval()
-            with torch.no_grad():
-                pieces = val_rows.split(rows_at_once(statistic, len(parts)), dim=1)
-                scores = torch.cat([run_own(parameters, buffers, statistic[rows]) for rows in pieces], dim=1)  # (F, V)
-        labels = difference[val_rows]
-        for fold in range(len(parts)):
-            figures = {"train_loss": float(epoch_loss[fold]) / steps}
+        train_loss = steps.epoch(epoch, features, difference, weight)
+        scores = stacked.predict(features, val_rows) if validates else None
+        for fold, count in enumerate(val_counts.tolist()):
+            figures = {"train_loss": float(train_loss[fold]) / steps.steps}
             if scores is not None:
-                count = int(val_counts[fold])
                 found = score_figures(scores[fold, :count], labels[fold, :count])
                 figures |= {f"val_{name}": value for name, value in found.items()}
-            tracker.record(fold, epoch, figures, parameters, buffers)
+            tracker.record(fold, epoch, figures, stacked.parameters, stacked.buffers)
         if tracker.all_stopped():
             break
-    results = []
-    for fold, (part, head) in enumerate(zip(parts, heads, strict=True)):
+    for fold, head in enumerate(heads):
         head.load_state_dict(tracker.best[fold])
-        results.append(FoldResult(part, head.eval(), tracker.best_epoch[fold], tracker.history[fold]))
-    return results
+        head.eval()
+    return [
+        FoldResult(part, head, tracker.best_epoch[fold], tracker.history[fold])
+        for fold, (part, head) in enumerate(zip(parts, heads, strict=True))
+    ]
 
 
 class _Tracker:
@@ -265,9 +305,9 @@ def _windows(batch_of: NDArray[np.int64], steps: int) -> tuple[list[int], list[i
     return starts.tolist(), ends.tolist()
 
 
-def rows_at_once(statistic: Tensor, heads: int = 1) -> int:
+def rows_at_once(features: Tensor, heads: int = 1) -> int:
     """How many rows of (N, ...) may pass `heads` heads together: grids are large."""
-    return max(1, PASS_NUMBERS // (heads * max(1, statistic[0].numel())))
+    return max(1, PASS_NUMBERS // (heads * max(1, features[0].numel())))
 
 
 class Fitted(Protocol):
@@ -280,13 +320,13 @@ class Fitted(Protocol):
     def head(self) -> Head: ...
 
 
-def predict_heads(results: Sequence[Fitted], statistic: Tensor, batch_size: int | None = None) -> list[Tensor]:
+def predict_heads(results: Sequence[Fitted], features: Tensor, batch_size: int | None = None) -> list[Tensor]:
     """Each part's predictions of its test rows, float64; `batch_size` rows at a time, or as many as memory allows."""
     predictions = []
-    batch_size = rows_at_once(statistic) if batch_size is None else batch_size
+    batch_size = rows_at_once(features) if batch_size is None else batch_size
     with torch.no_grad():
         for result in results:
             rows = torch.from_numpy(result.part.test)
-            pieces = [result.head(statistic[chunk]) for chunk in rows.split(batch_size)]
+            pieces = [result.head(features[chunk]) for chunk in rows.split(batch_size)]
             predictions.append(torch.cat(pieces).double())
     return predictions

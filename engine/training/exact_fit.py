@@ -26,12 +26,12 @@ from semfid.errors import UserError
 
 Fit = Literal["exact", "gradient"]
 
-# what a fit on cached statistics honours; anything else in `trainer` sends a variant through images
+# what a fit on cached features honours; anything else in `trainer` sends a variant through images
 CACHED_TRAINER_KEYS = {
     "accelerator", "devices", "strategy", "num_nodes", "precision", "max_epochs", "enable_progress_bar",
     "enable_model_summary", "log_every_n_steps", "deterministic", "benchmark",
 }  # fmt: skip
-CHANGES_IMAGES = ("augment", "object_crop")  # keywords of data under which a pair has no fixed statistic
+CHANGES_IMAGES = ("augment", "object_crop")  # keywords of data under which a pair has no fixed features
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _filled(registry: Registry[Any], name: str, keywords: dict[str, Any]) -> dic
 def fit_exactly(
     make_head: Callable[[], Head],
     settings: ExactSettings,
-    statistic: Tensor,
+    features: Tensor,
     difference: Tensor,
     weight: Tensor,
     source_id: Sequence[str],
@@ -192,7 +192,7 @@ def fit_exactly(
 
     Args:
         make_head: builds a head.
-        statistic: (N, ...) what the head consumes, for all pairs of the table.
+        features: (N, ...) what the head is fed, for all pairs of the table.
         difference: (N,) labels in [0, 1].
         weight: (N,) weights of the pairs in the loss.
         source_id: (N,) names of their photos.
@@ -205,9 +205,9 @@ def fit_exactly(
         rows = torch.from_numpy(part.known)
         head = make_head()
         if head.needs_calibration:
-            head.calibrate(statistic[rows])
+            head.calibrate(features[rows])
         sources = [source_id[row] for row in rows.tolist()]
-        choice = fit_head(head, settings, statistic[rows], difference[rows], weight[rows], sources, part.index)
+        choice = fit_head(head, settings, features[rows], difference[rows], weight[rows], sources, part.index)
         fits.append(ExactFit(part, head.eval(), choice))
     return fits
 
@@ -215,7 +215,7 @@ def fit_exactly(
 def fit_head(
     head: Head,
     settings: ExactSettings,
-    statistic: Tensor,
+    features: Tensor,
     difference: Tensor,
     weight: Tensor,
     source_id: Sequence[str],
@@ -228,7 +228,7 @@ def fit_head(
     """
     group = np.unique(np.asarray(source_id), return_inverse=True)[1].astype(np.int64)
     with torch.no_grad():
-        given = head.linear_inputs(statistic).double()  # (n, D)
+        given = head.linear_inputs(features).double()  # (n, D)
         inputs, sizes = given.numpy(), head.linear_sizes(given).numpy()
     target, own_weight = difference.double().numpy(), weight.double().numpy()
     _check(inputs, target, group, settings.penalty, part)

@@ -67,12 +67,12 @@ def fit_part(
 
 
 def _start(
-    settings: ExactSettings, data: PairDataModule, part: int, head: Head, statistic: Tensor, rows: Tensor
+    settings: ExactSettings, data: PairDataModule, part: int, head: Head, features: Tensor, rows: Tensor
 ) -> None:
     """Set a head to the exact fit on training pairs; it may stand on any device."""
-    on, rows = statistic.device, rows.cpu()
+    on, rows = features.device, rows.cpu()
     sources = data.table.frame["source_id"].astype(str).to_numpy()[rows.numpy()].tolist()
-    fit_head(head.cpu(), settings, statistic.cpu(), data.difference[rows], data.weight[rows], sources, part)
+    fit_head(head.cpu(), settings, features.cpu(), data.difference[rows], data.weight[rows], sources, part)
     head.to(on)
 
 
