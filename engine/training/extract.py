@@ -22,11 +22,11 @@ from torch import Tensor
 from backbones import Backbone
 from datamodules.base import PairDataModule
 from datamodules.shared_memory import check_room
-from semfid.progress import Advance
 from engine.training.feature_pass import FeaturePass, Images, Sink, pair_entry
 from heads.inputs import HeadInput
 from semfid.errors import UserError
 from semfid.io.vector_cache import VectorCache
+from semfid.progress import Advance
 
 IMAGES_PER_PASS = 32  # fixed, so that figures do not depend on data.batch_size, nor memory
 LARGE_IMAGES_PER_PASS = 8  # of images that are not S x S: their features are held at their own size

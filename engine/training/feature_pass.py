@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 from backbones import Backbone
 from datamodules.base import PairDataModule
 from datamodules.shared_memory import Shared
-from semfid.progress import Advance
 from engine.training.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 from heads.features import Features, backbone_features, rows_of
 from heads.inputs import HeadInput, combined
 from semfid.errors import UserError
 from semfid.io.vector_cache import VectorCache
+from semfid.progress import Advance
 
 FLUSH_BYTES = 64 << 20
 
