@@ -56,7 +56,7 @@ def install_default_metric(file: Path) -> None:
     """Make a file the default metric of the package: copy it there, and note its hash and what it answers.
 
     Raises:
-        ScoringError: not a metric's weights.
+        UserError: not a metric's weights.
     """
     content = file.read_bytes()
     score, level = answers(load_metric_file(file))

@@ -61,7 +61,7 @@ def pair_files(reference: Path, candidate: Path) -> Pairing:
     """Two files, or two folders.
 
     Raises:
-        ScoringError: a path that is not there, a file against a folder, a folder without images, two references of one name,
+        UserError: a path that is not there, a file against a folder, a folder without images, two references of one name,
             nothing that fits.
     """
     reference, candidate = on_disk(reference), on_disk(candidate)
@@ -182,7 +182,7 @@ def read_pair_table(table: Path) -> Pairing:
     """Pairs of a CSV with the columns pair_id, reference, candidate (and origin), paths relative to it.
 
     Raises:
-        ScoringError: no such file, a table that cannot be read, a missing column, an empty or repeated pair_id, no rows.
+        UserError: no such file, a table that cannot be read, a missing column, an empty or repeated pair_id, no rows.
     """
     found = read_table(table)
     for column in ("pair_id", "reference", "candidate"):

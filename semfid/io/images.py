@@ -62,7 +62,7 @@ def read_image(path: str | Path) -> Image.Image:
     profiles are not applied.
 
     Raises:
-        ImageFileError: as `read_photo`; names the path.
+        ImageError: as `read_photo`; names the path.
     """
     return read_photo(path).image
 
@@ -71,7 +71,7 @@ def read_photo(path: str | Path) -> Photo:
     """Decode a file as `read_image`, with its colour profile.
 
     Raises:
-        ImageFileError: missing, empty, truncated, or no image at all; several frames; values that have no fixed range; names
+        ImageError: missing, empty, truncated, or no image at all; several frames; values that have no fixed range; names
             the path.
     """
     path = Path(path)

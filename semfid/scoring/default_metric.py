@@ -130,7 +130,7 @@ class Spec:
 
     @classmethod
     def from_json(cls, text: str) -> Spec:
-        """Raises ScoringError where another semfid wrote it."""
+        """Raises UserError where another semfid wrote it."""
         content = json.loads(text)
         if content.get("format") != FORMAT:
             raise UserError(f"its format is {content.get('format')}, this semfid reads {FORMAT}; update semfid")
@@ -256,7 +256,7 @@ def load_default_metric() -> DefaultMetric:
     """The metric of the package.
 
     Raises:
-        ScoringError: its file is missing or damaged.
+        UserError: its file is missing or damaged.
     """
     from semfid.scoring.weights import FILE, SHA256
 
@@ -276,7 +276,7 @@ def load_metric_file(path: Path) -> DefaultMetric:
     """A metric of this kind out of another file.
 
     Raises:
-        ScoringError: damaged, not such a file, or of a newer format.
+        UserError: damaged, not such a file, or of a newer format.
     """
     try:
         content = path.read_bytes()

@@ -90,7 +90,7 @@ def load_exported(path: str | Path) -> ExportedScorer:
     """Read an exported file.
 
     Raises:
-        ScoringError: no such file, damaged, not an archive of torch.export, not one of ``semfid export``, or of a newer
+        UserError: no such file, damaged, not an archive of torch.export, not one of ``semfid export``, or of a newer
             format.
     """
     path = Path(path)
@@ -136,7 +136,7 @@ def one_path(path: str | Path) -> Path:
         path: may be a pattern, such as ``runs/quickstart/*head=cosine_seed=0*``: run folders end in a hash.
 
     Raises:
-        ScoringError: nothing fits, or more than one path does.
+        UserError: nothing fits, or more than one path does.
     """
     if Path(path).exists():
         return Path(path)

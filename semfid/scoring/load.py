@@ -18,7 +18,7 @@ def load_scorer(path: str | Path | None = None, part: int | None = None) -> Scor
         part: the fold of a run whose head is used; None: the mean of all.
 
     Raises:
-        ScoringError: nothing there, not a scorer, or damaged.
+        UserError: nothing there, not a scorer, or damaged.
     """
     if path is None:
         from semfid.scoring.default_metric import load_default_metric

@@ -26,7 +26,7 @@ class SemanticDifferenceLoss(nn.Module):
             values a little outside [0, 1]: clamp them first.
 
     Raises:
-        ScoringError: nothing there, or not a scorer.
+        UserError: nothing there, or not a scorer.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SemanticDifferenceLoss(nn.Module):
         """Features of references (B, 3, H, W), without a graph: for photos that come again, to be given to `forward`.
 
         Raises:
-            ScoringError: as `forward`.
+            UserError: as `forward`.
         """
         if self.check:
             check_images(reference, "reference")
@@ -65,7 +65,7 @@ class SemanticDifferenceLoss(nn.Module):
             candidate: (B, 3, H, W); gradients reach it.
 
         Raises:
-            ScoringError: where `check` finds another shape, type or range, or pixels that are not finite.
+            UserError: where `check` finds another shape, type or range, or pixels that are not finite.
         """
         if self.check and isinstance(reference, Tensor):
             check_pair(reference, candidate)

@@ -48,7 +48,7 @@ def parse_scale(text: str) -> float | None:
     """Top of the scale out of what a user writes; None is automatic.
 
     Raises:
-        ScoringError: neither unit, nor auto, nor a positive number.
+        UserError: neither unit, nor auto, nor a positive number.
     """
     if text in ("unit", "auto"):
         return 1.0 if text == "unit" else None
@@ -83,7 +83,7 @@ class MapFolder:
         """Write a pair's raw map, and its pictures where the scale is known.
 
         Raises:
-            ScoringError: the folder cannot be written.
+            UserError: the folder cannot be written.
         """
         assert scored.map is not None and scored.picture is not None
         raw, table, *pictures = self.files(scored.pair)
@@ -108,7 +108,7 @@ class MapFolder:
             the top of the scale.
 
         Raises:
-            ScoringError: a raw map that is damaged, an image that is gone, a folder that cannot be written.
+            UserError: a raw map that is damaged, an image that is gone, a folder that cannot be written.
         """
         held = [pair for pair in pairs if self.holds(pair)]
         top = self.top if self.top is not None else self._percentile(held)

@@ -23,7 +23,7 @@ class SemanticDifference(Metric):
         reduction: ``mean`` over all pairs, ``none``: one value per pair, in the order of the updates (and ranks).
 
     Raises:
-        ScoringError: nothing there, or not a scorer.
+        UserError: nothing there, or not a scorer.
 
     Example:
         >>> metric = SemanticDifference()  # doctest: +SKIP
@@ -68,7 +68,7 @@ class SemanticDifference(Metric):
             candidate: the same shape.
 
         Raises:
-            ScoringError: another shape, type or range; pixels that are not finite.
+            UserError: another shape, type or range; pixels that are not finite.
         """
         check_pair(reference, candidate)
         with torch.autocast(

@@ -299,7 +299,7 @@ def rebuilt(kinds: Mapping[str, type[Part]], kind: str, tensors: Mapping[str, Te
     """A part out of a file.
 
     Raises:
-        ScoringError: a kind that this semfid does not know.
+        UserError: a kind that this semfid does not know.
     """
     if kind not in kinds:
         raise UserError(f"its head is of the kind '{kind}', this semfid knows {', '.join(kinds)}; update semfid")

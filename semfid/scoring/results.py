@@ -104,7 +104,7 @@ class Journal:
         method: rows by another method are dropped.
 
     Raises:
-        ScoringError: an ending that is not .csv, .json or .parquet; a folder that cannot be written.
+        UserError: an ending that is not .csv, .json or .parquet; a folder that cannot be written.
     """
 
     def __init__(self, out: Path, method: Method) -> None:
@@ -139,7 +139,7 @@ class Journal:
         """Write the file itself, and drop the journal.
 
         Raises:
-            ScoringError: it cannot be written; the journal stays.
+            UserError: it cannot be written; the journal stays.
         """
         write_whole(self.out, as_bytes(self.out.suffix, rows, self.method, missing, extra))
         self._started = False

@@ -46,7 +46,7 @@ def settings_for(
         device: ``auto``, or a device of torch.
 
     Raises:
-        ScoringError: a size that the trunk does not take, no such device, maps of a run that gives none.
+        UserError: a size that the trunk does not take, no such device, maps of a run that gives none.
     """
     facts = scorer.facts
     if size == "train":

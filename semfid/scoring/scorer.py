@@ -112,7 +112,7 @@ def check_images(images: Tensor, name: str) -> None:
     """Refuse what cannot be RGB images in [0, 1].
 
     Raises:
-        ScoringError: not (B, 3, H, W), not floating point, not finite, outside [0, 1] by more than rounding, too small.
+        UserError: not (B, 3, H, W), not floating point, not finite, outside [0, 1] by more than rounding, too small.
     """
     if images.dim() != 4 or images.shape[1] != 3:
         raise UserError(f"{name} has the shape {tuple(images.shape)}; give (B, 3, H, W)")
@@ -133,7 +133,7 @@ def check_pair(reference: Tensor, candidate: Tensor) -> None:
     """Refuse what cannot be two batches of images.
 
     Raises:
-        ScoringError: as `check_images`; shapes that differ.
+        UserError: as `check_images`; shapes that differ.
     """
     check_images(reference, "reference")
     check_images(candidate, "candidate")

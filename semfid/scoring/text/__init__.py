@@ -38,7 +38,7 @@ def text_comparer() -> TextComparer:
     """The OCR networks, loaded: to be kept for many pairs.
 
     Raises:
-        ScoringError: the extra is not installed.
+        UserError: the extra is not installed.
     """
     why = missing()
     if why:
@@ -60,7 +60,7 @@ def compare_text(
         gained: whether words that only the candidate has are looked for; they change no number, and cost half a second.
 
     Raises:
-        ScoringError: the extra is not installed, a file that is no image, an array that is none, sizes that differ.
+        UserError: the extra is not installed, a file that is no image, an array that is none, sizes that differ.
     """
     comparer = comparer or text_comparer()
     return comparer(_picture(reference, "reference"), _picture(candidate, "candidate"), gained)

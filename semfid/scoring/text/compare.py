@@ -135,7 +135,7 @@ class TextComparer:
             gained: whether words that only the candidate has are looked for; they change no number.
 
         Raises:
-            ScoringError: sizes that differ.
+            UserError: sizes that differ.
         """
         if reference.size != candidate.size:
             raise UserError(

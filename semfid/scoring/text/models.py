@@ -45,7 +45,7 @@ def model_path(name: str, folder: Path | None = None) -> Path:
     """Path of a model file, in a folder or inside the installed package.
 
     Raises:
-        ScoringError: not there, not installed, or another version of the package that has no such file.
+        UserError: not there, not installed, or another version of the package that has no such file.
     """
     if folder is not None:
         if not (folder / name).is_file():
@@ -69,7 +69,7 @@ class OnnxNetwork:
         path: of the file.
 
     Raises:
-        ScoringError: onnxruntime cannot load it.
+        UserError: onnxruntime cannot load it.
     """
 
     def __init__(self, path: Path) -> None:

@@ -81,7 +81,7 @@ class Reader:
         side: pixels that the shorter side of small images is brought to for detection.
 
     Raises:
-        ScoringError: the models are not there.
+        UserError: the models are not there.
     """
 
     def __init__(self, folder: Path | None = None, side: int = SIDE) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_tools.synthetic import Question, true_rate
-from data_tools.synthetic import raters as panel
+from data_tools.synthetic import panel
 from semfid.errors import UserError
 
 
