@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_tools.synthetic import Question, true_rate
-from data_tools.synthetic import panel
+from data_tools.synthetic import Question, panel, true_rate
 from semfid.errors import UserError
 
 
