@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from metrics import TrainingFreeMetric, zero_where_equal
+from models.hub import first_line
 from registry import METRICS
 from semfid.errors import UserError
 from semfid.io.torch_files import DamagedFileError, load_whole
@@ -71,8 +72,8 @@ def _network(net: Net, pretrained: str) -> nn.Module:
         return _LPIPS(pretrained=True, net=net).eval()
     except (OSError, RuntimeError) as error:  # no network, a broken download
         raise UserError(
-            f"lpips: cannot get torchvision's weights of {name} ({type(error).__name__}: {_line(error)}); connect, put {file} "
-            f"into {torch.hub.get_dir()}/checkpoints, or give pretrained: path/to/{file}"
+            f"lpips: cannot get torchvision's weights of {name} ({type(error).__name__}: {first_line(error)}); connect, put "
+            f"{file} into {torch.hub.get_dir()}/checkpoints, or give pretrained: path/to/{file}"
         ) from error
 
 
@@ -88,7 +89,3 @@ def _trunk_state(trunk: nn.Module, net: Net, path: Path) -> dict[str, Tensor]:
         raise UserError(
             f"lpips: {path} is not torchvision's checkpoint of {name} ({type(error).__name__}); download {file}"
         ) from error
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

@@ -1,10 +1,11 @@
-"""Models of the transformers library: where they come from, exactly which they are, and where they run."""
+"""Pretrained models: where they come from, exactly which they are, and where they run."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,25 +53,30 @@ def pin(what: str, model: str, revision: str | None, instead: str = "stored") ->
 
         config = AutoConfig.from_pretrained(model, revision=revision)
     if folder.is_dir():
-        return Source(model, None, config, f"files:{_hash(folder)}")
+        return Source(model, None, config, files_identity(folder))
     commit = getattr(config, "_commit_hash", None) or revision
     return Source(model, commit, config, f"{model}@{commit}")
 
 
 @contextmanager
-def obtaining(what: str, model: str, instead: str = "stored") -> Iterator[None]:
-    """Turn what the library raises on a missing or unfit model into one line with the fix."""
+def obtaining(what: str, model: str, instead: str | None = "stored") -> Iterator[None]:
+    """Turn what a library raises on a missing or unfit model into one line with the fix.
+
+    Args:
+        instead: a plugin of the kind that needs no model; None: there is none, and the model may be gated.
+    """
     try:
         yield
     except ImportError as error:
         raise UserError(
-            f"{what} needs a library that is not there ({_line(error)}); pip install -r requirements.txt"
+            f"{what} needs a library that is not there ({first_line(error)}); pip install -r requirements.txt"
         ) from error
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{what}: cannot get '{model}' ({_line(error)}); connect, set HF_HUB_CACHE to a filled cache, give model: "
-            f"path/to/folder, or use {instead}, which needs none"
-        ) from error
+        if instead is None:
+            fix = "(a gated model needs `hf auth login`), set HF_HUB_CACHE to a filled cache, or give model: path/to/folder"
+            raise UserError(f"{what}: cannot get '{model}' ({first_line(error)}); connect {fix}") from error
+        fix = f"set HF_HUB_CACHE to a filled cache, give model: path/to/folder, or use {instead}, which needs none"
+        raise UserError(f"{what}: cannot get '{model}' ({first_line(error)}); connect, {fix}") from error
 
 
 def device_of(what: str, device: str = "auto", environment: Mapping[str, str] | None = None) -> str:
@@ -90,7 +96,7 @@ def device_of(what: str, device: str = "auto", environment: Mapping[str, str] | 
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise UserError(f"{what}: no device '{device}' here ({_line(error)}); use auto or cpu") from error
+        raise UserError(f"{what}: no device '{device}' here ({first_line(error)}); use auto or cpu") from error
     return device
 
 
@@ -101,13 +107,57 @@ def resolve_precision(precision: Precision, device: str) -> str:
     return "bfloat16" if device.startswith("cuda") else "float32"
 
 
-def _hash(folder: Path) -> str:
+def hub_identity(what: str, model: str, revision: str | None, file: str = "model_index.json") -> str:
+    """``<model>@<commit>`` of a hub's model, or `files_identity` of a folder.
+
+    Args:
+        what: for messages, such as ``inpainter flux_fill``.
+        file: a small file that every such model has.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        if revision is not None:
+            raise UserError(f"{what}: revision={revision} is for models of the hub; '{model}' is a folder")
+        return files_identity(folder, _sha256, hidden=True)
+    with obtaining(what, model, instead=None):
+        from huggingface_hub import hf_hub_download
+
+        return f"{model}@{Path(hf_hub_download(model, file, revision=revision)).parent.name}"
+
+
+def files_identity(folder: Path, content: Callable[[Path], bytes] = content_digest, hidden: bool = False) -> str:
+    """``files:<hash>`` of all files of a folder with their names.
+
+    Args:
+        content: digest of one file. Identities are parts of the keys of caches and builds: those of builds use another one.
+        hidden: whether files whose name begins with a dot count.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            digest.update(path.relative_to(folder).as_posix().encode() + content_digest(path))
-    return digest.hexdigest()
+        if path.is_file() and (hidden or not path.name.startswith(".")):
+            digest.update(path.relative_to(folder).as_posix().encode() + content(path))
+    return f"files:{digest.hexdigest()}"
 
 
-def _line(error: BaseException) -> str:
+def libraries(*names: str) -> str:
+    """``torch 2.12.1, diffusers 0.42.1``: the versions that are installed, for a table's provenance."""
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:  # installed under another name
+            found.append(f"{name} (unknown)")
+    return ", ".join(found)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 200 characters; its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _sha256(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

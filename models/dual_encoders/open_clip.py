@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.dual_encoders.contract import Tower
 from models.dual_encoders.open_clip_models import create, weights_of
-from models.hub import Precision, device_of, resolve_precision
+from models.hub import Precision, device_of, first_line, resolve_precision
 from registry import TOWERS
 from semfid.errors import UserError
 from semfid.io.images import file_hash
@@ -106,9 +106,8 @@ class OpenClipTower(Tower):
             try:
                 self._tokenizer = open_clip.get_tokenizer(self._model)
             except (OSError, ValueError) as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise UserError(
-                    f"{self._what}: cannot get the tokenizer of {self._model} ({reason[:200]}); connect, fill HF_HUB_CACHE, "
+                    f"{self._what}: cannot get the tokenizer of {self._model} ({first_line(error)}); connect, fill HF_HUB_CACHE, "
                     "or choose a model that brings its own, such as ViT-B-32"
                 ) from error
         return self._tokenizer

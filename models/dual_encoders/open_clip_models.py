@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from models.hub import first_line
 from semfid.errors import UserError, did_you_mean
 
 _LOADING = (OSError, RuntimeError, ValueError, KeyError, AttributeError, EOFError, pickle.UnpicklingError)
@@ -63,7 +64,7 @@ def create(what: str, model: str, weights: str | Path | None, init_seed: int, in
         except (*_LOADING, AssertionError) as error:  # open_clip asserts that position embeddings fit
             if weights is None:
                 raise
-            reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
             if isinstance(weights, Path):
                 raise UserError(
                     f"{what}: {weights} does not fit {model} ({reason}); give the model that it was saved from"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.hub import obtaining
 from models.text_encoders.contract import TextEmbedder
 from registry import TEXT_EMBEDDERS
 from semfid.errors import UserError
@@ -30,20 +31,10 @@ class MiniLm(TextEmbedder):
     def __init__(self, model: str = "sentence-transformers/all-MiniLM-L6-v2", batch_size: int = 64) -> None:
         if batch_size < 1:
             raise UserError(f"text embedder: minilm needs batch_size >= 1, not {batch_size}")
-        try:
+        with obtaining("text embedder: minilm", model, instead="hashed_words"):
             from sentence_transformers import SentenceTransformer  # seconds to import
-        except ImportError as error:
-            raise UserError(
-                f"text embedder: minilm needs sentence-transformers ({error}); pip install -r requirements.txt"
-            ) from error
-        try:
+
             self._model = SentenceTransformer(model, device="cpu").float().eval()
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"text embedder: cannot get the weights of '{model}' ({reason[:200]}); connect, set HF_HUB_CACHE to a filled "
-                "cache, give model: path/to/folder, or use hashed_words, which needs none"
-            ) from error
         self.batch_size = batch_size
         digest = hashlib.sha256()
         for name, value in sorted(self._model.state_dict().items()):

@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
+from data_tools.builders.core.encoding import to_tensor
 from data_tools.builders.core.masks import box_of
 from data_tools.builders.core.settings import require
-from data_tools.builders.core.weights import obtaining
+from models.dual_encoders import Tower
 from models.hub import device_of
+from registry import METRICS, TOWERS
+from semfid.errors import UserError
 
 Compare = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
+LEAST = 64  # pixels a side of an image that LPIPS sees
 Agree = Callable[[NDArray[np.uint8], list[str]], list[float]]
 
 
@@ -108,64 +114,47 @@ def widened(box: tuple[int, int, int, int], share: float, shape: tuple[int, ...]
 
 
 def load_lpips(device: str) -> Compare:
-    """LPIPS of two (H, W, 3) uint8 pictures.
+    """The metric `lpips` of two (H, W, 3) uint8 images; images below 64 pixels a side are enlarged.
 
     Raises:
-        UserError: its weights cannot be had.
+        UserError: its weights cannot be loaded.
     """
-    with obtaining("checks.lpips_inside", "AlexNet of torchvision"):
-        import torch
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-        metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval().to(device)
+    try:
+        metric: Any = METRICS.build("lpips").to(device)
+    except UserError as error:
+        raise UserError(f"checks.lpips_inside: {error} (checks.lpips_inside: null leaves it out)") from error
 
     def compare(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         with torch.inference_mode():
-            planes = [_planes(one, device, 64) for one in (a, b)]
-            return float(metric(*planes))
+            return float(metric.distance(*(_enlarged(to_tensor(one, device)) for one in (a, b))))
 
     return compare
 
 
 def load_clip(model: str, pretrained: str, device: str) -> Agree:
-    """Cosines of a (H, W, 3) uint8 picture with texts.
+    """Cosines of a (H, W, 3) uint8 image, squashed to a square, with texts: the tower `open_clip`.
 
     Raises:
-        UserError: its weights cannot be had.
+        UserError: its weights cannot be loaded.
     """
-    with obtaining("checks.clip_margin", f"{model} {pretrained}"):
-        import open_clip
-        import torch
-
-        net, _, transform = open_clip.create_model_and_transforms(model, pretrained=pretrained)
-        tokenizer = open_clip.get_tokenizer(model)
-    net = net.eval().to(device)
-    known: dict[str, Any] = {}
+    try:
+        tower: Tower = TOWERS.build("open_clip", model=model, pretrained=pretrained, device=device, precision="float32")
+        tower.embed_texts(["a photo"])  # loads the weights
+    except UserError as error:
+        raise UserError(f"checks.clip_margin: {error} (checks.clip_margin: null leaves it out)") from error
 
     def agree(picture: NDArray[np.uint8], texts: list[str]) -> list[float]:
-        from PIL import Image
-
-        with torch.inference_mode():
-            for text in texts:
-                if text not in known:
-                    known[text] = net.encode_text(tokenizer([text]).to(device), normalize=True)[0]
-            # squashed to a square, for CLIP's own transform cuts the ends of a long box off
-            side = max(picture.shape[:2])
-            square = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC)
-            image = net.encode_image(transform(square)[None].to(device), normalize=True)[0]
-            return [float(image @ known[text]) for text in texts]
+        image = tower.embed_images([Image.fromarray(picture)])[0]  # (D,)
+        return [float(row @ image) for row in tower.embed_texts(texts)]
 
     return agree
 
 
-def _planes(picture: NDArray[np.uint8], device: str, least: int) -> Any:
-    import torch
-
-    planes = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float().to(device) / 255
-    if min(planes.shape[2:]) < least:  # AlexNet needs as much
-        size = [max(least, side) for side in planes.shape[2:]]
-        planes = torch.nn.functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
-    return planes
+def _enlarged(image: torch.Tensor) -> torch.Tensor:
+    if min(image.shape[2:]) >= LEAST:
+        return image
+    size = [max(LEAST, side) for side in image.shape[2:]]
+    return torch.nn.functional.interpolate(image, size=size, mode="bilinear", align_corners=False)
 
 
 def columns(checks: Checks) -> Mapping[str, bool]:

@@ -11,9 +11,8 @@ from PIL import Image
 
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.settings import require
-from data_tools.builders.core.weights import hub_identity, libraries, obtaining
 from data_tools.builders.inpainters.contract import Inpainter, Painted, Request
-from models.hub import device_of
+from models.hub import device_of, hub_identity, libraries, obtaining
 from registry import INPAINTERS
 
 Offload = Literal["none", "model", "sequential"]
@@ -51,7 +50,7 @@ class DiffusionInpainter(Inpainter):
         import torch
 
         if self._pipe is None:
-            with obtaining(f"inpainter {self.name}", self.model):
+            with obtaining(f"inpainter {self.name}", self.model, instead=None):
                 self._pipe = self._load()
         picture, (height, width) = padded(request.picture, self.multiple), request.object.shape
         mask = padded(request.repaint.astype(np.uint8) * 255, self.multiple)

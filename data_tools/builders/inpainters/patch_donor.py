@@ -12,10 +12,10 @@ from data_tools.builders.core.coco import Instance
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.masks import box_of, dilate, widen
 from data_tools.builders.core.settings import require
-from data_tools.builders.core.weights import libraries
 from data_tools.builders.inpainters.contract import Inpainter, Painted, Request
 from data_tools.builders.inpainters.filling import filled, patch_filled
 from data_tools.builders.inpainters.object_bank import DONOR_FAULTS, Donors
+from models.hub import libraries
 from registry import INPAINTERS
 
 VERSION = 1

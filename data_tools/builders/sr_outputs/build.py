@@ -248,7 +248,7 @@ class Scorer:
         quality = quality_of(
             scores.quality, device_of("build", settings.device) if scores.quality is not None else "cpu"
         )
-        return cls(lpips, quality, {"lpips": scores.lpips, "quality": scores.quality, "version": 1})
+        return cls(lpips, quality, {"lpips": scores.lpips, "quality": scores.quality, "version": 2})
 
     def __call__(self, units: Sequence[Unit]) -> list[Made | UnitError]:
         return [self._scored(*unit.work) for unit in units]

@@ -4,49 +4,33 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from data_tools.builders.core.encoding import to_tensor
 from registry import METRICS, QUALITY_METRICS, named
 from semfid.errors import UserError, did_you_mean
 
-if TYPE_CHECKING:  # imported where it is used: a build without LPIPS does not wait for it
-    import torch
-
 Bytes = NDArray[np.uint8]
 Quality = Callable[[Bytes], float]
-Floats = NDArray[np.float32]
 
 
 def ssim(x: Bytes, y: Bytes) -> float:
-    """SSIM of two (H, W, 3) images, the mean over channels and pixels.
+    """SSIM of two (H, W, 3) images: 1 - the metric `ssim`, so a negative SSIM counts as 0.
 
-    Gaussian windows of 11 pixels, sigma 1.5 (Wang et al. 2004), mirrored at the edges: torchmetrics' figure, some ten times
-    sooner. (Other programs leave the edges out, and differ in the second decimal on small images.)
+    It is the mean over channels and over the windows of 11 pixels that are whole, as scikit-image has it with Gaussian weights.
 
     Raises:
-        ValueError: a side below 11.
+        UserError: a side below 11.
     """
-    if min(x.shape[:2]) < 11 or x.shape != y.shape:
-        raise ValueError(f"SSIM needs two images of one size, 11 pixels a side or more, not {x.shape} and {y.shape}")
-    a, b = x / np.float32(255), y / np.float32(255)
-    mean_a, mean_b = _window(a), _window(b)
-    var_a, var_b = _window(a * a) - mean_a**2, _window(b * b) - mean_b**2
-    both = _window(a * b) - mean_a * mean_b
-    c1, c2 = 0.01**2, 0.03**2
-    values = (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    return float(values.mean(dtype=np.float64))
-
-
-def _window(image: NDArray[np.floating]) -> Floats:
-    return np.asarray(cv2.GaussianBlur(image, (11, 11), 1.5), dtype=np.float32)
+    return 1.0 - float(METRICS.build("ssim")(to_tensor(x, "cpu"), to_tensor(y, "cpu")))
 
 
 class Lpips:
-    """LPIPS, as the metric of that name has it.
+    """The metric `lpips`.
 
     Args:
         net: ``alex`` or ``vgg``.
@@ -54,29 +38,21 @@ class Lpips:
             layers come with torchmetrics.
 
     Raises:
-        UserError: no such file, or no weights can be had.
+        UserError: no such file, or no weights can be loaded.
     """
 
     def __init__(self, net: Literal["alex", "vgg"], weights: str | None, device: str) -> None:
         self.device = device
         try:
-            self._model: Any = METRICS.build("lpips", net=net, pretrained=weights or "hub").to(device).eval()
+            self._metric: Any = METRICS.build("lpips", net=net, pretrained=weights or "hub").to(device)
         except UserError as error:
             key = "scores.lpips_weights" if weights else "scores.lpips"
             raise UserError(f"{key}: {error} (scores.lpips: null leaves it out)") from error
 
     def __call__(self, x: Bytes, y: Bytes) -> float:
         """Of two (H, W, 3) images of one size; 0 for the same image."""
-        import torch
-
         with torch.inference_mode():
-            return float(self._model.distance(self._planes(x), self._planes(y)))
-
-    def _planes(self, image: Bytes) -> torch.Tensor:
-        import torch
-
-        planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]  # (1, 3, H, W)
-        return planes.to(self.device, torch.float32) / 255
+            return float(self._metric.distance(to_tensor(x, self.device), to_tensor(y, self.device)))
 
 
 def quality_of(given: str | Mapping[str, Any] | None, device: str = "cpu") -> Quality | None:
@@ -100,11 +76,8 @@ def quality_of(given: str | Mapping[str, Any] | None, device: str = "cpu") -> Qu
         raise UserError(f"scores.quality: {error}") from error
 
     def quality(image: Bytes) -> float:
-        import torch
-
         with torch.inference_mode():
-            planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]  # (1, 3, H, W)
-            return float(metric(planes.to(device, torch.float32) / 255))
+            return float(metric(to_tensor(image, device)))
 
     return quality
 

@@ -99,11 +99,13 @@ def test_clip_gives_cosines(tmp_path: Path) -> None:
     (tmp_path / "tiny-judge.json").write_text(json.dumps(config))
     open_clip.add_model_config(tmp_path / "tiny-judge.json")
     torch.manual_seed(0)
-    agree = load_clip("tiny-judge", "", "cpu")
+    agree = load_clip("tiny-judge", "none", "cpu")
     picture = np.random.default_rng(0).integers(0, 256, (30, 60, 3), dtype=np.uint8)
     dog, cat = agree(picture, ["a photo of a dog", "a photo of a cat"])
     assert -1 <= dog <= 1 and dog != cat
-    assert agree(picture, ["a photo of a cat"]) == [cat], "the order of the texts does not matter"
+    assert agree(picture, ["a photo of a cat"]) == [pytest.approx(cat, abs=1e-6)], (
+        "the order of the texts does not matter"
+    )
 
 
 def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +114,7 @@ def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refused)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refused)
-    with pytest.raises(UserError, match=r"checks\.lpips_inside: cannot get 'AlexNet of torchvision' .*no route"):
+    with pytest.raises(UserError, match=r"checks\.lpips_inside: lpips: cannot get torchvision's weights .*no route"):
         load_lpips("cpu")
-    with pytest.raises(UserError, match=r"checks\.clip_margin: cannot get 'ViT-B-32 nothing_such'"):
+    with pytest.raises(UserError, match=r"checks\.clip_margin: .*nothing_such"):
         load_clip("ViT-B-32", "nothing_such", "cpu")

@@ -80,7 +80,7 @@ def test_minilm_gives_the_published_likenesses(build: Callable[[str], TextEmbedd
 
 def test_minilm_without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match=r"cannot get the weights of '.*nowhere'.*use hashed_words") as caught:
+    with pytest.raises(UserError, match=r"minilm: cannot get '.*nowhere'.*use hashed_words") as caught:
         build_text_embedder("minilm", {"model": str(tmp_path / "nowhere")})
     assert "\n" not in str(caught.value)
 
