@@ -25,6 +25,7 @@ from datamodules.shared_memory import Shared, check_room
 from semfid.errors import UserError, did_you_mean
 from semfid.io.images import Resize
 from semfid.io.listing import on_disk
+from semfid.io.splits import cut, shuffled, split_counts
 from semfid.progress import Advance
 
 SPLIT_KEYS = ("val", "test", "seed")
@@ -288,16 +289,10 @@ def _parts(table: ImageTable, split: Mapping[str, Any] | None) -> dict[str, NDAr
                 raise UserError(f"{table.name} has a split without {part}; name some of its images so")
         return found
     val, test, seed = parse_split(split)
-    names = list(table.paths)
-    order = np.array(sorted(range(count), key=lambda row: names[row]))[np.random.default_rng(seed).permutation(count)]
-    counts = [max(1, round(share * count)) if share > 0 else 0 for share in (test, val)]
-    if sum(counts) >= count:
+    if sum(split_counts(count, val, test)) >= count:
         raise UserError(
             f"{table.name} has {count} images: too few for val={val:g}, test={test:g} and training; add images or hold "
             "out fewer"
         )
-    edges = [0, counts[0], sum(counts), count]
-    return {
-        part: np.sort(order[start:end])
-        for part, start, end in zip(("test", "val", "train"), edges, edges[1:], strict=False)
-    }
+    drawn = cut(shuffled(table.paths, seed), val, test)
+    return {part: np.flatnonzero([drawn[path] == part for path in table.paths]) for part in ("test", "val", "train")}

@@ -215,13 +215,13 @@ def _first_fault(schema: type[Settings], errors: Sequence[ErrorDetails]) -> str:
     """The first fault, with all that pydantic says of the same key."""
     first = errors[0]
     path, annotation = _key_of(schema, first["loc"])
-    if first["type"] == "missing":
+    if first["type"] == "missing" and path.split(".")[-1] == str(first["loc"][-1]):  # no item of a list
         return f"{path} is missing"
     value, context = _shown(first["input"]), first.get("ctx", {})
     if "error" in context:  # a rule of the section: it says itself what is wrong
         return str(context["error"]) if not path else f"{path}={value}: {context['error']}"
-    bounds = {"greater_than_equal": ("ge", "{} or more"), "greater_than": ("gt", "above {}")}
-    bounds |= {"less_than_equal": ("le", "{} or less"), "less_than": ("lt", "below {}")}
+    bounds = {"greater_than_equal": ("ge", "{:g} or more"), "greater_than": ("gt", "above {:g}")}
+    bounds |= {"less_than_equal": ("le", "{:g} or less"), "less_than": ("lt", "below {:g}")}
     if first["type"] in bounds:
         word, text = bounds[first["type"]]
         return f"{path}={value} must be {text.format(context[word])}"

@@ -34,6 +34,7 @@ import pandas as pd
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.io.listing import on_disk
+from semfid.io.splits import cut, shuffled, split_counts
 from semfid.io.tables import TableError, as_path, lacking, read_table
 
 REQUIRED = ("pair_id", "source_id", "reference", "candidate")
@@ -289,16 +290,13 @@ def assign_splits(table: PairTable, val: float, test: float, seed: int, by: Grou
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise UserError(f"split: val={val:g} and test={test:g} must be >= 0 and leave something for training")
     groups = _groups(table, by)
-    order = _shuffled(groups, seed)
-    counts = [max(1, round(share * len(order))) if share > 0 else 0 for share in (test, val)]
-    if sum(counts) >= len(order):
+    order = shuffled(groups, seed)
+    if sum(split_counts(len(order), val, test)) >= len(order):
         raise UserError(
             f"{table.name} has {len(order)} {'sources' if by == 'source' else 'rows'}: too few for val={val:g}, "
             f"test={test:g} and training; use fewer parts or `folds`"
         )
-    side = {}
-    for position, group in enumerate(order):
-        side[group] = "test" if position < counts[0] else "val" if position < sum(counts) else "train"
+    side = cut(order, val, test)
     frame = table.frame.assign(split=[side[group] for group in groups])
     return PairTable(frame, table.root, table.name) if by == "row" else table.with_frame(frame)
 
@@ -310,7 +308,7 @@ def assign_folds(table: PairTable, folds: int, seed: int, by: Grouping = "source
         UserError: fewer sources than folds, or folds < 2.
     """
     groups = _groups(table, by)
-    order = _shuffled(groups, seed)
+    order = shuffled(groups, seed)
     if folds == -1:
         folds = len(order)
     if folds < 2 or folds > len(order):
@@ -331,8 +329,3 @@ def assign_folds(table: PairTable, folds: int, seed: int, by: Grouping = "source
 
 def _groups(table: PairTable, by: Grouping) -> list[str]:
     return [str(value) for value in table.frame["source_id" if by == "source" else "pair_id"]]
-
-
-def _shuffled(groups: Sequence[str], seed: int) -> list[str]:
-    names = sorted(set(groups))
-    return [names[i] for i in np.random.default_rng(seed).permutation(len(names))]

@@ -206,7 +206,7 @@ def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
 def _about(folder: Path, scores: str | None) -> dict[str, dict[str, Any]]:
     if scores is None:
         return {}
-    table = Scores(PhotoSettings(str(folder), scores))
+    table = Scores(PhotoSettings(folder=str(folder), scores=scores))
     found = {}
     for name, (score, given) in table.rows.items():
         split = {"split": SETS[given.strip().lower()]} if given.strip().lower() in SETS else {}

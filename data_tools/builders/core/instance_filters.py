@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
 from data_tools.builders.core.coco import Instance, Photo
-from data_tools.builders.core.settings import require
+from data_tools.builders.core.settings import Number, Range
 from semfid.errors import UserError, did_you_mean
+from semfid.settings import Settings
 
 NAMES = ("category", "crowd", "short_side", "area", "box_side", "border", "sharpness", "connected", "overlap")
 """The filters in the order in which they look; what one removes, the next does not see."""
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(Settings):
     """What an object must be. 0 switches a floor off; so does an overlap of 1 and an area of [0, 1].
 
     Attributes:
@@ -35,25 +35,20 @@ class Filters:
 
     crowd: bool = False
     short_side: int = 384
-    area: tuple[float, float] = (0.02, 0.40)
+    area: Range = (0.02, 0.40)
     box_side: float = 64
     border: float = 8
-    connected: float = 0.90
-    overlap: float = 0.20
+    connected: float = Field(default=0.90, ge=0, le=1)
+    overlap: float = Field(default=0.20, ge=0, le=1)
     sharpness: float = 100.0
     categories: tuple[str, ...] = ()
 
-    def check(self, prefix: str) -> None:
-        """Raise a UserError for a value that cannot be."""
-        require(
-            len(self.area) == 2 and 0 <= self.area[0] < self.area[1] <= 1,
-            f"{prefix}.area",
-            list(self.area),
-            "must be two shares of the photo, such as [0.02, 0.4]",
-        )
-        for name in ("connected", "overlap"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"{prefix}.{name}", value, "must lie in 0 .. 1")
+    @field_validator("area")
+    @classmethod
+    def _two_shares(cls, area: tuple[Number, Number]) -> tuple[Number, Number]:
+        if not area[0] < area[1]:
+            raise ValueError("must be two shares of the photo, such as [0.02, 0.4]")
+        return area
 
     def check_categories(self, known: Mapping[str, str], prefix: str) -> None:
         """Raise a UserError for a category that no object can have; `known` are those of the photos."""

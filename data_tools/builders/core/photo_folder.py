@@ -6,18 +6,21 @@ import hashlib
 import json
 import os
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import model_validator
 
+from data_tools.builders.core.settings import Number, check_shares
 from semfid.errors import UserError, did_you_mean
 from semfid.io.jsonl import append_lines, repair, whole_lines
 from semfid.io.listing import list_images, nfc
 from semfid.io.pair_table import as_numbers, read_frame
+from semfid.io.splits import deal
+from semfid.settings import Settings
 
 SETS = {"training": "train", "train": "train", "validation": "val", "val": "val", "test": "test"}
 _COLUMNS = {
@@ -27,8 +30,7 @@ _COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class PhotoSettings:
+class PhotoSettings(Settings):
     """Which photos become ground truth.
 
     Attributes:
@@ -47,12 +49,17 @@ class PhotoSettings:
     name_column: str | None = None
     score_column: str | None = None
     set_column: str | None = None
-    min_score: float | None = None
+    min_score: Number | None = None
     min_side: int = 256
     max_side: int | None = None
     licence: str = ""
     val: float = 0.1
     test: float = 0.2
+
+    @model_validator(mode="after")
+    def _something_for_training(self) -> PhotoSettings:
+        check_shares(self.val, self.test)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,6 @@ def list_photos(settings: PhotoSettings, seed: int) -> list[Photo]:
     folder = Path(settings.folder)
     if not folder.is_dir():
         raise UserError(f"photos.folder: no folder {folder}; docs/datasets.md says where to get KonIQ-10k")
-    if not (settings.val >= 0 and settings.test >= 0 and settings.val + settings.test < 1):
-        raise UserError(f"photos: val={settings.val:g} and test={settings.test:g} must leave something for training")
     found = _by_name(folder)
     table = Scores(settings) if settings.scores is not None else None
     photos = [_photo(name, path, settings, table, seed) for name, path in found.items()]
@@ -125,13 +130,7 @@ def _photo(name: str, path: str, settings: PhotoSettings, table: Scores | None, 
         reason = "not in the CSV"
     if not reason and settings.min_score is not None and not score >= settings.min_score:
         reason = f"score {score:g} below min_score" if not np.isnan(score) else "no score"
-    return Photo(name, path, score, split or dealt(name, settings.val, settings.test, seed), reason)
-
-
-def dealt(name: str, val: float, test: float, seed: int) -> str:
-    """Train, val or test by the photo's name alone, so that more photos never move those that were there."""
-    share = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode()), 1])).random()
-    return "test" if share < test else "val" if share < test + val else "train"
+    return Photo(name, path, score, split or deal(name, settings.val, settings.test, seed), reason)
 
 
 class Scores:

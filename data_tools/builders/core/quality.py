@@ -10,22 +10,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from data_tools.builders.core.encoding import to_tensor
 from data_tools.builders.core.masks import box_of
-from data_tools.builders.core.settings import require
+from data_tools.builders.core.settings import Number
 from models.dual_encoders import Tower
 from models.hub import device_of
 from registry import METRICS, TOWERS
 from semfid.errors import UserError
+from semfid.settings import Settings
 
 Compare = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
 LEAST = 64  # pixels a side of an image that LPIPS sees
 Agree = Callable[[NDArray[np.uint8], list[str]], list[float]]
 
 
-@dataclass(frozen=True)
-class Checks:
+class Checks(Settings):
     """null switches a check off.
 
     Attributes:
@@ -38,19 +39,13 @@ class Checks:
         context: how far the box is widened for CLIP, as a share of its sides.
     """
 
-    changed_inside: float | None = 0.02
-    lpips_inside: float | None = None
+    changed_inside: Number | None = Field(default=0.02, ge=0)
+    lpips_inside: Number | None = Field(default=None, ge=0)
     unchanged_outside: bool = True
-    clip_margin: float | None = None
+    clip_margin: Number | None = None
     clip_model: str = "ViT-B-32"
     clip_pretrained: str = "laion2b_s34b_b79k"
     context: float = 0.1
-
-    def check(self, prefix: str) -> None:
-        """Raise a UserError for a value that cannot be."""
-        for name in ("changed_inside", "lpips_inside"):
-            value = getattr(self, name)
-            require(value is None or value >= 0, f"{prefix}.{name}", value, "must be null, or 0 or more")
 
 
 @dataclass

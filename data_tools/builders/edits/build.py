@@ -20,7 +20,6 @@ from data_tools.builders.core.build_context import Call, open_build
 from data_tools.builders.core.contact_sheet import contact_sheet
 from data_tools.builders.core.eta import Estimator, estimate_line
 from data_tools.builders.core.executor import Worker
-from data_tools.builders.core.settings import read_settings
 from data_tools.builders.core.work_items import Unit
 from data_tools.builders.edits.after import build_steps
 from data_tools.builders.edits.config import EditsConfig
@@ -37,6 +36,7 @@ from data_tools.builders.inpainters.object_bank import Donors
 from data_tools.builders.inpainters.patch_donor import PatchDonor
 from registry import load_plugins
 from semfid.errors import UserError
+from semfid.settings import read_settings
 
 BUILDER = "edits"
 PREVIEWED = 2  # units of each kind
@@ -51,7 +51,7 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
     """
     config = read_settings(EditsConfig, config_file, overrides)
     try:
-        config.check(KINDS)
+        config.check_kinds(KINDS)
     except UserError as error:
         raise UserError(f"{config_file}: {error}") from error
     load_plugins(config.plugins, Path(config_file).parent)

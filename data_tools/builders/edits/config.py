@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from pydantic import Field, field_validator
+
 from data_tools.builders.core.instance_filters import Filters
-from data_tools.builders.core.settings import as_mapping, require
+from data_tools.builders.core.settings import Number, Range, Split, TableName
 from data_tools.builders.edits.photos import CocoFolder
 from data_tools.builders.edits.scene import Fit
-from data_tools.builders.inpainting.config import Split
 from semfid.errors import UserError, did_you_mean
+from semfid.settings import Settings
 
 WHERE_AND_HOW_FAST = ("out", "photos", "table", "device", "plugins", "after", "ocr", "kinds", "split")
 """Settings that the stamp leaves out; of photos, models and the reader it has hashes and identities. More kinds may be asked of a
 finished set, and the split is drawn when the table is written."""
 
 
-@dataclass(frozen=True)
-class After:
+class After(Settings):
     """What a share of the pairs passes through after the edit: a degradation to a quarter of the size, then a model for x4.
 
     Attributes:
@@ -28,14 +29,13 @@ class After:
         upscaler: plugin with its keywords.
     """
 
-    share: float = 0.5
-    degradation: dict[str, Any] = field(default_factory=lambda: {"name": "bsrgan"})
-    strength: tuple[float, float] = (0.1, 0.5)
-    upscaler: dict[str, Any] = field(default_factory=lambda: {"name": "bicubic"})
+    share: float = Field(default=0.5, ge=0, le=1)
+    degradation: dict[str, Any] = Field(default={"name": "bsrgan"})
+    strength: Range = (0.1, 0.5)
+    upscaler: dict[str, Any] = Field(default={"name": "bicubic"})
 
 
-@dataclass(frozen=True)
-class EditsConfig:
+class EditsConfig(Settings):
     """One set of edits.
 
     Attributes:
@@ -64,68 +64,64 @@ class EditsConfig:
 
     out: str
     photos: dict[str, CocoFolder]
-    kinds: dict[str, float]
-    fit: Fit = field(default_factory=Fit)
-    filters: Filters = field(
-        default_factory=lambda: Filters(
-            short_side=0, area=(0.02, 0.5), box_side=16, border=0, connected=0.75, overlap=0.4, sharpness=0
-        )
+    kinds: dict[str, Number] = Field(min_length=1)
+    fit: Fit = Fit()
+    filters: Filters = Filters.model_construct(
+        short_side=0, area=(0.02, 0.5), box_side=16, border=0, connected=0.75, overlap=0.4, sharpness=0
+    )  # not validated: hashes of builds tell 16 from 16.0
+    hard_area: Range = (0.005, 0.04)
+    donors: Filters = Filters.model_construct(
+        short_side=0, area=(0.005, 0.9), box_side=40, border=2, connected=0, overlap=1, sharpness=0
     )
-    hard_area: tuple[float, float] = (0.005, 0.04)
-    donors: Filters = field(
-        default_factory=lambda: Filters(
-            short_side=0, area=(0.005, 0.9), box_side=40, border=2, connected=0, overlap=1, sharpness=0
-        )
-    )
-    strength: tuple[float, float] = (0.15, 1.0)
+    strength: Range = (0.15, 1.0)
     least_change: float = 0.04
     least_left: float = 0.06
-    after: dict[str, After] = field(default_factory=lambda: {"sr": After()})
+    after: dict[str, After] = Field(default={"sr": After()})
     ocr: str | None = "auto"
     format: Literal["png", "jpg"] = "png"
-    quality: int = 95
-    split: Split = field(default_factory=lambda: Split(val=0.0, test=0.0))
+    quality: int = Field(default=95, ge=1, le=100)
+    split: Split = Split(val=0.0, test=0.0)
     seed: int = 0
-    table: str = "pairs.csv"
+    table: TableName = "pairs.csv"
     device: str = "auto"
-    plugins: list[str] = field(default_factory=list)
+    plugins: list[str] = Field(default=[])
 
-    def check(self, known: Any) -> None:
-        """Raise a UserError for a value that cannot be; `known` are the names of the kinds."""
-        self.filters.check("filters")
-        self.donors.check("donors")
-        require(bool(self.kinds), "kinds", self.kinds, f"must give numbers to some of {', '.join(known)}")
-        for name, number in self.kinds.items():
-            if name not in known:
-                raise UserError(f"kinds: no kind '{name}'{did_you_mean(name, known)} (there are: {', '.join(known)})")
-            require(number >= 0, f"kinds.{name}", number, "must be 0 or more")
-        for key, pair in (("strength", self.strength), ("hard_area", self.hard_area)):
-            ordered = len(pair) == 2 and 0 < pair[0] <= pair[1] <= 1
-            require(
-                ordered, key, list(pair), "must be two numbers in 0 .. 1, the smaller one first, such as [0.1, 0.6]"
-            )
-        longest = self.fit.longest
-        require(longest is None or longest >= 64, "fit.longest", longest, "must be null, or 64 or more")
-        require(1 <= self.quality <= 100, "quality", self.quality, "must lie in 1 .. 100")
-        require(self.table.endswith((".csv", ".parquet")), "table", self.table, "must end in .csv or .parquet")
-        require("/" not in self.table, "table", self.table, "must be a file name; it lies in `out`")
-        val, test = self.split.val, self.split.test
-        require(
-            val >= 0 and test >= 0 and val + test < 1, "split", f"{val:g}/{test:g}", "must leave something for training"
-        )
-        require(
-            bool(self.photos), "photos", self.photos, "must hold a source, such as coco: {images: ..., instances: ...}"
-        )
-        for label, one in self.after.items():
-            low, high = one.strength
-            require(0 <= one.share <= 1, f"after.{label}.share", one.share, "must lie in 0 .. 1")
-            ordered = 0 <= low <= high <= 1
-            require(
-                ordered, f"after.{label}.strength", [low, high], "must be two numbers in 0 .. 1, such as [0.1, 0.6]"
-            )
-        total = sum(one.share for one in self.after.values())
-        require(total <= 1, "after", f"{total:g}", "is more than all pairs; the shares must add up to 1 or less")
+    @field_validator("photos")
+    @classmethod
+    def _a_source(cls, photos: dict[str, CocoFolder]) -> dict[str, CocoFolder]:
+        if not photos:
+            raise ValueError("must hold a source, such as coco: {images: ..., instances: ...}")
+        return photos
+
+    @field_validator("kinds")
+    @classmethod
+    def _numbers(cls, kinds: dict[str, Number]) -> dict[str, Number]:
+        for name, number in kinds.items():
+            if number < 0:
+                raise ValueError(f"{name}={number} must be 0 or more")
+        return kinds
+
+    @field_validator("strength", "hard_area")
+    @classmethod
+    def _above_0(cls, pair: tuple[Number, Number]) -> tuple[Number, Number]:
+        if pair[0] <= 0:
+            raise ValueError("must be two numbers in 0 .. 1, above 0, such as [0.1, 0.6]")
+        return pair
+
+    @field_validator("after")
+    @classmethod
+    def _not_more_than_all(cls, after: dict[str, After]) -> dict[str, After]:
+        total = sum(one.share for one in after.values())
+        if total > 1:
+            raise ValueError(f"{total:g} is more than all pairs; the shares must add up to 1 or less")
+        return after
+
+    def check_kinds(self, known: Iterable[str]) -> None:
+        """Raise a UserError for a kind that is none of those known."""
+        for name in self.kinds:
+            if name not in (names := list(known)):
+                raise UserError(f"kinds: no kind '{name}'{did_you_mean(name, names)} (there are: {', '.join(names)})")
 
     def stamp(self, photos: str, after: dict[str, Any], ocr: str) -> dict[str, Any]:
         """What the content depends on, with the hash of the photos' JSON files and the identities of models."""
-        return {**as_mapping(self, WHERE_AND_HOW_FAST), "photos": photos, "after": after, "ocr": ocr}
+        return {**self.model_dump(exclude=set(WHERE_AND_HOW_FAST)), "photos": photos, "after": after, "ocr": ocr}

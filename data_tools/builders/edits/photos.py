@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from data_tools.builders.core.coco import CocoSet, Instance, Photo
 from semfid.errors import UserError
+from semfid.settings import Settings
 
 
-@dataclass(frozen=True)
-class CocoFolder:
+class CocoFolder(Settings):
     """Where the photos of one source are.
 
     Attributes:

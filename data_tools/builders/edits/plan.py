@@ -138,7 +138,7 @@ class EditsPlan:
         filters, photo = self.config.filters, self.photos.photos[number]
         photo = replace(photo, width=facts["width"], height=facts["height"])
         plain = self._passing(photo, facts, filters)
-        hard = self._passing(photo, facts, replace(filters, area=self.config.hard_area))
+        hard = self._passing(photo, facts, filters.model_copy(update={"area": self.config.hard_area}))
         everything = {one.id: one for one in [*plain, *hard]}
         order = self._generator("objects", self.photos.source_ids[number], "").permutation(len(everything))
         ids = [list(everything)[index] for index in order]

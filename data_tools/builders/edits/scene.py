@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from data_tools.builders.core.coco import Instance, Photo
 from data_tools.builders.core.instance_filters import connected_share
 from data_tools.builders.core.masks import box_of
 from data_tools.builders.edits.photos import CocoFolders
+from semfid.settings import Settings
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(Settings):
     """What of a photo stands in the set, and how large.
 
     Attributes:
@@ -23,7 +24,7 @@ class Fit:
         square: only the central square.
     """
 
-    longest: int | None = None
+    longest: int | None = Field(default=None, ge=64)
     square: bool = False
 
     def picture(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

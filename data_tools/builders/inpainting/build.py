@@ -22,7 +22,6 @@ from data_tools.builders.core.eta import Estimator, estimate_line
 from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.journal import latest_entries
 from data_tools.builders.core.quality import Judge
-from data_tools.builders.core.settings import read_settings
 from data_tools.builders.core.work_items import Unit
 from data_tools.builders.inpainters.contract import build_inpainter
 from data_tools.builders.inpainters.object_bank import Donors
@@ -33,6 +32,7 @@ from data_tools.builders.inpainting.preview import pick, rows_of_sheet
 from data_tools.builders.inpainting.tables import Merged, merge
 from registry import load_plugins
 from semfid.errors import UserError
+from semfid.settings import read_settings
 
 BUILDER = "inpainting"
 PREVIEWED = 3  # units of each level
@@ -44,11 +44,7 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
     Raises:
         UserError: a bad setting, JSON or folder; nothing left to paint; a model that cannot be had; a full disk.
     """
-    config = read_settings(InpaintingConfig, config_file, overrides)
-    try:
-        config.check()
-    except UserError as error:
-        raise UserError(f"{config_file}: {error}") from error
+    config = read_settings(InpaintingConfig, config_file, overrides, "seed=1 or inpainter.steps=20")
     load_plugins(config.plugins, Path(config_file).parent)
     keywords = {key: value for key, value in config.inpainter.items() if key != "name"}
     inpainter = build_inpainter(config.inpainter["name"], keywords)

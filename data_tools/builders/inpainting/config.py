@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, field_validator, model_validator
 
 from data_tools.builders.core.instance_filters import Filters
 from data_tools.builders.core.masks import SHAPES
 from data_tools.builders.core.quality import Checks
-from data_tools.builders.core.settings import as_mapping, require
-from semfid.errors import UserError, did_you_mean
+from data_tools.builders.core.settings import Number, Split, TableName
+from semfid.errors import did_you_mean
+from semfid.settings import Settings
 
 SAME_CLASS, SAME_SUPER, OTHER_SUPER = "same_class", "same_supercategory", "other_supercategory"
 LEVELS = (SAME_CLASS, SAME_SUPER, OTHER_SUPER)
+Levels = TypeVar("Levels", list[str], dict[str, str], dict[str, Number])
 WHERE_AND_HOW_FAST = ("out", "photos", "table", "device", "plugins", "inpainter")
 """Settings that the stamp leaves out; of photos and inpainter it has the content's hash and the identity."""
 
 
-@dataclass(frozen=True)
-class Photos:
+class Photos(Settings):
     """Where the photos are.
 
     Attributes:
@@ -32,8 +34,7 @@ class Photos:
     captions: str | None = None
 
 
-@dataclass(frozen=True)
-class MaskSettings:
+class MaskSettings(Settings):
     """How an object's mask becomes what is painted anew, and how that is pasted.
 
     Attributes:
@@ -45,26 +46,25 @@ class MaskSettings:
             knows it. ``repaint``: all that was painted anew.
     """
 
-    dilate: float = 0.02
-    feather: int = 7
-    shape: dict[str, str] = field(default_factory=dict)
+    dilate: float = Field(default=0.02, ge=0, lt=0.5)
+    feather: int = Field(default=7, ge=0)
+    shape: dict[str, str] = Field(default={})
     label: Literal["object", "repaint"] = "object"
+
+    @field_validator("shape")
+    @classmethod
+    def _known_shapes(cls, shapes: dict[str, str]) -> dict[str, str]:
+        _check_levels(shapes)
+        for level, shape in shapes.items():
+            if shape not in SHAPES:
+                raise ValueError(f"{level}={shape} must be one of {', '.join(SHAPES)}")
+        return shapes
 
     def shape_of(self, level: str) -> Any:
         return self.shape.get(level, "segmentation" if level == SAME_CLASS else "dilated")
 
 
-@dataclass(frozen=True)
-class Split:
-    """Shares of the photos; both 0: the table has no column split."""
-
-    val: float = 0.1
-    test: float = 0.1
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class InpaintingConfig:
+class InpaintingConfig(Settings):
     """One set of inpainted photos.
 
     Attributes:
@@ -86,70 +86,69 @@ class InpaintingConfig:
     out: str
     photos: Photos
     inpainter: dict[str, Any]
-    levels: list[str] = field(default_factory=lambda: list(LEVELS))
-    instances_per_image: int = 1
-    filters: Filters = field(default_factory=Filters)
-    donors: Filters = field(
-        default_factory=lambda: Filters(
-            short_side=0, area=(0.01, 0.9), box_side=48, border=2, connected=0, overlap=1, sharpness=0
-        )
-    )
-    masks: MaskSettings = field(default_factory=MaskSettings)
+    levels: list[str] = Field(default=list(LEVELS), min_length=1)
+    instances_per_image: int = Field(default=1, ge=1)
+    filters: Filters = Filters()
+    donors: Filters = Filters.model_construct(
+        short_side=0, area=(0.01, 0.9), box_side=48, border=2, connected=0, overlap=1, sharpness=0
+    )  # not validated: hashes of builds tell 48 from 48.0
+    masks: MaskSettings = MaskSettings()
     prompt: str = "a photo of {article} {category}"
-    checks: Checks = field(default_factory=Checks)
-    difference: dict[str, float] = field(default_factory=dict)
-    split: Split = field(default_factory=Split)
+    checks: Checks = Checks()
+    difference: dict[str, Number] = Field(default={})
+    split: Split = Split()
     seed: int = 0
-    table: str = "pairs.csv"
+    table: TableName = "pairs.csv"
     references: Literal["source", "copy"] = "source"
     device: str = "auto"
-    plugins: list[str] = field(default_factory=list)
+    plugins: list[str] = Field(default=[])
 
-    def check(self) -> None:
-        """Raise a UserError for a value that cannot be."""
-        self.filters.check("filters")
-        self.donors.check("donors")
-        self.checks.check("checks")
-        require(bool(self.levels), "levels", self.levels, f"must name some of {', '.join(LEVELS)}")
-        for section, names in (
-            ("levels", self.levels),
-            ("masks.shape", self.masks.shape),
-            ("difference", self.difference),
-        ):
-            for name in names:
-                if name not in LEVELS:
-                    raise UserError(
-                        f"{section}: no level '{name}'{did_you_mean(name, LEVELS)} (there are: {', '.join(LEVELS)})"
-                    )
-        for level, shape in self.masks.shape.items():
-            require(shape in SHAPES, f"masks.shape.{level}", shape, f"must be one of {', '.join(SHAPES)}")
-        for level, value in self.difference.items():
-            require(0 <= value <= 1, f"difference.{level}", value, "must lie in 0 .. 1")
-        require(0 <= self.masks.dilate < 0.5, "masks.dilate", self.masks.dilate, "must be 0 or more and below 0.5")
-        require(self.masks.feather >= 0, "masks.feather", self.masks.feather, "must be 0 or more")
-        require(self.instances_per_image >= 1, "instances_per_image", self.instances_per_image, "must be 1 or more")
-        require(self.table.endswith((".csv", ".parquet")), "table", self.table, "must end in .csv or .parquet")
-        require("/" not in self.table, "table", self.table, "must be a file name; it lies in `out`")
-        val, test = self.split.val, self.split.test
-        require(
-            val >= 0 and test >= 0 and val + test < 1, "split", f"{val:g}/{test:g}", "must leave something for training"
-        )
-        require(
-            isinstance(self.inpainter.get("name"), str),
-            "inpainter",
-            self.inpainter,
-            "needs a name, such as patch_donor",
-        )
+    @field_validator("levels")
+    @classmethod
+    def _known_levels(cls, levels: list[str]) -> list[str]:
+        return _check_levels(levels)
+
+    @field_validator("difference")
+    @classmethod
+    def _differences(cls, differences: dict[str, Number]) -> dict[str, Number]:
+        _check_levels(differences)
+        for level, value in differences.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{level}={value} must lie in 0 .. 1")
+        return differences
+
+    @field_validator("inpainter")
+    @classmethod
+    def _named(cls, inpainter: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(inpainter.get("name"), str):
+            raise ValueError("needs a name, such as patch_donor")
+        return inpainter
+
+    @field_validator("prompt")
+    @classmethod
+    def _fields_of_prompt(cls, prompt: str) -> str:
         try:
-            self.prompt.format(category="", article="", caption="")
+            prompt.format(category="", article="", caption="")
         except (KeyError, IndexError, ValueError) as error:
-            raise UserError(f"prompt={self.prompt!r}: use {{category}}, {{article}} and {{caption}} only") from error
+            raise ValueError("use {category}, {article} and {caption} only") from error
+        return prompt
+
+    @model_validator(mode="after")
+    def _captions_are_there(self) -> InpaintingConfig:
         if "{caption}" in self.prompt and self.photos.captions is None:
-            raise UserError("prompt has {caption}, and photos.captions is not set")
+            raise ValueError("prompt has {caption}, and photos.captions is not set")
+        return self
 
     def stamp(self, photos: str, inpainter: str) -> dict[str, Any]:
         """What the content depends on, with the hash of the JSON files and the inpainter's identity."""
-        return {**as_mapping(self, WHERE_AND_HOW_FAST), "photos": photos, "inpainter": inpainter}
+        return {**self.model_dump(exclude=set(WHERE_AND_HOW_FAST)), "photos": photos, "inpainter": inpainter}
 
     def difference_of(self, level: str) -> float:
         return float(self.difference.get(level, 0.0 if level == SAME_CLASS else 1.0))
+
+
+def _check_levels(levels: Levels) -> Levels:
+    for name in levels:
+        if name not in LEVELS:
+            raise ValueError(f"no level '{name}'{did_you_mean(name, LEVELS)} (there are: {', '.join(LEVELS)})")
+    return levels

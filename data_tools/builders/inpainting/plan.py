@@ -16,9 +16,11 @@ from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.executor import Made
 from data_tools.builders.core.instance_filters import NAMES, fault_of_annotation, fault_of_mask, sharpness_of
 from data_tools.builders.core.journal import Entry
+from data_tools.builders.core.settings import Split
 from data_tools.builders.core.work_items import Slot, Unit, generator, make_unit, recipe_of, seed_sequence
 from data_tools.builders.inpainters.contract import Inpainter
-from data_tools.builders.inpainting.config import LEVELS, SAME_CLASS, SAME_SUPER, InpaintingConfig, Split
+from data_tools.builders.inpainting.config import LEVELS, SAME_CLASS, SAME_SUPER, InpaintingConfig
+from semfid.io.splits import by_hash, cut
 
 Photo = TypeVar("Photo", int, str)
 INSPECT, PAINT = "inspect", "paint"
@@ -177,13 +179,5 @@ class Plan:
 
 
 def assign_split(photos: Iterable[Photo], split: Split) -> dict[Photo, str]:
-    """A part for each photo, which hangs on the ids and the seed alone; empty where no share is set."""
-    if split.val == split.test == 0:
-        return {}
-    order = sorted(set(photos), key=lambda photo: hashlib.sha256(f"{split.seed} {photo}".encode()).digest())
-    room = max(0, len(order) - 1)  # one is left for training
-    test = min(room, max(1, round(split.test * len(order)))) if split.test else 0
-    val = min(room - test, max(1, round(split.val * len(order)))) if split.val else 0
-    return {
-        photo: "test" if place < test else "val" if place < test + val else "train" for place, photo in enumerate(order)
-    }
+    """A part for each photo, by the ids and the seed alone; empty where no share is set."""
+    return cut(by_hash(photos, split.seed), split.val, split.test) if split.val or split.test else {}

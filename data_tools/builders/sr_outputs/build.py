@@ -33,7 +33,6 @@ from data_tools.builders.core.eta import Estimator
 from data_tools.builders.core.executor import Made, Worker
 from data_tools.builders.core.journal import Entry, latest_entries
 from data_tools.builders.core.photo_folder import Photo, SourceFiles, list_photos
-from data_tools.builders.core.settings import read_settings
 from data_tools.builders.core.work_items import Unit, generator, make_unit, recipe_of
 from data_tools.builders.sr_outputs.config import SrSettings
 from data_tools.builders.sr_outputs.preview import PREVIEWED, say_estimates, write_preview
@@ -45,6 +44,7 @@ from data_tools.degradations.operations import from_bytes, to_bytes
 from models.hub import device_of
 from registry import load_plugins
 from semfid.io.images import read_image
+from semfid.settings import read_settings
 
 Bytes = NDArray[np.uint8]
 ALL = "all"  # the one variant of the stage degrade
@@ -57,7 +57,6 @@ def build(config: str, overrides: Sequence[str], call: Call) -> int:
         UserError: a bad setting, folder or model; names the place and the fix.
     """
     settings = read_settings(SrSettings, config, overrides)
-    settings.check()
     load_plugins(settings.plugins, Path(config).parent)
     degradation, upscalers = settings.build_degradation(), settings.build_upscalers()
     scorer = Scorer.of(settings)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import Field, field_validator
+
 from data_tools.builders.core.photo_folder import PhotoSettings
-from data_tools.builders.core.settings import require
+from data_tools.builders.core.settings import Number, TableName
 from data_tools.builders.sr_outputs.selection import SelectionSettings
 from data_tools.builders.upscalers.contract import FACTOR, Upscaler, build_upscaler
 from data_tools.degradations import Degradation, build_degradation
@@ -15,12 +16,12 @@ from data_tools.degradations.contract import LEAST_PIXELS
 from models.hub import device_of
 from registry import UPSCALERS
 from semfid.errors import UserError
+from semfid.settings import Settings
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True)
-class ScoreSettings:
+class ScoreSettings(Settings):
     """What is measured beside SSIM.
 
     Attributes:
@@ -35,8 +36,7 @@ class ScoreSettings:
     quality: str | dict[str, Any] | None = "clearness"
 
 
-@dataclass(frozen=True)
-class SrSettings:
+class SrSettings(Settings):
     """All keys of the YAML.
 
     Attributes:
@@ -54,41 +54,43 @@ class SrSettings:
     out: str
     photos: PhotoSettings
     upscalers: dict[str, Any]
-    degradation: dict[str, Any] = field(default_factory=lambda: {"name": "bsrgan"})
-    strengths: list[float] = field(default_factory=lambda: [0.3, 0.7, 1.0])
-    scores: ScoreSettings = field(default_factory=ScoreSettings)
-    selection: SelectionSettings = field(default_factory=SelectionSettings)
-    seed: int = 0
+    degradation: dict[str, Any] = Field(default={"name": "bsrgan"})
+    strengths: list[Number] = Field(default=[0.3, 0.7, 1.0])
+    scores: ScoreSettings = ScoreSettings()
+    selection: SelectionSettings = SelectionSettings()
+    seed: int = Field(default=0, ge=0)
     device: str = "auto"
-    table: str = "pairs.csv"
-    plugins: list[str] = field(default_factory=list)
+    table: TableName = "pairs.csv"
+    plugins: list[str] = Field(default=[])
 
-    def check(self) -> None:
-        """Raises a UserError that names the setting."""
-        require(
-            bool(self.upscalers),
-            "upscalers",
-            self.upscalers,
-            "names no model; give one, such as bicubic: {name: bicubic}",
-        )
-        for label in self.upscalers:
-            require(
-                bool(_LABEL.fullmatch(label)),
-                "upscalers",
-                label,
-                "must be letters, digits and . _ - (it names a folder)",
-            )
-        require(bool(self.strengths), "strengths", self.strengths, "is empty; give one or more in 0 .. 1")
-        for strength in self.strengths:
-            require(0 < strength <= 1, "strengths", self.strengths, "must lie above 0 and up to 1")
-        names = [f"{strength:g}" for strength in self.strengths]
-        require(len({*names}) == len(names), "strengths", self.strengths, "has one twice")
+    @field_validator("upscalers")
+    @classmethod
+    def _labels(cls, upscalers: dict[str, Any]) -> dict[str, Any]:
+        if not upscalers:
+            raise ValueError("names no model; give one, such as bicubic: {name: bicubic}")
+        for label in upscalers:
+            if not _LABEL.fullmatch(label):
+                raise ValueError(f"{label} must be letters, digits and . _ - (it names a folder)")
+        return upscalers
+
+    @field_validator("strengths")
+    @classmethod
+    def _strengths(cls, strengths: list[Number]) -> list[Number]:
+        if not strengths:
+            raise ValueError("is empty; give one or more in 0 .. 1")
+        if not all(0 < strength <= 1 for strength in strengths):
+            raise ValueError("must lie above 0 and up to 1")
+        if len({f"{strength:g}" for strength in strengths}) < len(strengths):
+            raise ValueError("has one twice")
+        return strengths
+
+    @field_validator("photos")
+    @classmethod
+    def _large_enough(cls, photos: PhotoSettings) -> PhotoSettings:
         least = LEAST_PIXELS * FACTOR
-        require(self.photos.min_side >= least, "photos.min_side", self.photos.min_side, f"must be {least} or more")
-        require(self.seed >= 0, "seed", self.seed, "must be 0 or more")
-        require(self.table.endswith((".csv", ".parquet")), "table", self.table, "must end in .csv or .parquet")
-        require("/" not in self.table, "table", self.table, "is a name without folders; set out")
-        self.selection.check()
+        if photos.min_side < least:
+            raise ValueError(f"min_side={photos.min_side} must be {least} or more")
+        return photos
 
     def stamp(self, degradation: Degradation) -> dict[str, Any]:
         """What must stay the same in a folder. Models, scores and selections may change: what they touch is made again."""

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from semfid.errors import UserError
+from data_tools.builders.core.settings import Number
+from semfid.settings import Settings
 
 MEASURES = ("ssim", "lpips", "quality")
 
 
-@dataclass(frozen=True)
-class SelectionSettings:
+class SelectionSettings(Settings):
     """Bands are [low, high] percentiles of a measure among the pairs of one strength; null: the measure does not count.
 
     Attributes:
         target: pairs to select, in equal numbers per model and strength as far as they go; None: all within the bands.
     """
 
-    target: int | None = None
-    ssim: list[float] | None = field(default_factory=lambda: [10.0, 90.0])
-    lpips: list[float] | None = field(default_factory=lambda: [10.0, 90.0])
-    quality: list[float] | None = field(default_factory=lambda: [10.0, 100.0])
+    target: int | None = Field(default=None, ge=1)
+    ssim: list[Number] | None = Field(default=[10.0, 90.0])
+    lpips: list[Number] | None = Field(default=[10.0, 90.0])
+    quality: list[Number] | None = Field(default=[10.0, 100.0])
 
-    def check(self) -> None:
-        """Raises a UserError for bands and targets that cannot be."""
-        for measure in MEASURES:
-            band = getattr(self, measure)
-            if band is not None and not (len(band) == 2 and 0 <= band[0] < band[1] <= 100):
-                raise UserError(
-                    f"selection.{measure}={band} must be [low, high] percentiles with 0 <= low < high <= 100"
-                )
-        if self.target is not None and self.target < 1:
-            raise UserError(f"selection.target={self.target} must be at least 1, or null for all")
+    @field_validator(*MEASURES)
+    @classmethod
+    def _band(cls, band: list[Number] | None) -> list[Number] | None:
+        if band is not None and not (len(band) == 2 and 0 <= band[0] < band[1] <= 100):
+            raise ValueError("must be [low, high] percentiles with 0 <= low < high <= 100")
+        return band
 
 
 def select(frame: pd.DataFrame, settings: SelectionSettings, seed: int) -> NDArray[np.bool_]:

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
-from data_tools.builders.core.instance_filters import Filters
-from data_tools.builders.core.settings import read_settings
+from data_tools.builders.edits.config import EditsConfig
 from data_tools.builders.inpainting.config import InpaintingConfig
+from data_tools.builders.sr_outputs.config import SrSettings
 from semfid.errors import UserError
+from semfid.settings import read_settings
 
 GOOD = "out: o\nphotos: {images: i, instances: j}\ninpainter: {name: flux_fill, steps: 20}\n"
 
 
 def read(tmp_path: Path, text: str = GOOD, *overrides: str) -> InpaintingConfig:
     (tmp_path / "c.yaml").write_text(text)
-    config = read_settings(InpaintingConfig, tmp_path / "c.yaml", overrides)
-    config.check()
-    return config
+    return read_settings(InpaintingConfig, tmp_path / "c.yaml", overrides)
 
 
 def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     config = read(tmp_path)
     filters = config.filters
-    assert filters == Filters(False, 384, (0.02, 0.40), 64, 8, 0.90, 0.20, 100.0, ())
+    assert filters.model_dump() == {
+        "crowd": False, "short_side": 384, "area": (0.02, 0.40), "box_side": 64, "border": 8, "connected": 0.90,
+        "overlap": 0.20, "sharpness": 100.0, "categories": (),
+    }  # fmt: skip
     assert [config.masks.shape_of(level) for level in config.levels] == ["segmentation", "dilated", "dilated"]
     assert [config.difference_of(level) for level in config.levels] == [0.0, 1.0, 1.0]
 
@@ -69,15 +73,17 @@ def test_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (GOOD + "filters: 3\n", (), r"filters must hold a mapping of keys; it is 3"),
         ("out: o\n", (), r"photos is missing"),
         ("out: o\nphotos: {images: i}\ninpainter: {}\n", (), r"photos\.instances is missing"),
-        (GOOD + "levels: [same_clas]\n", (), r"levels: no level 'same_clas'; did you mean 'same_class'"),
+        (GOOD + "levels: [same_clas]\n", (), r"levels=.*no level 'same_clas'; did you mean 'same_class'"),
         (
             GOOD + "masks: {shape: {same_class: round}}\n",
             (),
-            r"masks\.shape\.same_class=round must be one of segmentation",
+            r"masks\.shape=.*same_class=round must be one of segmentation",
         ),
         (GOOD + "masks: {label: all}\n", (), r"masks\.label='all' should be one of 'object', 'repaint'"),
-        (GOOD + "difference: {same_class: 2}\n", (), r"difference\.same_class=2 must lie in 0 \.\. 1"),
-        (GOOD + "table: pairs.txt\n", (), r"table=pairs\.txt must end in \.csv or \.parquet"),
+        (GOOD + "difference: {same_class: 2}\n", (), r"difference=.*same_class=2 must lie in 0 \.\. 1"),
+        (GOOD + "table: pairs.txt\n", (), r"table='pairs\.txt': must end in \.csv or \.parquet"),
+        (GOOD + "filters: {overlap: 2}\n", (), r"c\.yaml: filters\.overlap=2 must be 1 or less"),
+        (GOOD + "filters: {area: [0.5, 0.2]}\n", (), r"filters\.area=\[0\.5, 0\.2\]: must be two"),
         (GOOD + "split: {val: 0.5, test: 0.5}\n", (), "must leave something for training"),
         (GOOD + "prompt: 'a {thing}'\n", (), r"use \{category\}, \{article\} and \{caption\} only"),
         (GOOD + "prompt: '{caption}'\n", (), r"photos\.captions is not set"),
@@ -95,3 +101,25 @@ def test_a_missing_file_has_near_misses(tmp_path: Path) -> None:
     (tmp_path / "inpainting.yaml").write_text(GOOD)
     with pytest.raises(UserError, match=r"no file .*inpaintng\.yaml; did you mean 'inpainting\.yaml'"):
         read_settings(InpaintingConfig, tmp_path / "inpaintng.yaml")
+
+
+def digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def test_hashes_of_builds_stay(tmp_path: Path) -> None:
+    """Computed when the settings were dataclasses: 1 and 1.0 are told apart."""
+    text = GOOD + (
+        "levels: [same_class]\nfilters: {area: [0.1, 0.3], border: 5, categories: [dog]}\nmasks: {shape: {same_class: box}}\n"
+        "difference: {same_class: 1}\nsplit: {val: 0}\n"
+    )
+    assert digest(read(tmp_path, text).stamp("p", "q")) == "9929528853792135"
+    (tmp_path / "e.yaml").write_text(
+        "out: o\nphotos: {coco: {images: i, instances: j}}\nkinds: {text: 1, swap: 0.25}\n"
+        "after: {sr: {share: 1, strength: [0, 1]}, b: {share: 0}}\nstrength: [1, 1]\ndonors: {border: 1}\n"
+    )
+    edits = read_settings(EditsConfig, tmp_path / "e.yaml")
+    assert digest(edits.stamp("p", {"a": 1}, "r")) == "bd16a06dfbdf10d4"
+    (tmp_path / "s.yaml").write_text("out: o\nphotos: {folder: p}\nupscalers: {b: bicubic}\nstrengths: [1, 0.5]\n")
+    outputs = read_settings(SrSettings, tmp_path / "s.yaml")
+    assert json.dumps(outputs.stamp(outputs.build_degradation())["strengths"]) == "[1, 0.5]"

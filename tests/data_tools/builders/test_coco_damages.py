@@ -69,7 +69,7 @@ def through_inpainting(root: Path, instances: Path) -> tuple[Objects, int]:
 
 def through_edits(root: Path, instances: Path) -> tuple[Objects, int]:
     """The same of `semfid build edits`."""
-    photos = CocoFolders({"tiny": CocoFolder(str(root / "images"), str(instances))})
+    photos = CocoFolders({"tiny": CocoFolder(images=str(root / "images"), instances=str(instances))})
     return of_set(photos), sum(photos.left_out.values())
 
 

@@ -213,11 +213,11 @@ def test_settings_that_cannot_be_are_named(coco: Path, tmp_path: Path) -> None:
     config = write_edits(coco, tmp_path / "out")
     for override, message in {
         "kinds.exchang=1": r"kinds: no kind 'exchang'; did you mean 'exchange'",
-        "kinds.exchange=-1": r"kinds.exchange=-1.* must be 0 or more",
-        "strength=[0.5, 0.1]": r"strength=\[0.5, 0.1\] must be two numbers",
-        "hard_area=[0, 0.1]": r"hard_area=\[0, 0.1\] must be two numbers",
-        "after.sr.share=1.2": r"after.sr.share=1.2 must lie in 0 .. 1",
-        "after.more.share=0.7": r"after=1.2 is more than all pairs",
+        "kinds.exchange=-1": r"exchange=-1 must be 0 or more",
+        "strength=[0.5, 0.1]": r"strength=\[0.5, 0.1\]: must be two numbers",
+        "hard_area=[0, 0.1]": r"hard_area=\[0, 0.1\]: must be two numbers",
+        "after.sr.share=1.2": r"after.sr.share=1.2 must be 1 or less",
+        "after.more.share=0.7": r"1.2 is more than all pairs",
         "after.sr.upscaler.name=bicubik": r"bicubik",
         "after.sr.degradation.factor=2": r"after.sr.degradation.factor=2: models are for x4",
         "after.sr.shar=0.2": r"unknown key 'after.sr.shar'; did you mean 'share'",
@@ -225,9 +225,9 @@ def test_settings_that_cannot_be_are_named(coco: Path, tmp_path: Path) -> None:
         "photos.tiny.images=nowhere": r"photos.tiny.images: no folder nowhere",
         "photos.more.images=a": r"photos.more.instances is missing",
         "format=gif": r"format='gif' should be one of 'png', 'jpg'",
-        "quality=0": r"quality=0 must lie in 1 .. 100",
-        "fit.longest=10": r"fit.longest=10 must be null, or 64 or more",
-        "filters.area=[0.5]": r"filters.area=\[0.5\] must be two shares",
+        "quality=0": r"quality=0 must be 1 or more",
+        "fit.longest=10": r"fit.longest=10 must be 64 or more",
+        "filters.area=[0.5]": r"filters.area=\[0.5\]",
     }.items():
         with pytest.raises(UserError, match=message):
             build(config, [override], quiet_call())

@@ -136,7 +136,9 @@ def test_folders_are_numbered_anew_and_keep_their_masks(tmp_path: Path) -> None:
     write_coco(tmp_path / "a", photos=3)
     write_coco(tmp_path / "b", photos=2, seed=5)
     folders = {
-        name: CocoFolder(str(tmp_path / name / "images"), str(tmp_path / name / "instances.json"), prefix)
+        name: CocoFolder(
+            images=str(tmp_path / name / "images"), instances=str(tmp_path / name / "instances.json"), prefix=prefix
+        )
         for name, prefix in (("a", ""), ("b", "b_"))
     }
     both, own = CocoFolders(folders), {name: opened(tmp_path / name) for name in folders}
@@ -152,8 +154,8 @@ def test_folders_are_numbered_anew_and_keep_their_masks(tmp_path: Path) -> None:
 
 def test_a_scene_has_its_objects_in_the_frame_of_its_picture(tmp_path: Path) -> None:
     write_coco(tmp_path, photos=2)
-    both = CocoFolders({"a": CocoFolder(str(tmp_path / "images"), str(tmp_path / "instances.json"))})
-    whole, half = Scenes(both, Fit()).of(0), Scenes(both, Fit(longest=50, square=True)).of(0)
+    both = CocoFolders({"a": CocoFolder(images=str(tmp_path / "images"), instances=str(tmp_path / "instances.json"))})
+    whole, half = Scenes(both, Fit()).of(0), Scenes(both, Fit.model_construct(longest=50, square=True)).of(0)
     assert whole.picture.shape == (75, 100, 3) and half.picture.shape == (50, 50, 3)
     assert (whole.photo.width, whole.photo.height, half.photo.width) == (100, 75, 50)
     for scene in (whole, half):

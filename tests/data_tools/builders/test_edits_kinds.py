@@ -35,7 +35,7 @@ ON_OBJECTS = [name for name, kind in KINDS.items() if kind.pool in ("plain", "ha
 def photos(tmp_path_factory: pytest.TempPathFactory) -> CocoFolders:
     root = tmp_path_factory.mktemp("coco")
     write_textured(root)
-    return CocoFolders({"a": CocoFolder(str(root / "images"), str(root / "instances.json"))})
+    return CocoFolders({"a": CocoFolder(images=str(root / "images"), instances=str(root / "instances.json"))})
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ def test_what_ocr_reads_is_altered(test_data: object) -> None:
 
 
 def test_shares_fall_to_the_steps_in_turn() -> None:
-    steps = build_steps({"a": After(0.3), "none": After(0.0), "b": After(0.2)}, "cpu")
+    steps = build_steps({"a": After(share=0.3), "none": After(share=0.0), "b": After(share=0.2)}, "cpu")
     draws = np.random.default_rng(0).random(4000)
     labels = [step_of(steps, draw) for draw in draws]
     assert list(steps) == ["a", "b"]
@@ -291,7 +291,7 @@ def test_shares_fall_to_the_steps_in_turn() -> None:
 
 
 def test_what_is_left_of_a_change_is_measured_on_the_degraded_picture() -> None:
-    step = build_steps({"a": After(0.5, {"name": "bsrgan"}, (0.2, 0.2))}, "cpu")["a"]
+    step = build_steps({"a": After(strength=(0.2, 0.2))}, "cpu")["a"]
     rng = np.random.default_rng(0)
     source = ndimage.zoom(rng.integers(60, 120, (16, 20, 3)), (8, 8, 1), order=1).astype(np.uint8)[:75, :99]
     picture, changed = source.copy(), np.zeros(source.shape[:2], bool)

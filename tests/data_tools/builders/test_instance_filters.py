@@ -17,6 +17,7 @@ from data_tools.builders.core.instance_filters import (
 )
 from data_tools.builders.core.masks import box_of, dilate, feathered, pasted, shaped
 from semfid.errors import UserError
+from semfid.settings import validate
 
 PHOTO = Photo(1, "a.jpg", 640, 480, "", "", "")
 
@@ -104,10 +105,10 @@ def test_sharpness_is_the_variance_of_the_laplacian() -> None:
 
 
 def test_filters_refuse_what_cannot_be() -> None:
-    with pytest.raises(UserError, match=r"filters\.area=\[0\.5, 0\.2\] must be two shares"):
-        Filters(area=(0.5, 0.2)).check("filters")
-    with pytest.raises(UserError, match=r"filters\.overlap=2 must lie in 0 \.\. 1"):
-        Filters(overlap=2).check("filters")
+    with pytest.raises(UserError, match=r"filters: area=\[0\.2, 0\.2\]: must be two shares"):
+        validate(Filters, {"area": [0.2, 0.2]}, "filters")
+    with pytest.raises(UserError, match=r"filters: overlap=2 must be 1 or less"):
+        validate(Filters, {"overlap": 2}, "filters")
 
 
 def test_dilation_is_an_ellipse_of_two_percent_of_the_diagonal() -> None:

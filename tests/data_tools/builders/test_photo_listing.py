@@ -32,7 +32,7 @@ def test_photos_for_builders(tmp_path: Path, write_photo: Photo) -> None:
         f"image_name,MOS\na.png,3\n{name}.png,4\n" + "".join(f"{n}.png,5\n" for n in range(4))
     )
     with pytest.warns(UserWarning, match="left out 1 image in @eaDir, 1 hidden image"):
-        photos = list_photos(PhotoSettings(str(tmp_path / "set"), str(tmp_path / "scores.csv")), 0)
+        photos = list_photos(PhotoSettings(folder=str(tmp_path / "set"), scores=str(tmp_path / "scores.csv")), 0)
     assert [photo.name for photo in photos] == [name, "a", *(f"linked__more__{number}" for number in range(4))]
     assert [photo.score for photo in photos] == [4, 3, 5, 5, 5, 5] and not any(photo.reason for photo in photos)
     assert all((tmp_path / "set" / photo.path).is_file() for photo in photos)

@@ -11,11 +11,12 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 from sr_support import picture
 
-from data_tools.builders.core.photo_folder import SourceFiles, dealt
+from data_tools.builders.core.photo_folder import SourceFiles
 from data_tools.builders.sr_outputs.scores import Lpips, quality_of, ssim
 from data_tools.builders.sr_outputs.selection import SelectionSettings, left_out, select, shares
 from metrics.clearness import blockiness, clearness, sharpness
 from semfid.errors import UserError
+from semfid.io.splits import deal
 
 
 def test_ssim_is_that_of_scikit_image() -> None:
@@ -95,15 +96,15 @@ def frame_of(seed: int, photos: int = 60) -> pd.DataFrame:
 
 def test_selection_keeps_the_bands_and_balances() -> None:
     frame = frame_of(0)
-    every = select(frame, SelectionSettings(None, [20, 80], None, None), 0)
+    every = select(frame, SelectionSettings(ssim=[20, 80], lpips=None, quality=None), 0)
     for _, rows in frame.assign(kept=every).groupby("strength"):
         low, high = np.percentile(rows["ssim"], [20, 80])
         assert (rows["kept"] == rows["ssim"].between(low, high)).all()
-    some = select(frame, SelectionSettings(150), 0)
+    some = select(frame, SelectionSettings(target=150), 0)
     assert some.sum() == 150
     assert frame[some].groupby(["model", "strength"]).size().tolist() == [10] * 15
-    assert (some <= select(frame, SelectionSettings(None), 0)).all()
-    reasons = pd.Series(left_out(frame, SelectionSettings(150), 0))
+    assert (some <= select(frame, SelectionSettings(), 0)).all()
+    reasons = pd.Series(left_out(frame, SelectionSettings(target=150), 0))
     assert set(reasons[~some].str.split("; ").explode()) == {
         *(f"{measure} outside its band" for measure in ("ssim", "lpips", "quality")),
         "beyond target",
@@ -111,12 +112,12 @@ def test_selection_keeps_the_bands_and_balances() -> None:
     assert (reasons[some] == "").all()
     # rows in any order, the same pairs; another seed, others
     mixed = frame.sample(frac=1, random_state=1)
-    assert set(mixed["pair_id"][select(mixed, SelectionSettings(150), 0)]) == set(frame["pair_id"][some])
-    assert (select(frame, SelectionSettings(150), 1) != some).any()
+    assert set(mixed["pair_id"][select(mixed, SelectionSettings(target=150), 0)]) == set(frame["pair_id"][some])
+    assert (select(frame, SelectionSettings(target=150), 1) != some).any()
     # a measure that nobody took, and one that a model lacks
     unmeasured = frame.assign(lpips=np.nan)
-    assert select(unmeasured, SelectionSettings(None), 0).sum() > 0
-    assert select(frame, SelectionSettings(10**6), 0).sum() == select(frame, SelectionSettings(None), 0).sum()
+    assert select(unmeasured, SelectionSettings(), 0).sum() > 0
+    assert select(frame, SelectionSettings(target=10**6), 0).sum() == select(frame, SelectionSettings(), 0).sum()
 
 
 @pytest.mark.parametrize(
@@ -137,10 +138,10 @@ def test_shares_fill_from_small_cells_to_large(sizes: list[int], target: int, ex
 
 
 def test_splits_go_by_name_and_come_near_their_shares() -> None:
-    sides = [dealt(f"photo{n}", 0.1, 0.2, 0) for n in range(4000)]
+    sides = [deal(f"photo{n}", 0.1, 0.2, 0) for n in range(4000)]
     assert sides.count("val") == pytest.approx(400, abs=80) and sides.count("test") == pytest.approx(800, abs=110)
-    assert sides != [dealt(f"photo{n}", 0.1, 0.2, 1) for n in range(4000)]
-    assert {dealt(f"photo{n}", 0.0, 0.0, 0) for n in range(50)} == {"train"}
+    assert sides != [deal(f"photo{n}", 0.1, 0.2, 1) for n in range(4000)]
+    assert {deal(f"photo{n}", 0.0, 0.0, 0) for n in range(50)} == {"train"}
 
 
 def test_hashes_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ def _captions(path: Path) -> Any:
 
 
 def _photo_scores(path: Path) -> Any:
-    return Scores(PhotoSettings(str(path.parent), str(path))).rows
+    return Scores(PhotoSettings(folder=str(path.parent), scores=str(path))).rows
 
 
 def _metrics_file(path: Path) -> Any:
