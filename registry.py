@@ -28,6 +28,29 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from semfid.errors import UserError, did_you_mean
 from semfid.keywords import Entry, keywords_of, misfit
 
+__all__ = [
+    "BACKBONES",
+    "CAPTIONERS",
+    "DATAMODULES",
+    "DEGRADATIONS",
+    "HEADS",
+    "INPAINTERS",
+    "LIGHTNING_MODULES",
+    "LOSSES",
+    "METRICS",
+    "QUALITY_METRICS",
+    "REGISTRIES",
+    "SEGMENTERS",
+    "TEXT_EMBEDDERS",
+    "TOWERS",
+    "UPSCALERS",
+    "Registry",
+    "RegistryError",
+    "load_entry_points",
+    "load_plugins",
+    "named",
+]
+
 if TYPE_CHECKING:
     from torch import nn
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from backbones.contract import Backbone as Backbone
-from backbones.contract import Taps as Taps
-from backbones.contract import Tuning as Tuning
+from backbones.contract import Backbone, Taps, Tuning
 from registry import BACKBONES, RegistryError
+
+__all__ = ["Backbone", "Taps", "Tuning", "build_backbone"]
 
 
 def build_backbone(name: str, keywords: dict[str, Any]) -> Backbone:

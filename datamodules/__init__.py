@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datamodules.base import PairDataModule as PairDataModule
-from datamodules.base import to_float as to_float
-from datamodules.image_base import ImageDataModule as ImageDataModule
-from datamodules.image_base import ImageLoader as ImageLoader
-from datamodules.image_base import ImageTable as ImageTable
-from datamodules.splits import Part as Part
+from datamodules.base import PairDataModule, to_float
+from datamodules.image_base import ImageDataModule, ImageLoader, ImageTable
+from datamodules.splits import Part
+
+__all__ = ["ImageDataModule", "ImageLoader", "ImageTable", "PairDataModule", "Part", "to_float"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from heads.contract import Head as Head
-from heads.contract import LinearForm as LinearForm
-from heads.contract import MapHead as MapHead
-from heads.contract import TrunkShape
+from heads.contract import Head, LinearForm, MapHead, TrunkShape
 from registry import HEADS, RegistryError
+
+__all__ = ["Head", "LinearForm", "MapHead", "build_head"]
 
 
 def build_head(name: str, trunk: TrunkShape, keywords: dict[str, Any]) -> Head:

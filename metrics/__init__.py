@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+__all__ = ["QualityMetric", "TrainingFreeMetric", "zero_where_equal"]
+
 
 class TrainingFreeMetric(nn.Module):
     """Contract: ``forward(reference, candidate) -> (B,)`` differences in [0, 1], exactly 0 for identical images.

@@ -92,7 +92,7 @@ def _keywords(one: _Registration, found: dict[str, _Registration], given: int) -
         if shared and annotation == shared:
             keywords |= _fields(shared, one.path)
         elif not annotation.startswith("Fixed["):
-            keywords[argument.arg] = default
+            keywords[argument.arg] = default if default is None else _constant(default, one.path)
     return keywords
 
 
@@ -119,6 +119,14 @@ def _parameters(node: ast.ClassDef | ast.FunctionDef) -> list[tuple[ast.arg, str
     pairs = list(zip(arguments, defaults, strict=True))[first:]
     pairs += list(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True))
     return [(argument, None if default is None else ast.unparse(default)) for argument, default in pairs]
+
+
+def _constant(source: str, path: Path) -> str:
+    """The value of a default that is a constant of its file, such as ``PROMPT``; another default as it is."""
+    for node in _tree(path).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [source]:
+            return ast.unparse(node.value) if isinstance(node.value, ast.Constant) else source
+    return source
 
 
 def _fields(name: str, path: Path) -> Keywords:

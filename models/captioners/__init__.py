@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.captioners.cache import CaptionCache as CaptionCache
-from models.captioners.cache import caption_images as caption_images
-from models.captioners.contract import Captioner as Captioner
-from models.captioners.contract import RegionView as RegionView
-from models.captioners.errors import LabelError as LabelError
-from models.captioners.overlay import outline_region as outline_region
+from models.captioners.cache import CaptionCache, caption_images
+from models.captioners.contract import Captioner, RegionView
+from models.captioners.errors import LabelError
+from models.captioners.overlay import outline_region
 from registry import CAPTIONERS, RegistryError
+
+__all__ = [
+    "CaptionCache",
+    "Captioner",
+    "LabelError",
+    "RegionView",
+    "build_captioner",
+    "caption_images",
+    "outline_region",
+]
 
 
 def build_captioner(name: str, keywords: Mapping[str, Any]) -> Captioner:

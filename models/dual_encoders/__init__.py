@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.dual_encoders.contract import Tower as Tower
+from models.dual_encoders.contract import Tower
 from registry import TOWERS, RegistryError
+
+__all__ = ["Tower", "build_tower"]
 
 
 def build_tower(name: str, keywords: Mapping[str, Any]) -> Tower:

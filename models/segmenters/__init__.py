@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.segmenters.contract import Segmentation as Segmentation
-from models.segmenters.contract import Segmenter as Segmenter
+from models.segmenters.contract import Segmentation, Segmenter
 from registry import SEGMENTERS, RegistryError
+
+__all__ = ["Segmentation", "Segmenter", "build_segmenter"]
 
 
 def build_segmenter(name: str, keywords: Mapping[str, Any]) -> Segmenter:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.text_encoders.contract import TextEmbedder as TextEmbedder
+from models.text_encoders.contract import TextEmbedder
 from registry import TEXT_EMBEDDERS, RegistryError
+
+__all__ = ["TextEmbedder", "build_text_embedder"]
 
 
 def build_text_embedder(name: str, keywords: dict[str, Any]) -> TextEmbedder:
