@@ -14,6 +14,7 @@ from heads.contract import Head as Head
 from heads.contract import MapHead as MapHead
 from heads.contract import TrunkShape as TrunkShape
 from heads.decoders.base import DecoderHead as DecoderHead
+from heads.decoders.base import MapOptions as MapOptions
 from heads.grid_head import GridHead as GridHead
 from heads.inputs import HeadInput as HeadInput
 from lightning_modules.image_module import ImageTask as ImageTask

@@ -21,6 +21,7 @@ The family of functions is the same, but taps whose activations differ by orders
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -44,6 +45,30 @@ from semfid.errors import UserError
 Weights = Literal["free", "nonnegative"]
 
 
+@dataclass(frozen=True)
+class LinearOptions:
+    """Keywords of every linear head.
+
+    Attributes:
+        normalize: ``none`` (source project) or ``unit`` (LPIPS).
+        weights: ``nonnegative`` clamps after each step, as LPIPS does.
+        bias: a constant; off, identical images score exactly 0.
+        output: see `heads.output`.
+        scale: ``train`` puts all channels on one scale, see above.
+        pooling: ``mean``, ``max``, ``top:0.05``, or a list of them; a mean hides what is small. ``gained:mean`` and
+            ``lost:mean`` look in one direction alone: reference and candidate are then not exchangeable.
+        compress: ``none``, ``sqrt`` or ``log`` of the pooled values, which are heavy-tailed.
+    """
+
+    normalize: Normalize = "none"
+    weights: Weights = "free"
+    bias: bool = False
+    output: Output = "identity"
+    scale: Scale = "none"
+    pooling: str | list[str] = "mean"
+    compress: Compress = "none"
+
+
 class _LinearHead(MapHead):
     """Common part: weights per pooling and used tap, optional bias, output function."""
 
@@ -51,38 +76,26 @@ class _LinearHead(MapHead):
 
     scale: Tensor
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        depth: int,
-        shared: bool,
-        normalize: Normalize,
-        weights: Weights,
-        bias: bool,
-        output: Output,
-        scale: Scale,
-        pooling: str | list[str],
-        compress: Compress,
-    ) -> None:
+    def __init__(self, channels: Sequence[int], depth: int, options: LinearOptions, shared: bool = False) -> None:
         super().__init__()
         self.used = last_taps(channels, depth)
-        self.poolings, self.compress = parse_poolings(pooling), compress
+        self.poolings, self.compress = parse_poolings(options.pooling), options.compress
         self.symmetric = not is_sided(self.poolings)
-        self.normalize, self.output, self.shared = normalize, output, shared
+        self.normalize, self.output, self.shared = options.normalize, options.output, shared
         self._start = sum(channels) - sum(self.used)
         if shared and len(set(self.used)) > 1:
             raise UserError(f"head: lpips_linear_shared needs taps of one width, not {self.used}; use lpips_linear")
         widths = (self.used[:1] if shared else self.used) * len(self.poolings)
-        if scale == "train":  # channels are of size 1 then, and their weights of the size of a difference
+        if options.scale == "train":  # channels are of size 1 then, and their weights of the size of a difference
             initial = torch.rand(sum(widths))
         else:  # the initial scale of a 1x1 convolution; non-negative weights start from its absolute value
             initial = torch.cat([nn.init.uniform_(torch.empty(width), -(width**-0.5), width**-0.5) for width in widths])
-        self.weight = nn.Parameter(initial.abs() if weights == "nonnegative" else initial)
-        self.bias = nn.Parameter(torch.zeros(())) if bias else None
-        self.needs_calibration = scale == "train"
+        self.weight = nn.Parameter(initial.abs() if options.weights == "nonnegative" else initial)
+        self.bias = nn.Parameter(torch.zeros(())) if options.bias else None
+        self.needs_calibration = options.scale == "train"
         self.register_buffer("scale", torch.ones(len(self.poolings) * sum(self.used)))
-        self.zero_at_identity = not bias
-        self.nonnegative = ("weight",) if weights == "nonnegative" else ()
+        self.zero_at_identity = not options.bias
+        self.nonnegative = ("weight",) if options.weights == "nonnegative" else ()
 
     def calibrate(self, statistic: Tensor) -> None:
         if not self.needs_calibration:
@@ -161,80 +174,40 @@ def _sizes_by_tap(inputs: Tensor, widths: Sequence[int]) -> Tensor:
     "lpips_linear",
     summary="one weight per channel and stage; depth d uses the last d+1 stages",
     source="LPIPS, arXiv 1801.03924",
+    shared=LinearOptions,
 )
 class LpipsLinear(_LinearHead):
-    """Squared differences of the last `depth` + 1 stages, pooled over positions, one weight per channel, mean over stages.
+    """Squared differences of the last `depth` + 1 stages, pooled over positions, one weight per channel, mean over stages."""
 
-    Args:
-        normalize: ``none`` (source project) or ``unit`` (LPIPS).
-        weights: ``nonnegative`` clamps after each step, as LPIPS does.
-        bias: a constant; off, identical images score exactly 0.
-        scale: ``train`` puts all channels on one scale, see above.
-        pooling: ``mean``, ``max``, ``top:0.05``, or a list of them; a mean hides what is small. ``gained:mean`` and
-            ``lost:mean`` look in one direction alone: reference and candidate are then not exchangeable.
-        compress: ``none``, ``sqrt`` or ``log`` of the pooled values, which are heavy-tailed.
-    """
-
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        depth: int = 3,
-        normalize: Normalize = "none",
-        weights: Weights = "free",
-        bias: bool = False,
-        output: Output = "identity",
-        scale: Scale = "none",
-        pooling: str | list[str] = "mean",
-        compress: Compress = "none",
-    ) -> None:
-        super().__init__(trunk.channels, depth, False, normalize, weights, bias, output, scale, pooling, compress)
+    def __init__(self, trunk: TrunkShape, depth: int = 3, *, options: LinearOptions) -> None:
+        super().__init__(trunk.channels, depth, options)
 
 
 @HEADS.register(
     "lpips_linear_blocks",
     summary="as lpips_linear, one weight per channel and residual block",
     source="source project's ablation",
+    shared=LinearOptions,
 )
 class LpipsLinearBlocks(_LinearHead):
     """The same over residual blocks: the last `depth` + 1 of a ResNet-50's 16."""
 
     taps = "blocks"
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        depth: int = 12,
-        normalize: Normalize = "none",
-        weights: Weights = "free",
-        bias: bool = False,
-        output: Output = "identity",
-        scale: Scale = "none",
-        pooling: str | list[str] = "mean",
-        compress: Compress = "none",
-    ) -> None:
+    def __init__(self, trunk: TrunkShape, depth: int = 12, *, options: LinearOptions) -> None:
         if not trunk.block_channels:
             raise UserError("head: lpips_linear_blocks needs a trunk with residual blocks; use lpips_linear")
-        super().__init__(trunk.block_channels, depth, False, normalize, weights, bias, output, scale, pooling, compress)
+        super().__init__(trunk.block_channels, depth, options)
 
 
 @HEADS.register(
     "lpips_linear_shared",
     summary="one weight vector for all taps (ViT trunks: taps of one width)",
     source="source project's ablation",
+    shared=LinearOptions,
 )
 class LpipsLinearShared(_LinearHead):
     """One weight vector shared by the last `depth` + 1 taps, which must have the same width."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        depth: int = 3,
-        normalize: Normalize = "none",
-        weights: Weights = "free",
-        bias: bool = False,
-        output: Output = "identity",
-        scale: Scale = "none",
-        pooling: str | list[str] = "mean",
-        compress: Compress = "none",
-    ) -> None:
-        super().__init__(trunk.channels, depth, True, normalize, weights, bias, output, scale, pooling, compress)
+    def __init__(self, trunk: TrunkShape, depth: int = 3, *, options: LinearOptions) -> None:
+        super().__init__(trunk.channels, depth, options, shared=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,6 +20,28 @@ from semfid.errors import UserError
 Norm = Literal["batch", "group"]
 
 
+@dataclass(frozen=True)
+class MapOptions:
+    """Keywords of every decoder.
+
+    Attributes:
+        normalize: ``none`` (source project) or ``unit`` (LPIPS).
+        scale: ``train`` divides each channel by its root mean square over training pairs plus the stage's mean of these,
+            so that stages whose activations differ by orders of magnitude enter alike.
+        anchored: off, the source project's way; see `DecoderHead`.
+        output: ``sigmoid`` keeps maps below 1; see `heads.output`.
+        score: how one difference per pair comes from the map.
+        top: share of the positions that ``score: topk`` averages.
+    """
+
+    normalize: Normalize = "none"
+    scale: Scale = "train"
+    anchored: bool = True
+    output: Output = "sigmoid"
+    score: ScoreOfMap = "mean"
+    top: float = 0.05
+
+
 class DecoderHead(Head):
     """From squared differences at every position to a difference map at the size of the images, and its score.
 
@@ -32,37 +55,25 @@ class DecoderHead(Head):
 
     Args:
         pixel: whether `decode` wants the images' own difference.
-        scale: ``train`` divides each channel by its root mean square over training pairs plus the stage's mean of these,
-            so that stages whose activations differ by orders of magnitude enter alike.
-        anchored: off, the source project's way.
     """
 
     input_kind = "squared_difference_maps"
     gives_maps = True
     trains_mixed = True
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        pixel: bool,
-        normalize: Normalize,
-        scale: Scale,
-        anchored: bool,
-        output: Output,
-        score: ScoreOfMap,
-        top: float,
-    ) -> None:
+    def __init__(self, trunk: TrunkShape, options: MapOptions, pixel: bool = False) -> None:
         super().__init__()
         if len(trunk.channels) != len(trunk.strides) or not trunk.channels:
             raise UserError(
                 "head: this trunk does not say the channels and strides of its stages; a decoder needs both"
             )
         self.channels, self.strides = (1, *trunk.channels), (1, *trunk.strides)
-        self.pixel, self.normalize, self.anchored, self.output = pixel, normalize, anchored, output
-        self.needs_calibration = scale == "train"
+        self.pixel, self.normalize = pixel, options.normalize
+        self.anchored, self.output = options.anchored, options.output
+        self.needs_calibration = options.scale == "train"
         self.register_buffer("scale", torch.ones(sum(self.channels)))
-        self.zero_at_identity = anchored
-        self.score = MapScore(score, top)
+        self.zero_at_identity = options.anchored
+        self.score = MapScore(options.score, options.top)
         self.score_learns = self.score.learns
         self.nonnegative = ("score.weight",) if self.score.learns else ()
 

@@ -11,12 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from heads.contract import Normalize, Scale, TrunkShape
-from heads.decoders.base import DecoderHead, one_channel
-from heads.decoders.map_score import ScoreOfMap
+from heads.contract import TrunkShape
+from heads.decoders.base import DecoderHead, MapOptions, one_channel
 from heads.decoders.pyramid import LEVELS, levels_of, resampled
 from heads.decoders.unet import grown
-from heads.output import Output
 from registry import HEADS
 from semfid.errors import UserError
 
@@ -24,17 +22,8 @@ from semfid.errors import UserError
 class _LibraryDecoder(DecoderHead):
     """Common part: the pyramid in, the last layer out. A subclass hands its decoder to `_hold`."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        normalize: Normalize,
-        scale: Scale,
-        anchored: bool,
-        output: Output,
-        score: ScoreOfMap,
-        top: float,
-    ) -> None:
-        super().__init__(trunk, False, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         self.levels = levels_of(trunk.strides)
         self.encoder_channels = [1, *(trunk.channels[stage] for stage in self.levels)]
 
@@ -77,22 +66,13 @@ def _halving(width: int) -> list[int]:
     "unetplusplus",
     summary="UNet++ decoder (nested skip connections) over squared differences",
     source="arXiv 1807.10165; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class UNetPlusPlus(_LibraryDecoder):
     """UNet++ over squared differences. `width` is that of the deepest block; each further one has half of it."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        width: int = 256,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         made = _of_library("unetplusplus", "UnetPlusPlusDecoder", width)
         self._hold(made(self.encoder_channels, _halving(width)), _halving(width)[-1])
 
@@ -101,22 +81,13 @@ class UNetPlusPlus(_LibraryDecoder):
     "manet",
     summary="MA-Net decoder (attention over positions and scales) over squared differences",
     source="Fan et al. 2020; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class MAnet(_LibraryDecoder):
     """MA-Net over squared differences. `width` is that of the deepest block; each further one has half of it."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        width: int = 256,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         made = _of_library("manet", "MAnetDecoder", width)
         self._hold(made(self.encoder_channels, _halving(width)), _halving(width)[-1])
 
@@ -125,22 +96,13 @@ class MAnet(_LibraryDecoder):
     "linknet",
     summary="LinkNet decoder (adds skip connections, light) over squared differences",
     source="arXiv 1707.03718; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class Linknet(_LibraryDecoder):
     """LinkNet over squared differences. `width` is that of the last block; the others have their stages' channels."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        width: int = 32,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, width: int = 32, *, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         self._hold(_of_library("linknet", "LinknetDecoder", width)(self.encoder_channels, width), width)
 
 
@@ -148,6 +110,7 @@ class Linknet(_LibraryDecoder):
     "fpn",
     summary="feature pyramid decoder over squared differences",
     source="arXiv 1901.02446; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class FPN(_LibraryDecoder):
     """Feature pyramid over the differences at strides 4 to 32, summed."""
@@ -158,14 +121,10 @@ class FPN(_LibraryDecoder):
         width: int = 128,
         pyramid_width: int = 256,
         dropout: float = 0.2,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
+        *,
+        options: MapOptions,
     ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+        super().__init__(trunk, options)
         made = _of_library("fpn", "FPNDecoder", width)
         if pyramid_width < 1 or not 0 <= dropout < 1:
             raise UserError(
@@ -178,22 +137,13 @@ class FPN(_LibraryDecoder):
     "upernet",
     summary="UPerNet decoder (pyramid pooling and feature pyramid) over squared differences",
     source="arXiv 1807.10221; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class UPerNet(_LibraryDecoder):
     """UPerNet over the differences at strides 4 to 32."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        width: int = 256,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         self._hold(_of_library("upernet", "UPerNetDecoder", width)(self.encoder_channels, len(LEVELS), width), width)
 
 
@@ -201,22 +151,13 @@ class UPerNet(_LibraryDecoder):
     "segformer",
     summary="SegFormer decoder (one linear layer per stage, then one over all) over squared differences",
     source="arXiv 2105.15203; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class SegFormer(_LibraryDecoder):
     """SegFormer's decoder over squared differences: nearly no context of its own."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        width: int = 256,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         made = _of_library("segformer", "SegformerDecoder", width)
         self._hold(made(self.encoder_channels, len(LEVELS), width), width)
 
@@ -225,22 +166,13 @@ class SegFormer(_LibraryDecoder):
     "dpt",
     summary="DPT decoder (for token maps of transformers, and any trunk) over squared differences",
     source="arXiv 2103.13413; segmentation_models_pytorch",
+    shared=MapOptions,
 )
 class DPT(_LibraryDecoder):
     """DPT over the differences at strides 4 to 32, without readout tokens: differences have none."""
 
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        width: int = 256,
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, normalize, scale, anchored, output, score, top)
+    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(trunk, options)
         made = _of_library("dpt", "DPTDecoder", width)
         channels = self.encoder_channels[2:]
         self._hold(made(channels, LEVELS[1:], False, "ignore", [width] * len(channels), width), width)

@@ -10,29 +10,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from heads.contract import Normalize, Scale, TrunkShape
-from heads.decoders.base import DecoderHead, Norm, conv_block, one_channel
-from heads.decoders.map_score import ScoreOfMap
-from heads.output import Output
+from heads.contract import TrunkShape
+from heads.decoders.base import DecoderHead, MapOptions, Norm, conv_block, one_channel
 from registry import HEADS
 from semfid.errors import UserError
+from semfid.keywords import Fixed
 
 
-class _UNet(DecoderHead):
+@HEADS.register(
+    "unet",
+    summary="CLU: UNet over squared differences of all stages; a difference map and its score",
+    source="source project (CLU); UNet, arXiv 1505.04597",
+    shared=MapOptions,
+)
+class UNet(DecoderHead):
+    """UNet decoder. A stage's width is its number of channels, at most `max_width`.
+
+    Args:
+        max_width: the source project's decoder has 2048; 256 trains much faster and seldom worse.
+        norm: ``batch`` (source project), or ``group``, whose training does not depend on the batch: 1 and N processes then
+            take the same steps.
+        pixel: whether it sees where the pixels differ.
+    """
+
     def __init__(
         self,
         trunk: TrunkShape,
-        pixel: bool,
-        max_width: int,
-        norm: Norm,
-        normalize: Normalize,
-        scale: Scale,
-        anchored: bool,
-        output: Output,
-        score: ScoreOfMap,
-        top: float,
+        max_width: int = 2048,
+        norm: Norm = "batch",
+        *,
+        options: MapOptions,
+        pixel: Fixed[bool] = False,
     ) -> None:
-        super().__init__(trunk, pixel, normalize, scale, anchored, output, score, top)
+        super().__init__(trunk, options, pixel)
         if max_width < 1:
             raise UserError(f"head: max_width={max_width} must be at least 1")
         widths = [min(channels, max_width) for channels in trunk.channels]
@@ -57,60 +67,13 @@ class _UNet(DecoderHead):
         return grown(self.last(below), pixel)  # (B, 1, H, W)
 
 
-@HEADS.register(
-    "unet",
-    summary="CLU: UNet over squared differences of all stages; a difference map and its score",
-    source="source project (CLU); UNet, arXiv 1505.04597",
-)
-class UNet(_UNet):
-    """UNet decoder. A stage's width is its number of channels, at most `max_width`.
-
-    Args:
-        max_width: the source project's decoder has 2048; 256 trains much faster and seldom worse.
-        norm: ``batch`` (source project), or ``group``, whose training does not depend on the batch: 1 and N processes then
-            take the same steps.
-        normalize: ``none`` (source project) or ``unit`` (LPIPS).
-        output: ``sigmoid`` keeps maps below 1; see `heads.output`.
-        score: how one difference per pair comes from the map.
-        top: share of the positions that ``score: topk`` averages.
-    """
-
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        max_width: int = 2048,
-        norm: Norm = "batch",
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, False, max_width, norm, normalize, scale, anchored, output, score, top)
-
-
-@HEADS.register(
+HEADS.preset(
     "unet_pixel",
+    of="unet",
     summary="as unet, with the images' own squared difference as one more channel at every stage",
     source="source project (CLU, second version)",
+    pixel=True,
 )
-class UNetPixel(_UNet):
-    """UNet decoder that also sees where the pixels differ."""
-
-    def __init__(
-        self,
-        trunk: TrunkShape,
-        max_width: int = 2048,
-        norm: Norm = "batch",
-        normalize: Normalize = "none",
-        scale: Scale = "train",
-        anchored: bool = True,
-        output: Output = "sigmoid",
-        score: ScoreOfMap = "mean",
-        top: float = 0.05,
-    ) -> None:
-        super().__init__(trunk, True, max_width, norm, normalize, scale, anchored, output, score, top)
 
 
 def shrunk(pixel: Tensor, stride: int, like: Tensor) -> Tensor:
