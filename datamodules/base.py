@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.batches import PairBatch
-from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, decode_maps, hash_files
 from datamodules.framing import Framing, PairAugment
-from datamodules.pair_dataset import Collate, EvaluationBatches, JudgeMap, PairDataset, ReadMap, TrainBatches
+from datamodules.pair_dataset import Collate, JudgeMap, PairDataset, ReadMap
+from datamodules.samplers import EvaluationBatches, TrainBatches, WithEpoch
 from datamodules.shared_memory import Shared, check_room
 from datamodules.splits import Part, SplitConfig, split_table
 from semfid.errors import UserError
@@ -60,7 +60,7 @@ class LoaderConfig:
     workers: int = 0
     weights: Weights = "none"
     in_memory: bool = False
-    augment: Sequence[PairAugment] | None = None
+    augment: list[PairAugment] | None = None
     least_crop: float = 0.5
     object_crop: float | None = None
 

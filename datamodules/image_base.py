@@ -17,10 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from datamodules.batches import ImageBatch, ImageList
-from datamodules.epochs import WithEpoch
 from datamodules.files import decode_files, hash_files
 from datamodules.image_dataset import Augment, ImageCollate, ImageDataset
-from datamodules.pair_dataset import EvaluationBatches, TrainBatches
+from datamodules.samplers import EvaluationBatches, TrainBatches, WithEpoch
 from datamodules.shared_memory import Shared, check_room
 from semfid.errors import UserError, did_you_mean
 from semfid.io.images import Resize
@@ -80,7 +79,7 @@ class ImageLoader:
     batch_size: int = 64
     workers: int = 0
     in_memory: bool = False
-    augment: Sequence[Augment] | None = None
+    augment: list[Augment] | None = None
     least_crop: float = 0.5
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from data_tools.degradations import build_degradation, degraded_like
 from data_tools.synthetic import DEGRADATIONS, degrade
 from datamodules.batches import ImageBatch, ImageList
-from datamodules.epochs import Index
+from datamodules.samplers import Index
 from semfid.errors import UserError
 from semfid.io.images import Resize, load_pixels, read_image
 

@@ -1,10 +1,10 @@
-"""Pairs as tensors, and the order in which processes see them."""
+"""Pairs as tensors."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from datamodules.batches import PairBatch
 from datamodules.framing import (
@@ -27,13 +27,13 @@ from datamodules.framing import (
     square_at,
     tinted,
 )
+from datamodules.samplers import Index
 from semfid.errors import UserError
 from semfid.io.images import read_image, resize_image, to_planes
 from semfid.io.listing import on_disk
 from semfid.io.maps import Box, Frame, MapError, frame_map, frame_of
 from semfid.io.pair_table import PairTable
 
-Index = tuple[int, float] | tuple[int, float, int]  # row, size of the whole batch, epoch (absent or -1: as it stands)
 ReadMap = Callable[[str], "NDArray[np.float32]"]
 JudgeMap = Callable[[int, "NDArray[np.float32]"], "str | None"]
 UNCHANGED = "unchanged"  # in place of a path: the map is 0 everywhere
@@ -115,10 +115,10 @@ class PairDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.reference)
 
-    def __getitem__(self, index: Index) -> Item:
+    def __getitem__(self, index: tuple[int, float] | Index) -> Item:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[Index]) -> list[Item]:
+    def __getitems__(self, indices: Sequence[tuple[int, float] | Index]) -> list[Item]:
         """A batch; torch asks for this where a dataset has it."""
         references: dict[Hashable, tuple[Tensor, Size]] = {}
         return [
@@ -311,68 +311,3 @@ class Collate:
             total=items[0].total,
             first=torch.tensor([first.setdefault(item.reference_name, at) for at, item in enumerate(items)]),
         )
-
-
-def epoch_order(rows: NDArray[np.int64], count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The training rows in the order of an epoch.
-
-    One permutation of all `count` rows of the table, thinned to `rows`: the folds of a variant then meet their pairs in
-    almost the same order, and one pass over cached statistics serves all of them.
-    """
-    permutation = np.random.default_rng([seed, epoch]).permutation(count)
-    member = np.zeros(count, dtype=bool)
-    member[rows] = True
-    return permutation[member[permutation]]
-
-
-class TrainBatches(Sampler[list[tuple[int, float]]]):
-    """Shuffled batches, each shared out over the processes; `batch_size` is that of all processes together.
-
-    The order depends on seed and epoch only, so a resumed run goes on as an uninterrupted one, and a run on N processes
-    takes the steps of a run on one. Of a remainder with fewer pairs than processes, the processes without a pair of their
-    own take its first pair as one of a batch of infinite size: it counts nothing.
-    """
-
-    def __init__(
-        self, rows: NDArray[np.int64], count: int, batch_size: int, seed: int, rank: int = 0, world: int = 1
-    ) -> None:
-        if batch_size < world:
-            raise UserError(
-                f"data.batch_size={batch_size} cannot be shared by {world} processes; make it at least {world}"
-            )
-        if len(rows) < world:
-            raise UserError(f"{len(rows)} training pairs cannot be shared by {world} processes; use fewer devices")
-        self.rows, self.count, self.batch_size, self.seed = rows, count, batch_size, seed
-        self.rank, self.world, self.epoch = rank, world, 0
-        self.sampler = self  # Lightning calls set_epoch on a loader's sampler and on its batch_sampler.sampler only
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, float]]]:
-        order = epoch_order(self.rows, self.count, self.seed, self.epoch)
-        for index in range(len(self)):
-            whole = order[index * self.batch_size : (index + 1) * self.batch_size]
-            mine = [(int(row), float(len(whole))) for row in whole[self.rank :: self.world]]
-            yield mine or [(int(whole[0]), math.inf)]
-
-
-class EvaluationBatches(Sampler[list[tuple[int, float]]]):
-    """Rows in order, every one exactly once over all processes: nothing is repeated to fill up."""
-
-    def __init__(self, rows: NDArray[np.int64], batch_size: int, rank: int = 0, world: int = 1) -> None:
-        if len(rows) < world:
-            raise UserError(f"{len(rows)} pairs to evaluate cannot be shared by {world} processes; use fewer devices")
-        self.rows, self.batch_size = rows[rank::world], max(1, batch_size // world)
-
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, float]]]:
-        for start in range(0, len(self.rows), self.batch_size):
-            chunk = self.rows[start : start + self.batch_size]
-            yield [(int(row), len(chunk)) for row in chunk]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from datamodules.base import existing
 from datamodules.image_base import PARTS, ImageDataModule, ImageLoader, ImageTable
-from datamodules.image_dataset import Augment
 from datamodules.renaming import check_columns
 from registry import DATAMODULES
 from semfid.errors import UserError, did_you_mean
 from semfid.io.coco_file import by_key, captions, read_coco, text_of
-from semfid.io.images import Resize
 from semfid.io.pair_table import as_paths, read_frame
 
 
@@ -22,6 +19,7 @@ from semfid.io.pair_table import as_paths, read_frame
     "captions",
     summary="photos with captions: a table (path, caption, optionally class and split) or COCO's captions JSON",
     source="cocodataset.org, captions_*.json",
+    shared=ImageLoader,
 )
 class CaptionData(ImageDataModule):
     """Captioned photos. Several rows of one path are several captions of that photo: an epoch takes one of them.
@@ -37,16 +35,10 @@ class CaptionData(ImageDataModule):
         table: str,
         images: str | None = None,
         columns: dict[str, str] | None = None,
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 64,
-        workers: int = 0,
-        in_memory: bool = False,
-        augment: list[Augment] | None = None,
-        least_crop: float = 0.5,
+        *,
+        loader: ImageLoader,
     ) -> None:
-        super().__init__(ImageLoader(split, image_size, resize, batch_size, workers, in_memory, augment, least_crop))
+        super().__init__(loader)
         self.path, self.images, self.columns = table, images, columns or {}
 
     def load_images(self) -> ImageTable:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from datamodules.base import existing
 from datamodules.image_base import PARTS, ImageDataModule, ImageLoader, ImageTable
-from datamodules.image_dataset import Augment
 from registry import DATAMODULES
 from semfid.errors import UserError
-from semfid.io.images import Resize
 from semfid.io.listing import ENDINGS, list_images, nfc
 
 
@@ -20,6 +17,7 @@ from semfid.io.listing import ENDINGS, list_images, nfc
     "image_folder",
     summary="photos, one folder per class (or a flat folder without classes)",
     source="torchvision ImageFolder",
+    shared=ImageLoader,
 )
 class ImageFolderData(ImageDataModule):
     """Every image below a folder. The first folder on the way to an image is its class; photos that lie in the folder
@@ -32,16 +30,10 @@ class ImageFolderData(ImageDataModule):
     def __init__(
         self,
         path: str,
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 64,
-        workers: int = 0,
-        in_memory: bool = False,
-        augment: list[Augment] | None = None,
-        least_crop: float = 0.5,
+        *,
+        loader: ImageLoader,
     ) -> None:
-        super().__init__(ImageLoader(split, image_size, resize, batch_size, workers, in_memory, augment, least_crop))
+        super().__init__(loader)
         self.path = path
 
     def load_images(self) -> ImageTable:

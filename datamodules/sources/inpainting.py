@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
+from datamodules.base import LoaderConfig, PairDataModule, existing
 from datamodules.files import map_figures
-from datamodules.framing import PairAugment
 from datamodules.pair_dataset import UNCHANGED, map_paths
 from datamodules.sources.inpainting_folder import SAME_CLASS, SameClass, read_folder
 from registry import DATAMODULES
 from semfid.errors import UserError
 from semfid.io.decoding import upright_size
-from semfid.io.images import Resize
 from semfid.io.maps import known_mean, read_map
 from semfid.io.pair_table import PairTable, read_pairs
 
@@ -30,6 +28,7 @@ MOST = 0.95  # share of the image that a mask may cover
     "inpainting",
     summary="photos with an object painted over, and masks (pair table, or the source project's folder)",
     source="source project (COCO 2017, masks of instances)",
+    shared=LoaderConfig,
 )
 class InpaintingData(PairDataModule):
     """Pairs of a photo and the same photo with an object painted over by one of the same or of another class.
@@ -64,22 +63,10 @@ class InpaintingData(PairDataModule):
         difference: Literal["level", "area"] = "level",
         sizes: Literal["strict", "resize_reference"] = "strict",
         on_bad_mask: Literal["error", "drop"] = "error",
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: LoaderConfig,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
+        super().__init__(loader)
         if (table is None) == (root is None):
             raise UserError("data: give either data.table (a pair table) or data.root (a folder with instances.csv)")
         if table is not None and maps_csv is not None:

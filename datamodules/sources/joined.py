@@ -8,16 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from datamodules.base import LoaderConfig, PairDataModule, Weights
-from datamodules.framing import PairAugment
+from datamodules.base import LoaderConfig, PairDataModule
 from datamodules.sources.train_test import absolute_frame, check_pair_data, pair_data
 from registry import DATAMODULES
 from semfid.errors import UserError
-from semfid.io.images import Resize
 from semfid.io.pair_table import PairTable, check_pairs
 
 
-@DATAMODULES.register("joined", summary="several sets of pairs as one: their pairs train and are tested together")
+@DATAMODULES.register(
+    "joined", summary="several sets of pairs as one: their pairs train and are tested together", shared=LoaderConfig
+)
 class JoinedData(PairDataModule):
     """The pairs of several datamodules under one split.
 
@@ -33,22 +33,10 @@ class JoinedData(PairDataModule):
     def __init__(
         self,
         sets: dict[str, Any],
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: LoaderConfig,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
+        super().__init__(loader)
         self.check({"sets": sets})
         self.sets = {name: pair_data(f"data.sets.{name}", given) for name, given in sets.items()}
         if len({data.one_size for data in self.sets.values()}) > 1:

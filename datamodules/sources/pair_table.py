@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
-from datamodules.framing import PairAugment
+from datamodules.base import LoaderConfig, PairDataModule, existing
 from datamodules.renaming import check_columns
 from registry import DATAMODULES
 from semfid.errors import UserError
-from semfid.io.images import Resize
 from semfid.io.pair_table import OPTIONAL, REQUIRED, PairTable, read_pairs
 
 
-@DATAMODULES.register("pairs", summary="any pair table (CSV or Parquet)", source="pairs.py")
+@DATAMODULES.register("pairs", summary="any pair table (CSV or Parquet)", source="pairs.py", shared=LoaderConfig)
 class PairTableData(PairDataModule):
     """Pairs from a table of this project's schema.
 
@@ -33,22 +29,10 @@ class PairTableData(PairDataModule):
         invert: bool = False,
         scale: float = 1.0,
         clip: bool = False,
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: LoaderConfig,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
+        super().__init__(loader)
         self.path, self.columns, self.invert, self.scale = table, columns, invert, scale
         self.clip = clip
         check_columns(columns or {}, (*REQUIRED, *OPTIONAL))

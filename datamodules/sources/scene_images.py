@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_tools.synthetic import SceneSetConfig, write_image_folder
 from datamodules.image_base import ImageDataModule, ImageLoader, ImageTable
-from datamodules.image_dataset import Augment
 from registry import DATAMODULES
-from semfid.io.images import Resize
 
 
-@DATAMODULES.register("scene_images", summary="the embedded world as captioned photos with a class each")
+@dataclass(frozen=True)
+class SceneImageLoader(ImageLoader):
+    """As `ImageLoader`; scenes are small."""
+
+    image_size: int = 96
+
+
+@DATAMODULES.register(
+    "scene_images", summary="the embedded world as captioned photos with a class each", shared=SceneImageLoader
+)
 class SceneImageData(ImageDataModule):
     """Rendered scenes; needs no download. The class is that of the object that takes most of the image.
 
@@ -30,16 +37,10 @@ class SceneImageData(ImageDataModule):
         scenes: int = 2000,
         size: int = 96,
         seed: int = 2000,
-        split: dict[str, Any] | None = None,
-        image_size: int = 96,
-        resize: Resize = "squash",
-        batch_size: int = 64,
-        workers: int = 0,
-        in_memory: bool = False,
-        augment: list[Augment] | None = None,
-        least_crop: float = 0.5,
+        *,
+        loader: SceneImageLoader,
     ) -> None:
-        super().__init__(ImageLoader(split, image_size, resize, batch_size, workers, in_memory, augment, least_crop))
+        super().__init__(loader)
         self.config = SceneSetConfig(scenes=scenes, size=size, seed=seed)
         self.folder = Path(folder).expanduser() / f"seed{seed}-{scenes}-{size}px"
 

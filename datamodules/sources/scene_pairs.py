@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_tools.synthetic import SceneSetConfig, write_pair_set
-from datamodules.base import LoaderConfig, PairDataModule, Weights
-from datamodules.framing import PairAugment
+from datamodules.base import LoaderConfig, PairDataModule
 from registry import DATAMODULES
-from semfid.io.images import Resize
 from semfid.io.pair_table import PairTable, read_pairs
 
 
-@DATAMODULES.register("scenes", summary="the embedded world: rendered scenes, edits, degradations, a simulated panel")
+@dataclass(frozen=True)
+class ScenePairLoader(LoaderConfig):
+    """As `LoaderConfig`; scenes are small."""
+
+    image_size: int = 128
+
+
+@DATAMODULES.register(
+    "scenes",
+    summary="the embedded world: rendered scenes, edits, degradations, a simulated panel",
+    shared=ScenePairLoader,
+)
 class SceneData(PairDataModule):
     """Rendered pairs with simulated votes; needs no download.
 
@@ -34,22 +43,10 @@ class SceneData(PairDataModule):
         size: int = 128,
         votes: int = 30,
         seed: int = 0,
-        split: dict[str, Any] | None = None,
-        image_size: int = 128,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: ScenePairLoader,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
+        super().__init__(loader)
         self.config = SceneSetConfig(
             scenes=scenes, candidates_per_scene=candidates_per_scene, size=size, seed=seed, votes=votes
         )

@@ -6,21 +6,18 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
+from datamodules.base import LoaderConfig, PairDataModule, existing
 from datamodules.files import map_figures
-from datamodules.framing import PairAugment
 from datamodules.pair_dataset import map_paths
 from datamodules.safe_pickle import read_pickled_array
 from registry import DATAMODULES
 from semfid.errors import UserError
 from semfid.io.arrays import load_array
-from semfid.io.images import Resize
 from semfid.io.listing import on_disk
 from semfid.io.maps import MapError, as_map, known_mean, read_map
 from semfid.io.pair_table import PairTable, as_numbers, check_pairs, read_frame, read_pairs
@@ -36,6 +33,7 @@ _ROUNDING = 1e-3  # how far a cosine may leave [-1, 1]: half precision does
     "sr_outputs",
     summary="photos and their super-resolved versions, with difference maps (pair table, or cosine maps)",
     source="source project (KoNIQ-10k, maps of captions)",
+    shared=LoaderConfig,
 )
 class SrOutputsData(PairDataModule):
     """Pairs with difference maps that captions of regions gave.
@@ -65,22 +63,10 @@ class SrOutputsData(PairDataModule):
         min_caps: int = 0,
         only_hq: bool = False,
         threshold: float | None = None,
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: LoaderConfig,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
+        super().__init__(loader)
         if threshold is not None and not 0 <= threshold < 1:
             raise UserError(f"data.threshold is {threshold:g}; it is of the cosine and must be at least 0 and below 1")
         if min_caps < 0:

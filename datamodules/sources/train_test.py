@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from datamodules.base import LoaderConfig, PairDataModule, Weights
+from datamodules.base import LoaderConfig, PairDataModule
 from datamodules.files import hash_files
-from datamodules.framing import PairAugment
 from datamodules.pair_dataset import JudgeMap, ReadMap
 from registry import DATAMODULES, named
 from semfid.errors import UserError
-from semfid.io.images import Resize
 from semfid.io.listing import on_disk
 from semfid.io.pair_table import OPTIONAL, REQUIRED, PairTable, assign_splits, check_pairs
 
@@ -25,7 +23,9 @@ KEPT = (*(column for column in (*REQUIRED, *OPTIONAL) if column not in ("split",
 SIDES = ("train", "test")
 
 
-@DATAMODULES.register("train_test", summary="trains on one set of pairs and tests on all pairs of another")
+@DATAMODULES.register(
+    "train_test", summary="trains on one set of pairs and tests on all pairs of another", shared=LoaderConfig
+)
 class TrainTestData(PairDataModule):
     """Two datamodules as one table: all pairs of `test` are tested, those of `train` train and select epochs.
 
@@ -48,23 +48,11 @@ class TrainTestData(PairDataModule):
         test: dict[str, Any],
         on_overlap: Literal["refuse", "drop"] = "refuse",
         own_split: bool = True,
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: LoaderConfig,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
-        self.check({"train": train, "test": test, "split": split})
+        super().__init__(loader)
+        self.check({"train": train, "test": test, "split": loader.split})
         self.on_overlap, self.own_split = on_overlap, own_split
         self.train_data, self.test_data = pair_data("data.train", train), pair_data("data.test", test)
         if self.train_data.one_size != self.test_data.one_size:

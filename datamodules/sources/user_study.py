@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from datamodules.base import LoaderConfig, PairDataModule, Weights, existing
-from datamodules.framing import PairAugment
+from datamodules.base import LoaderConfig, PairDataModule, existing
 from datamodules.sources.answer_times import WAYS, Clock, TimeError
 from registry import DATAMODULES
 from semfid.errors import UserError, did_you_mean
 from semfid.io.file_pairs import without_suffix
-from semfid.io.images import Resize
 from semfid.io.listing import list_images, nfc
 from semfid.io.pair_table import PairTable, as_paths, check_pairs, read_frame, read_pairs
 
@@ -24,7 +21,9 @@ PERSON = ["User Code", "candidate"]  # and what is judged
 
 
 @DATAMODULES.register(
-    "user_study", summary="human yes/no judgements (pair table with votes, or the source project's CSVs)"
+    "user_study",
+    summary="human yes/no judgements (pair table with votes, or the source project's CSVs)",
+    shared=LoaderConfig,
 )
 class UserStudyData(PairDataModule):
     """Pairs with human labels.
@@ -52,22 +51,10 @@ class UserStudyData(PairDataModule):
         candidates: str | None = None,
         exclude_users: list[str] | None = None,
         min_votes: int = 1,
-        split: dict[str, Any] | None = None,
-        image_size: int = 224,
-        resize: Resize = "squash",
-        batch_size: int = 32,
-        workers: int = 0,
-        weights: Weights = "none",
-        in_memory: bool = False,
-        augment: list[PairAugment] | None = None,
-        least_crop: float = 0.5,
-        object_crop: float | None = None,
+        *,
+        loader: LoaderConfig,
     ) -> None:
-        super().__init__(
-            LoaderConfig(
-                split, image_size, resize, batch_size, workers, weights, in_memory, augment, least_crop, object_crop
-            )
-        )
+        super().__init__(loader)
         self.answers, self.references, self.candidates = answers, references, candidates
         self.exclude_users, self.min_votes = [str(user).strip() for user in exclude_users or []], min_votes
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datamodules import PairDataModule, to_float
 from datamodules.batches import PairBatch
-from datamodules.pair_dataset import EvaluationBatches
+from datamodules.samplers import EvaluationBatches
 
 Map = NDArray[np.float32]
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from datamodules import to_float
-from datamodules.pair_dataset import EvaluationBatches
+from datamodules.samplers import EvaluationBatches
 from engine.config.schema import Variant
 from engine.config.expansion import short_word
 from engine.rank_zero import progress

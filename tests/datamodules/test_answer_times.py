@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from datamodules.sources.answer_times import Clock, TimeError
-from datamodules.sources.user_study import UserStudyData, count_answers
+from datamodules.sources.user_study import count_answers
+from registry import DATAMODULES
 from semfid.errors import UserError
 
 COLUMNS = ["User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp"]
@@ -163,4 +164,4 @@ def test_codes_are_text(tmp_path: Path, left_out: list[str], left: int) -> None:
 def test_users_cannot_be_left_out_where_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("img_names,userStudyScores\nSwinIR_a.png,0.5\n")
     with pytest.raises(UserError, match=r"data\.exclude_users: .* has no column User Code.*remove exclude_users"):
-        UserStudyData(str(tmp_path / "scores.csv"), exclude_users=["u0"]).load_table()
+        DATAMODULES.build("user_study", answers=str(tmp_path / "scores.csv"), exclude_users=["u0"]).load_table()

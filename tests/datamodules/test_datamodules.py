@@ -17,7 +17,7 @@ from torch import Tensor
 
 from datamodules import ImageDataModule, PairDataModule, to_float
 from datamodules.batches import PairBatch
-from datamodules.pair_dataset import epoch_order
+from datamodules.samplers import epoch_order
 from registry import DATAMODULES
 from semfid.errors import UserError
 from semfid.io.images import load_pixels

@@ -15,7 +15,6 @@ from PIL import Image
 
 from datamodules import ImageDataModule
 from datamodules.image_dataset import random_window
-from datamodules.sources.caption_table import CaptionData
 from registry import DATAMODULES
 from semfid.errors import UserError
 
@@ -246,8 +245,8 @@ def test_coco_captions_that_are_no_texts_are_named(tmp_path: Path, change: dict[
     rows = [{"id": number, "image_id": number, "caption": f"Photo {number}."} for number in (2, 1)]
     path = tmp_path / "captions.json"
     path.write_text(json.dumps({"images": images_of, "annotations": rows}))
-    table = CaptionData(str(path)).load_images()
+    table = DATAMODULES.build("captions", table=str(path)).load_images()
     assert (list(table.paths), list(table.captions)) == (["a.png", "b.png"], [("Photo 1.",), ("Photo 2.",)])
     path.write_text(json.dumps({"images": images_of, "annotations": [rows[0], {**rows[1], **change}]}))
     with pytest.raises(UserError, match=rf"data\.table: .*captions\.json: {says}"):
-        CaptionData(str(path)).load_images()
+        DATAMODULES.build("captions", table=str(path)).load_images()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.pair_dataset import EvaluationBatches, TrainBatches, epoch_order
+from datamodules.samplers import EvaluationBatches, TrainBatches, epoch_order
 from semfid.errors import UserError
 
 tables = st.tuples(st.integers(4, 40), st.integers(0, 10_000)).map(

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from torch.utils.data import DistributedSampler
 
 from backbones import build_backbone
-from datamodules.pair_dataset import EvaluationBatches, TrainBatches
+from datamodules.samplers import EvaluationBatches, TrainBatches
 from lightning_modules.global_regressor import GlobalRegressor
 from lightning_modules.pair_module import score_figures
 from semfid.cli import main

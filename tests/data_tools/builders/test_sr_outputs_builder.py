@@ -238,7 +238,7 @@ def test_photos_are_filtered_by_score_and_set(tmp_path: Path) -> None:
 
 
 def test_the_table_feeds_the_datamodules(tmp_path: Path) -> None:
-    from datamodules.sources.sr_outputs import SrOutputsData
+    from registry import DATAMODULES
 
     run(config(tmp_path), ["selection.ssim=null", "selection.quality=null", "table=pairs.parquet"])
     out = tmp_path / "out"
@@ -246,7 +246,7 @@ def test_the_table_feeds_the_datamodules(tmp_path: Path) -> None:
     assert len(frame) == 18
     np.save(out / "map.npy", np.tile(np.linspace(0, 1, 64, dtype=np.float16), (48, 1)))
     frame.assign(map="map.npy").to_csv(out / "mapped.csv", index=False)
-    data = SrOutputsData(str(out / "mapped.csv"), image_size=32, batch_size=4)
+    data = DATAMODULES.build("sr_outputs", table=str(out / "mapped.csv"), image_size=32, batch_size=4)
     table = data.load_table()
     assert len(table) == 18 and table.frame["difference"].between(0.49, 0.51).all()
     assert set(table.frame["split"]) == {"train", "val", "test"}

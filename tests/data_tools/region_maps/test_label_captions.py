@@ -16,13 +16,13 @@ from PIL import Image
 from scipy.spatial.distance import cosine
 from torch import Tensor
 
-from datamodules.sources.pair_table import PairTableData
 from metrics.label import image_labels
 from metrics.label.image_labels import Caches, Tools, pair_differences
 from metrics.label.label_table import Outcome, Request, label_table
 from models.captioners import Captioner, LabelError
 from models.dual_encoders import Tower
 from models.text_encoders.hashed_words import HashedWords
+from registry import DATAMODULES
 from semfid.errors import UserError
 from semfid.io.images import pixel_hash, read_image
 from semfid.io.pair_table import read_pairs
@@ -305,7 +305,7 @@ class TestFaults:
         (warning,) = done.warnings
         assert "of 13 images have an empty caption: their pairs get no difference" in warning
         with pytest.raises(UserError, match=rf"has no difference \({blank.sum()} pairs\); label or drop it"):
-            PairTableData(str(out), columns={"difference": "c2c"}, image_size=16).prepare()
+            DATAMODULES.build("pairs", table=str(out), columns={"difference": "c2c"}, image_size=16).prepare()
         run(table, out, "c2c", Tools(Says(silent="green"), Embeds()), drop_unlabelled=True)
         assert list(read(out).index) == list(rows.index[~blank])
 

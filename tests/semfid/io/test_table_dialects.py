@@ -15,11 +15,11 @@ from PIL import Image
 
 from data_tools.builders.core.importing import Findings, _metrics
 from data_tools.builders.core.photo_folder import PhotoSettings, Scores
-from datamodules.sources.caption_table import CaptionData
 from datamodules.sources.inpainting_folder import _read
 from datamodules.sources.sr_outputs import read_cosine_table
 from datamodules.sources.user_study import count_answers, read_scores
 from datamodules.splits import SplitConfig, split_table
+from registry import DATAMODULES
 from semfid.errors import ImageError, UserError
 from semfid.io.file_pairs import read_pair_table
 from semfid.io.images import read_image
@@ -112,7 +112,7 @@ def _split(path: Path) -> Any:
 
 
 def _captions(path: Path) -> Any:
-    table = CaptionData(str(path)).load_images()
+    table = DATAMODULES.build("captions", table=str(path)).load_images()
     return list(table.paths), list(table.captions)
 
 

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from sqlalchemy import insert, select, update
 from study_rows import fill_answers
 
-from datamodules.sources.user_study import UserStudyData
+from registry import DATAMODULES
 from semfid.io.pair_table import read_pairs
 from user_study.core.errors import StudyError
 from user_study.core.folder import StudyFolder
@@ -118,9 +118,9 @@ def test_legacy_is_the_reference_s_file_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_the_datamodule_reads_pairs_and_legacy_as_they_are(clean: Path) -> None:
-    ours = UserStudyData(answers=str(clean / "pairs.csv")).load_table()
-    legacy = UserStudyData(
-        answers=str(clean / "legacy.csv"), references=str(clean / "HQ"), candidates=str(clean / "SR")
+    ours = DATAMODULES.build("user_study", answers=str(clean / "pairs.csv")).load_table()
+    legacy = DATAMODULES.build(
+        "user_study", answers=str(clean / "legacy.csv"), references=str(clean / "HQ"), candidates=str(clean / "SR")
     ).load_table()
     assert len(ours) == len(legacy) == 12
     for table in (ours, legacy):
@@ -246,7 +246,7 @@ def test_zip_and_single_files(study: StudyFolder, clean: Path, tmp_path: Path) -
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert set(archive.namelist()) >= FILES and "SR/swin_photo000.webp" in archive.namelist()
         archive.extractall(tmp_path / "unpacked")
-    assert len(UserStudyData(answers=str(tmp_path / "unpacked" / "pairs.csv")).load_table()) == 12
+    assert len(DATAMODULES.build("user_study", answers=str(tmp_path / "unpacked" / "pairs.csv")).load_table()) == 12
     for name in NAMES:
         single = tmp_path / "single" / f"{name}.{'json' if name == 'study' else 'csv'}"
         single.parent.mkdir(exist_ok=True)
