@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -17,6 +18,23 @@ BatchNormMode = Literal["frozen", "train"]
 Taps = Literal["stages", "blocks"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """Keywords of every backbone that a library builds.
+
+    Attributes:
+        tuning: what of it trains; see `Backbone`.
+        lora_rank: of the adapters under ``tuning: lora``.
+        batch_norm: ``frozen`` keeps BatchNorm's statistics also under ``tuning: full``.
+        init_seed: of random weights; they do not depend on the run's seed.
+    """
+
+    tuning: Tuning = "frozen"
+    lora_rank: int = 32
+    batch_norm: BatchNormMode = "frozen"
+    init_seed: int = 0
 
 
 class Backbone(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.contract import Backbone, BatchNormMode, Tuning
+from backbones.contract import Backbone, TuningOptions
 from backbones.weights import load_weights
 from models.dual_encoders.open_clip_models import create, weights_of
 from registry import BACKBONES
@@ -18,6 +18,7 @@ from semfid.errors import UserError
     "open_clip",
     summary="any open_clip visual tower; a ViT by the token maps of its blocks",
     source="github.com/mlfoundations/open_clip",
+    shared=TuningOptions,
 )
 class OpenClipBackbone(Backbone):
     """The image tower of a CLIP model; `embed` is its projected image embedding.
@@ -27,16 +28,8 @@ class OpenClipBackbone(Backbone):
         pretrained: an open_clip tag (``openai``, ``laion2b_s34b_b79k``), ``none``, or the path of the tower's weights.
     """
 
-    def __init__(
-        self,
-        model: str = "RN50",
-        pretrained: str = "openai",
-        tuning: Tuning = "frozen",
-        lora_rank: int = 32,
-        batch_norm: BatchNormMode = "frozen",
-        init_seed: int = 0,
-    ) -> None:
-        tower, mean, std = _create(model, pretrained, init_seed)
+    def __init__(self, model: str = "RN50", pretrained: str = "openai", *, options: TuningOptions) -> None:
+        tower, mean, std = _create(model, pretrained, options.init_seed)
         taps, channels, strides = _taps(tower, model)
         super().__init__(
             tower,
@@ -46,9 +39,9 @@ class OpenClipBackbone(Backbone):
             embed_dim=_embed_dim(tower),
             mean=mean,
             std=std,
-            tuning=tuning,
-            lora_rank=lora_rank,
-            batch_norm=batch_norm,
+            tuning=options.tuning,
+            lora_rank=options.lora_rank,
+            batch_norm=options.batch_norm,
         )
         self._taps = taps
         self._image_size = tower.image_size if isinstance(tower.image_size, tuple) else (tower.image_size,) * 2

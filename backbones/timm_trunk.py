@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.contract import Backbone, BatchNormMode, Tuning
+from backbones.contract import Backbone, TuningOptions
 from backbones.weights import load_weights
 from registry import BACKBONES
 from semfid.errors import UserError, did_you_mean
@@ -22,7 +22,10 @@ _BLOCK = re.compile(r"^(layer\d+\.\d+|stages\.\d+\.(blocks\.)?\d+)$")
 
 
 @BACKBONES.register(
-    "timm", summary="any timm model by its arch.tag name", source="github.com/huggingface/pytorch-image-models"
+    "timm",
+    summary="any timm model by its arch.tag name",
+    source="github.com/huggingface/pytorch-image-models",
+    shared=TuningOptions,
 )
 class TimmBackbone(Backbone):
     """A timm model's own stages (`forward_intermediates`); a ViT's "stages" are the token maps of its blocks.
@@ -36,13 +39,11 @@ class TimmBackbone(Backbone):
         self,
         model: str,
         pretrained: str = "hub",
-        tuning: Tuning = "frozen",
-        lora_rank: int = 32,
-        batch_norm: BatchNormMode = "frozen",
-        init_seed: int = 0,
+        *,
+        options: TuningOptions,
         image_size: int | None = None,
     ) -> None:
-        net = _create(model, pretrained, init_seed)
+        net = _create(model, pretrained, options.init_seed)
         if image_size is not None:
             _set_image_size(net, model, image_size)
         cfg = net.pretrained_cfg
@@ -57,9 +58,9 @@ class TimmBackbone(Backbone):
             mean=cfg["mean"],
             std=cfg["std"],
             block_channels=_block_channels(blocks),
-            tuning=tuning,
-            lora_rank=lora_rank,
-            batch_norm=batch_norm,
+            tuning=options.tuning,
+            lora_rank=options.lora_rank,
+            batch_norm=options.batch_norm,
         )
         self._block_names = [name for name, _ in net.named_modules() if _BLOCK.match(name)]
         self._model_name = model
@@ -225,29 +226,19 @@ def _block_channels(blocks: list[nn.Module]) -> list[int]:
     "resnet50_imagenet",
     summary="ResNet-50 trained on ImageNet classes",
     source="timm resnet50.a1_in1k, arXiv 2110.00476",
+    shared=TuningOptions,
 )
-def resnet50_imagenet(
-    pretrained: str = "hub",
-    tag: str = "a1_in1k",
-    tuning: Tuning = "frozen",
-    lora_rank: int = 32,
-    batch_norm: BatchNormMode = "frozen",
-    init_seed: int = 0,
-) -> TimmBackbone:
+def resnet50_imagenet(pretrained: str = "hub", tag: str = "a1_in1k", *, options: TuningOptions) -> TimmBackbone:
     """ResNet-50; `tag` is any of timm's (a1_in1k, tv_in1k, ...). Strides 2 to 32, channels 64 to 2048."""
-    return TimmBackbone(f"resnet50.{tag}", pretrained, tuning, lora_rank, batch_norm, init_seed)
+    return TimmBackbone(f"resnet50.{tag}", pretrained, options=options)
 
 
 @BACKBONES.register(
-    "resnet50_clip", summary="CLIP's ResNet-50 image tower", source="timm resnet50_clip.openai, arXiv 2103.00020"
+    "resnet50_clip",
+    summary="CLIP's ResNet-50 image tower",
+    source="timm resnet50_clip.openai, arXiv 2103.00020",
+    shared=TuningOptions,
 )
-def resnet50_clip(
-    pretrained: str = "hub",
-    tag: str = "openai",
-    tuning: Tuning = "frozen",
-    lora_rank: int = 32,
-    batch_norm: BatchNormMode = "frozen",
-    init_seed: int = 0,
-) -> TimmBackbone:
+def resnet50_clip(pretrained: str = "hub", tag: str = "openai", *, options: TuningOptions) -> TimmBackbone:
     """CLIP's modified ResNet-50; `embed` is the CLIP image embedding (attention pooling, 1024)."""
-    return TimmBackbone(f"resnet50_clip.{tag}", pretrained, tuning, lora_rank, batch_norm, init_seed)
+    return TimmBackbone(f"resnet50_clip.{tag}", pretrained, options=options)

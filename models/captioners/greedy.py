@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from typing import Any
 
 from models.captioners.contract import Captioner
@@ -10,14 +11,11 @@ from models.hub import Precision, device_of, obtaining, pin, resolve_precision
 from semfid.errors import UserError
 
 
-class GreedyCaptioner(Captioner):
-    """A model whose captions are decoded greedily.
+@dataclass(frozen=True)
+class GreedyOptions:
+    """Keywords of every captioner of the library.
 
-    Sampling, penalties and lengths of the checkpoint's own generation settings are put aside. A subclass sets `name`, and
-    `model_type` where it is for one kind of model.
-
-    Args:
-        model: id on the hub, or a local folder.
+    Attributes:
         revision: branch, tag or commit of the hub; None: the newest.
         max_new_tokens: a caption is cut there.
         batch_size: pictures at a time.
@@ -25,26 +23,40 @@ class GreedyCaptioner(Captioner):
         precision: of weights and activations; auto: bfloat16 on a GPU, float32 elsewhere.
         device_map: how to spread a model that is too large for one GPU, such as ``auto``; needs accelerate. None: all of it on
             `device`.
+    """
+
+    revision: str | None = None
+    max_new_tokens: int = 64
+    batch_size: int = 8
+    device: str = "auto"
+    precision: Precision = "auto"
+    device_map: str | None = None
+
+
+class GreedyCaptioner(Captioner):
+    """A model whose captions are decoded greedily.
+
+    Sampling, penalties and lengths of the checkpoint's own generation settings are put aside.
+
+    Args:
+        model: id on the hub, or a local folder.
+        name: of the captioner; part of the identity.
+        model_type: the only kind of model that it takes; None: any.
         settings: what else the captions depend on; part of the identity.
     """
 
-    name: str
-    model_type: str | None = None
     otherwise: str  # the captioner that takes other kinds of model
 
     def __init__(
-        self,
-        model: str,
-        revision: str | None,
-        max_new_tokens: int,
-        batch_size: int,
-        device: str,
-        precision: Precision,
-        device_map: str | None,
-        settings: str = "",
+        self, model: str, options: GreedyOptions, name: str, model_type: str | None = None, settings: str = ""
     ) -> None:
-        self._what = f"captioner: {self.name}"
-        for key, value in (("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
+        self._what = f"captioner: {name}"
+        device_map, self.batch_size, self.max_new_tokens = (
+            options.device_map,
+            options.batch_size,
+            options.max_new_tokens,
+        )
+        for key, value in (("max_new_tokens", self.max_new_tokens), ("batch_size", self.batch_size)):
             if value < 1:
                 raise UserError(f"{self._what} needs {key} >= 1, not {value}")
         if device_map is not None and importlib.util.find_spec("accelerate") is None:
@@ -52,14 +64,13 @@ class GreedyCaptioner(Captioner):
                 f"{self._what}: device_map={device_map} needs the library accelerate; pip install accelerate, or leave "
                 "device_map out"
             )
-        self.batch_size, self.max_new_tokens = batch_size, max_new_tokens
-        self._source = pin(self._what, model, revision)
+        self._source = pin(self._what, model, options.revision)
         found = self._source.config.model_type
-        if self.model_type not in (None, found):
+        if model_type not in (None, found):
             raise UserError(f"{self._what}: '{model}' is a {found} model; use {self.otherwise} for it")
-        self._device, self._device_map = device_of(self._what, device), device_map
-        self._dtype = resolve_precision(precision, self._device)
-        self.identity = f"{self.name}-1-{self._source.identity}-greedy{max_new_tokens}{settings}-{self._dtype}"
+        self._device, self._device_map = device_of(self._what, options.device), device_map
+        self._dtype = resolve_precision(options.precision, self._device)
+        self.identity = f"{name}-1-{self._source.identity}-greedy{self.max_new_tokens}{settings}-{self._dtype}"
         self._loaded: tuple[Any, Any] | None = None
 
     def release(self) -> None:

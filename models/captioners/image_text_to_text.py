@@ -7,16 +7,17 @@ from typing import Any
 
 from PIL import Image
 
-from models.captioners.greedy import GreedyCaptioner
-from models.hub import Precision
+from models.captioners.greedy import GreedyCaptioner, GreedyOptions
 from registry import CAPTIONERS
 from semfid.errors import UserError
+from semfid.keywords import Fixed
 
 
 @CAPTIONERS.register(
     "image_text_to_text",
     summary="any image-text-to-text model of transformers that has a chat template",
     source="huggingface.co/docs/transformers, AutoModelForImageTextToText",
+    shared=GreedyOptions,
 )
 class ImageTextToText(GreedyCaptioner):
     """A vision-language model that is asked one question about one picture, decoded greedily.
@@ -25,20 +26,17 @@ class ImageTextToText(GreedyCaptioner):
     Keywords as `GreedyCaptioner`.
     """
 
-    name = "image_text_to_text"
     otherwise = "image_text_to_text"
 
     def __init__(
         self,
         model: str,
-        revision: str | None = None,
-        max_new_tokens: int = 64,
-        batch_size: int = 8,
-        device: str = "auto",
-        precision: Precision = "auto",
-        device_map: str | None = None,
+        *,
+        options: GreedyOptions,
+        name: Fixed[str] = "image_text_to_text",
+        model_type: Fixed[str | None] = None,
     ) -> None:
-        super().__init__(model, revision, max_new_tokens, batch_size, device, precision, device_map)
+        super().__init__(model, options, name, model_type)
 
     def _caption(self, images: Sequence[Image.Image], prompt: str) -> list[str]:
         _, processor = self._load()
@@ -66,3 +64,14 @@ class ImageTextToText(GreedyCaptioner):
         processor = AutoProcessor.from_pretrained(self._source.model, revision=self._source.revision)
         processor.tokenizer.padding_side = "left"
         return processor
+
+
+CAPTIONERS.preset(  # large pictures become many tokens, about 1,000 at 1024x768
+    "qwen2_vl",
+    of="image_text_to_text",
+    summary="Qwen2-VL-7B-Instruct (downloads 17 GB; Apache-2.0)",
+    source="Wang et al. 2024, arXiv 2409.12191",
+    defaults={"model": "Qwen/Qwen2-VL-7B-Instruct"},
+    name="qwen2_vl",
+    model_type="qwen2_vl",
+)

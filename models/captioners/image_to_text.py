@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from PIL import Image
 
-from models.captioners.greedy import GreedyCaptioner
-from models.hub import Precision
+from models.captioners.greedy import GreedyCaptioner, GreedyOptions
 from registry import CAPTIONERS
 from semfid.errors import UserError
+from semfid.keywords import Fixed
 
 
 class Preparation(NamedTuple):
@@ -20,10 +21,18 @@ class Preparation(NamedTuple):
     tokenizer: Any
 
 
+@dataclass(frozen=True)
+class ImageToTextOptions(GreedyOptions):
+    """As `GreedyOptions`; these models are small."""
+
+    batch_size: int = 16
+
+
 @CAPTIONERS.register(
     "image_to_text",
     summary="any model of transformers that captions without being asked: BLIP, GIT, ViT-GPT2, ...",
     source="huggingface.co/docs/transformers, BlipForConditionalGeneration, GitForCausalLM, VisionEncoderDecoderModel",
+    shared=ImageToTextOptions,
 )
 class ImageToText(GreedyCaptioner):
     """The prompt is not asked: these models take no questions. They can be given a caption's beginning.
@@ -34,23 +43,20 @@ class ImageToText(GreedyCaptioner):
         prefix: each caption begins with it, such as ``a photo of``; not for vision-encoder-decoder models.
     """
 
-    name = "image_to_text"
     otherwise = "image_to_text"
 
     def __init__(
         self,
         model: str,
         prefix: str = "",
-        revision: str | None = None,
-        max_new_tokens: int = 64,
-        batch_size: int = 16,
-        device: str = "auto",
-        precision: Precision = "auto",
-        device_map: str | None = None,
+        *,
+        options: ImageToTextOptions,
+        name: Fixed[str] = "image_to_text",
+        model_type: Fixed[str | None] = None,
     ) -> None:
         self.prefix = prefix.strip()
         settings = f"-prefix:{self.prefix}" if self.prefix else ""
-        super().__init__(model, revision, max_new_tokens, batch_size, device, precision, device_map, settings)
+        super().__init__(model, options, name, model_type, settings)
         kind = self._source.config.model_type
         if self.prefix and kind == "vision-encoder-decoder":
             raise UserError(f"{self._what}: '{model}' is a {kind} model, which takes no beginning; leave prefix out")
@@ -85,3 +91,14 @@ class ImageToText(GreedyCaptioner):
     def _pad(self, processor: Any) -> int | None:
         words = processor.tokenizer
         return words.pad_token_id if words.pad_token_id is not None else words.eos_token_id
+
+
+CAPTIONERS.preset(  # Salesforce/blip-image-captioning-large through model
+    "blip",
+    of="image_to_text",
+    summary="BLIP base, captions of a dozen words (downloads 1 GB; BSD-3)",
+    source="Li et al. 2022, arXiv 2201.12086",
+    defaults={"model": "Salesforce/blip-image-captioning-base"},
+    name="blip",
+    model_type="blip",
+)

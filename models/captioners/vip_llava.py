@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from models.captioners.greedy import GreedyOptions
 from models.captioners.image_text_to_text import ImageTextToText
-from models.hub import Precision
 from registry import CAPTIONERS
 
 # the conversation that it was trained on
@@ -22,6 +22,7 @@ TEMPLATE = (
     "vip_llava",
     summary="ViP-LLaVA 7B: describes outlined regions (downloads 14 GB; research only)",
     source="Cai et al. 2024, arXiv 2312.00784",
+    shared=GreedyOptions,
 )
 class VipLlava(ImageTextToText):
     """As `ImageTextToText`, with the model's own conversation in place of a chat template.
@@ -29,20 +30,8 @@ class VipLlava(ImageTextToText):
     Pictures are padded to squares: the encoder crops the middle, and would cut regions at the sides.
     """
 
-    name = "vip_llava"
-    model_type = "vipllava"
-
-    def __init__(
-        self,
-        model: str = "llava-hf/vip-llava-7b-hf",
-        revision: str | None = None,
-        max_new_tokens: int = 64,
-        batch_size: int = 8,
-        device: str = "auto",
-        precision: Precision = "auto",
-        device_map: str | None = None,
-    ) -> None:
-        super().__init__(model, revision, max_new_tokens, batch_size, device, precision, device_map)
+    def __init__(self, model: str = "llava-hf/vip-llava-7b-hf", *, options: GreedyOptions) -> None:
+        super().__init__(model, options=options, name="vip_llava", model_type="vipllava")
 
     def _inputs(self, processor: Any, images: Sequence[Image.Image], prompt: str) -> Any:
         fill = tuple(round(255 * value) for value in processor.image_processor.image_mean)

@@ -12,6 +12,7 @@ from models.dual_encoders.contract import Tower
 from models.hub import Precision, device_of, obtaining, pin, resolve_precision
 from registry import TOWERS
 from semfid.errors import UserError
+from semfid.keywords import Fixed
 
 
 class Loaded(NamedTuple):
@@ -38,9 +39,6 @@ class TransformersTower(Tower):
         precision: of weights and activations; auto: bfloat16 on a GPU, float32 elsewhere.
     """
 
-    name = "transformers"
-    model_type: str | None = None
-
     def __init__(
         self,
         model: str,
@@ -48,14 +46,17 @@ class TransformersTower(Tower):
         batch_size: int = 32,
         device: str = "auto",
         precision: Precision = "auto",
+        *,
+        name: Fixed[str] = "transformers",
+        model_type: Fixed[str | None] = None,
     ) -> None:
-        self._what = f"image-text tower: {self.name}"
+        self._what = f"image-text tower: {name}"
         if batch_size < 1:
             raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
         self.batch_size = batch_size
         self._source = pin(self._what, model, revision, instead="scenes_tower")
         found = self._source.config
-        if self.model_type not in (None, found.model_type):
+        if model_type not in (None, found.model_type):
             raise UserError(f"{self._what}: '{model}' is a {found.model_type} model; use transformers for it")
         if not hasattr(found, "text_config") or not hasattr(found, "vision_config"):
             raise UserError(f"{self._what}: '{model}' ({found.model_type}) has no two towers; give a CLIP-like model")
@@ -63,7 +64,7 @@ class TransformersTower(Tower):
         self.dim = _dim(found)
         self.device = device_of(self._what, device)
         self._dtype = resolve_precision(precision, self.device)
-        self.identity = f"{self.name}-1-{self._source.identity}-{self._dtype}"
+        self.identity = f"{name}-1-{self._source.identity}-{self._dtype}"
         self._loaded: Loaded | None = None
         self._tokenizer: Any = None
 
@@ -121,48 +122,24 @@ class TransformersTower(Tower):
         return self._loaded
 
 
-@TOWERS.register(
+TOWERS.preset(
     "clip",
+    of="transformers",
     summary="CLIP ViT-L/14 of OpenAI through transformers (downloads 1.7 GB); others through model",
     source="Radford et al. 2021, arXiv 2103.00020",
+    defaults={"model": "openai/clip-vit-large-patch14"},
+    name="clip",
+    model_type="clip",
 )
-class Clip(TransformersTower):
-    """As `TransformersTower`."""
-
-    name = "clip"
-    model_type = "clip"
-
-    def __init__(
-        self,
-        model: str = "openai/clip-vit-large-patch14",
-        revision: str | None = None,
-        batch_size: int = 32,
-        device: str = "auto",
-        precision: Precision = "auto",
-    ) -> None:
-        super().__init__(model, revision, batch_size, device, precision)
-
-
-@TOWERS.register(
+TOWERS.preset(  # models with a fixed image size, not the naflex ones
     "siglip",
+    of="transformers",
     summary="SigLIP base, 224 px, through transformers (downloads 0.8 GB); others, SigLIP 2 too, through model",
     source="Zhai et al. 2023, arXiv 2303.15343",
+    defaults={"model": "google/siglip-base-patch16-224"},
+    name="siglip",
+    model_type="siglip",
 )
-class Siglip(TransformersTower):
-    """As `TransformersTower`; models with a fixed image size (not the ``naflex`` ones)."""
-
-    name = "siglip"
-    model_type = "siglip"
-
-    def __init__(
-        self,
-        model: str = "google/siglip-base-patch16-224",
-        revision: str | None = None,
-        batch_size: int = 32,
-        device: str = "auto",
-        precision: Precision = "auto",
-    ) -> None:
-        super().__init__(model, revision, batch_size, device, precision)
 
 
 def _pooled(found: Any) -> Tensor:

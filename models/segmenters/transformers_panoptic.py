@@ -15,6 +15,7 @@ from models.segmenters.contract import Segmentation, Segmenter
 from models.segmenters.panoptic_classes import BY_CLASSES
 from registry import SEGMENTERS
 from semfid.errors import UserError
+from semfid.keywords import Fixed
 
 
 @SEGMENTERS.register(
@@ -37,9 +38,6 @@ class TransformersPanoptic(Segmenter):
         device: auto, cpu, cuda, cuda:1, ...
     """
 
-    name = "transformers_panoptic"
-    model_type: str | None = None
-
     def __init__(
         self,
         model: str,
@@ -50,14 +48,17 @@ class TransformersPanoptic(Segmenter):
         stuff: list[int] | None = None,
         batch_size: int = 4,
         device: str = "auto",
+        *,
+        name: Fixed[str] = "transformers_panoptic",
+        model_type: Fixed[str | None] = None,
     ) -> None:
-        self._what = f"segmenter: {self.name}"
+        self._what = f"segmenter: {name}"
         if batch_size < 1:
             raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
         self.batch_size = batch_size
         self._source = pin(self._what, model, revision)
         found = self._source.config.model_type
-        if self.model_type not in (None, found):
+        if model_type not in (None, found):
             raise UserError(f"{self._what}: '{model}' is a {found} model; use transformers_panoptic for it")
         self._device = device_of(self._what, device)
         self._stuff = stuff
@@ -67,7 +68,7 @@ class TransformersPanoptic(Segmenter):
             "overlap_mask_area_threshold": overlap_threshold,
         }
         settings = f"{threshold:g}-{mask_threshold:g}-{overlap_threshold:g}-stuff:{stuff}"
-        self.identity = f"{self.name}-1-{self._source.identity}-{settings}"
+        self.identity = f"{name}-1-{self._source.identity}-{settings}"
         self._loaded: tuple[Any, Any] | None = None
 
     def release(self) -> None:
@@ -140,3 +141,23 @@ class TransformersPanoptic(Segmenter):
                 processor = loader.from_pretrained(source.model, revision=source.revision, **local)
             self._loaded = model.float().eval().to(self._device), processor
         return self._loaded
+
+
+SEGMENTERS.preset(  # the segmenter of the published pipeline; stuff as the model's class file says
+    "oneformer",
+    of="transformers_panoptic",
+    summary="OneFormer Swin-L on ADE20K, task panoptic (downloads 0.9 GB)",
+    source="Jain et al. 2023, arXiv 2211.06220",
+    defaults={"model": "shi-labs/oneformer_ade20k_swin_large"},
+    name="oneformer",
+    model_type="oneformer",
+)
+SEGMENTERS.preset(  # stuff by the number of classes (ADE20K-150, COCO)
+    "mask2former",
+    of="transformers_panoptic",
+    summary="Mask2Former Swin-L, ADE20K panoptic; or coco-panoptic through model (downloads 0.9 GB)",
+    source="Cheng et al. 2022, arXiv 2112.01527",
+    defaults={"model": "facebook/mask2former-swin-large-ade-panoptic"},
+    name="mask2former",
+    model_type="mask2former",
+)

@@ -112,22 +112,24 @@ class SpandrelUpscaler(Upscaler):
             raise UserError("upscaler: half needs a GPU; remove half, or set device")
 
 
-@UPSCALERS.register(
-    "bsrgan", summary="BSRGAN (RRDB network), from its checkpoint", source="Zhang et al. 2021, BSRGAN.pth"
+UPSCALERS.preset(
+    "bsrgan",
+    of="spandrel",
+    summary="BSRGAN (RRDB network), from its checkpoint",
+    source="Zhang et al. 2021, BSRGAN.pth",
+    licence="Apache-2.0",
+    architecture="ESRGAN",
 )
-def bsrgan(weights: str, tile: int = 0, overlap: int = 16, half: bool = False, device: str = "auto") -> Upscaler:
-    """BSRGAN.pth of the authors; keywords as `spandrel`."""
-    return SpandrelUpscaler(weights, tile, overlap, half, "Apache-2.0", device, "ESRGAN")
-
-
-@UPSCALERS.register(
+UPSCALERS.preset(  # 16-bit floats break it
     "swinir",
+    of="spandrel",
     summary="SwinIR for real photos, from its checkpoint",
     source="Liang et al. 2021, 003_realSR_BSRGAN_DFO*_s64w8_SwinIR-{M,L}_x4_GAN.pth",
+    defaults={"overlap": 32},
+    half=False,
+    licence="Apache-2.0",
+    architecture="SwinIR",
 )
-def swinir(weights: str, tile: int = 0, overlap: int = 32, device: str = "auto") -> Upscaler:
-    """A real-photo SwinIR of the authors; keywords as `spandrel`. 16-bit floats break it."""
-    return SpandrelUpscaler(weights, tile, overlap, False, "Apache-2.0", device, "SwinIR")
 
 
 def load_checkpoint(path: Path) -> Any:
