@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 ENTRY_POINT_GROUP = "semfid.plugins"
 
@@ -163,6 +164,19 @@ class Registry(Generic[T]):
         """
         self.check(name, keywords)
         return self._entries[name].build(*given, **keywords)
+
+    def build_as(self, contract: type[C], name: str, keywords: Mapping[str, Any], *given: Any) -> C:
+        """`build`, held to a contract: the class that every plugin of the kind must give.
+
+        Raises:
+            RegistryError: as `check`, or a factory that returns something else.
+        """
+        built = self.build(name, *given, **keywords)
+        if not isinstance(built, contract):
+            raise RegistryError(
+                f"{self.kind} '{name}' builds a {type(built).__name__}; it must be a {self.room}.{contract.__name__}"
+            )
+        return built
 
     def check(self, name: str, keywords: Mapping[str, Any], beside: Sequence[str] = ()) -> None:
         """Check a name and its keywords without building anything.

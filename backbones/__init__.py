@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backbones.contract import Backbone, Taps, Tuning
-from registry import BACKBONES, RegistryError
+from registry import BACKBONES
 
 __all__ = ["Backbone", "Taps", "Tuning", "build_backbone"]
 
@@ -16,7 +16,4 @@ def build_backbone(name: str, keywords: dict[str, Any]) -> Backbone:
     Raises:
         RegistryError: unknown name or keyword, or a factory that returns something else.
     """
-    backbone = BACKBONES.build(name, **keywords)
-    if not isinstance(backbone, Backbone):
-        raise RegistryError(f"backbone '{name}' builds a {type(backbone).__name__}; it must be a backbones.Backbone")
-    return backbone
+    return BACKBONES.build_as(Backbone, name, keywords)

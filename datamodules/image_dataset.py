@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,9 +15,10 @@ from torch.utils.data import Dataset
 from data_tools.degradations import build_degradation, degraded_like
 from data_tools.synthetic import DEGRADATIONS, degrade
 from datamodules.batches import ImageBatch, ImageList
+from datamodules.framing import random_window
 from datamodules.samplers import Index
 from semfid.errors import UserError
-from semfid.io.images import Resize, load_pixels, read_image
+from semfid.io.images import Resize, load_pixels, read_image, to_planes
 
 Augment = Literal["crop", "flip", "degrade", "bsrgan"]
 """What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the
@@ -27,7 +27,6 @@ tone, ...): what leaves the meaning of a photo alone should leave its features a
 degradation of SR outputs (`degradations`, arXiv 2103.14006) at any strength, brought back to size by bicubic interpolation."""
 
 Item = tuple[Tensor, str, int, float]
-_ASPECT = 4 / 3  # of random windows, either way round
 
 
 class ImageDataset(Dataset[Item]):
@@ -72,7 +71,7 @@ class ImageDataset(Dataset[Item]):
             return torch.from_numpy(self._as_it_stands(row)), sentence, row, total
         rng = np.random.default_rng([self.seed, epoch, row])
         if "crop" in self.augment:
-            pixels = random_window(self._whole(row), self.image_size, self.least_crop, rng)
+            pixels = random_crop(self._whole(row), self.image_size, self.least_crop, rng)
         else:
             pixels = self._as_it_stands(row)
         if "flip" in self.augment and rng.random() < 0.5:
@@ -108,17 +107,10 @@ class ImageDataset(Dataset[Item]):
         return image
 
 
-def random_window(image: Image.Image, size: int, least: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def random_crop(image: Image.Image, size: int, least: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A window of between `least` and all of the area, its aspect between 3:4 and 4:3, resized to (3, size, size)."""
-    share = rng.uniform(least, 1.0)
-    aspect = math.exp(rng.uniform(-math.log(_ASPECT), math.log(_ASPECT)))
-    width = min(image.width, max(1, round(math.sqrt(share * image.width * image.height * aspect))))
-    height = min(image.height, max(1, round(math.sqrt(share * image.width * image.height / aspect))))
-    left = int(rng.integers(image.width - width + 1))
-    top = int(rng.integers(image.height - height + 1))
-    window = (left, top, left + width, top + height)
-    taken = np.array(image.resize((size, size), Image.Resampling.BICUBIC, box=window))  # (S, S, 3)
-    return np.ascontiguousarray(taken.transpose(2, 0, 1))
+    window = random_window((0.0, 0.0, float(image.width), float(image.height)), least, rng)
+    return to_planes(image.resize((size, size), Image.Resampling.BICUBIC, box=window))
 
 
 class ImageCollate:

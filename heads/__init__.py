@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heads.contract import Head, LinearForm, MapHead, TrunkShape
-from registry import HEADS, RegistryError
+from registry import HEADS
 
 __all__ = ["Head", "LinearForm", "MapHead", "build_head"]
 
@@ -16,7 +16,4 @@ def build_head(name: str, trunk: TrunkShape, keywords: dict[str, Any]) -> Head:
     Raises:
         RegistryError: unknown name or keyword, or a factory that returns something else.
     """
-    head = HEADS.build(name, trunk, **keywords)
-    if not isinstance(head, Head):
-        raise RegistryError(f"head '{name}' builds a {type(head).__name__}; it must be a heads.Head")
-    return head
+    return HEADS.build_as(Head, name, keywords, trunk)

@@ -15,7 +15,7 @@ from data_tools.degradations.contract import generator_of as generator_of
 from data_tools.degradations.contract import pad_to_multiple as pad_to_multiple
 from data_tools.degradations.steps import Record as Record
 from data_tools.degradations.steps import carry_out as carry_out
-from registry import DEGRADATIONS, RegistryError
+from registry import DEGRADATIONS
 
 
 def build_degradation(name: str, keywords: Mapping[str, Any]) -> Degradation:
@@ -25,9 +25,4 @@ def build_degradation(name: str, keywords: Mapping[str, Any]) -> Degradation:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: a strength or factor that cannot be.
     """
-    degradation = DEGRADATIONS.build(name, **keywords)
-    if not isinstance(degradation, Degradation):
-        raise RegistryError(
-            f"degradation '{name}' builds a {type(degradation).__name__}; it must be a degradations.Degradation"
-        )
-    return degradation
+    return DEGRADATIONS.build_as(Degradation, name, keywords)  # type: ignore[type-abstract]

@@ -9,7 +9,7 @@ from models.captioners.cache import CaptionCache, caption_images
 from models.captioners.contract import Captioner, RegionView
 from models.captioners.errors import LabelError
 from models.captioners.overlay import outline_region
-from registry import CAPTIONERS, RegistryError
+from registry import CAPTIONERS
 
 __all__ = [
     "CaptionCache",
@@ -29,9 +29,4 @@ def build_captioner(name: str, keywords: Mapping[str, Any]) -> Captioner:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: a model that cannot be had.
     """
-    captioner = CAPTIONERS.build(name, **keywords)
-    if not isinstance(captioner, Captioner):
-        raise RegistryError(
-            f"captioner '{name}' builds a {type(captioner).__name__}; it must be a models.captioners.Captioner"
-        )
-    return captioner
+    return CAPTIONERS.build_as(Captioner, name, keywords)

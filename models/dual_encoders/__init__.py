@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.dual_encoders.contract import Tower
-from registry import TOWERS, RegistryError
+from registry import TOWERS
 
 __all__ = ["Tower", "build_tower"]
 
@@ -20,7 +20,4 @@ def build_tower(name: str, keywords: Mapping[str, Any]) -> Tower:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: a model that cannot be had.
     """
-    tower = TOWERS.build(name, **keywords)
-    if not isinstance(tower, Tower):
-        raise RegistryError(f"tower '{name}' builds a {type(tower).__name__}; it must be a models.dual_encoders.Tower")
-    return tower
+    return TOWERS.build_as(Tower, name, keywords)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.segmenters.contract import Segmentation, Segmenter
-from registry import SEGMENTERS, RegistryError
+from registry import SEGMENTERS
 
 __all__ = ["Segmentation", "Segmenter", "build_segmenter"]
 
@@ -21,9 +21,4 @@ def build_segmenter(name: str, keywords: Mapping[str, Any]) -> Segmenter:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: a model that cannot be had.
     """
-    segmenter = SEGMENTERS.build(name, **keywords)
-    if not isinstance(segmenter, Segmenter):
-        raise RegistryError(
-            f"segmenter '{name}' builds a {type(segmenter).__name__}; it must be a models.segmenters.Segmenter"
-        )
-    return segmenter
+    return SEGMENTERS.build_as(Segmenter, name, keywords)

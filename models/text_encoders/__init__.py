@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from models.text_encoders.contract import TextEmbedder
-from registry import TEXT_EMBEDDERS, RegistryError
+from registry import TEXT_EMBEDDERS
 
 __all__ = ["TextEmbedder", "build_text_embedder"]
 
@@ -17,9 +17,4 @@ def build_text_embedder(name: str, keywords: dict[str, Any]) -> TextEmbedder:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: weights that cannot be had.
     """
-    embedder = TEXT_EMBEDDERS.build(name, **keywords)
-    if not isinstance(embedder, TextEmbedder):
-        raise RegistryError(
-            f"text embedder '{name}' builds a {type(embedder).__name__}; it must be a models.text_encoders.TextEmbedder"
-        )
-    return embedder
+    return TEXT_EMBEDDERS.build_as(TextEmbedder, name, keywords)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from datamodules import ImageDataModule
-from datamodules.image_dataset import random_window
+from datamodules.image_dataset import random_crop
 from registry import DATAMODULES
 from semfid.errors import UserError
 
@@ -154,11 +154,11 @@ def test_random_windows() -> None:
     ramp = np.tile(np.arange(0, 240, 4, dtype=np.uint8)[None, :, None], (40, 1, 3))  # (40, 60, 3)
     widths = []
     for seed in range(50):
-        window = random_window(Image.fromarray(ramp), 16, 0.4, np.random.default_rng(seed))
+        window = random_crop(Image.fromarray(ramp), 16, 0.4, np.random.default_rng(seed))
         assert window.shape == (3, 16, 16)
         widths.append(int(window[0, 8, -1]) - int(window[0, 8, 0]))  # proportional to the window's width
     assert min(widths) > 80 and max(widths) > 180 and len({*widths}) > 20
-    whole = random_window(Image.fromarray(ramp[:, :40]), 40, 1.0, np.random.default_rng(0))
+    whole = random_crop(Image.fromarray(ramp[:, :40]), 40, 1.0, np.random.default_rng(0))
     assert whole.shape == (3, 40, 40)
 
 

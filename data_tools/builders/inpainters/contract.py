@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_tools.builders.inpainters.object_bank import Donors
-from registry import INPAINTERS, RegistryError
+from registry import INPAINTERS
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,4 @@ def build_inpainter(name: str, keywords: Mapping[str, Any]) -> Inpainter:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: a model that cannot be had.
     """
-    inpainter = INPAINTERS.build(name, **keywords)
-    if not isinstance(inpainter, Inpainter):
-        raise RegistryError(
-            f"inpainter '{name}' builds a {type(inpainter).__name__}; it must be an inpainters.contract.Inpainter"
-        )
-    return inpainter
+    return INPAINTERS.build_as(Inpainter, name, keywords)

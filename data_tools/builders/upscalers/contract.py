@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_tools.builders.core.errors import UnitError
-from registry import UPSCALERS, RegistryError
+from registry import UPSCALERS
 
 FACTOR = 4
 Bytes = NDArray[np.uint8]
@@ -55,12 +55,7 @@ def build_upscaler(name: str, keywords: Mapping[str, Any]) -> Upscaler:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: a model that cannot be had.
     """
-    upscaler = UPSCALERS.build(name, **keywords)
-    if not isinstance(upscaler, Upscaler):
-        raise RegistryError(
-            f"upscaler '{name}' builds a {type(upscaler).__name__}; it must be an upscalers.contract.Upscaler"
-        )
-    return upscaler
+    return UPSCALERS.build_as(Upscaler, name, keywords)  # type: ignore[type-abstract]
 
 
 def of_right_size(output: Bytes, image: Bytes) -> Bytes:

@@ -259,5 +259,5 @@ class TestBadModels:
 
     def test_what_is_no_tower(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(TOWERS, "build", lambda name, **_: object())
-        with pytest.raises(RegistryError, match=r"builds a object; it must be a models.dual_encoders.Tower"):
+        with pytest.raises(RegistryError, match=r"builds a object; it must be a models\.dual_encoders\.Tower"):
             build_tower("clip", {})
