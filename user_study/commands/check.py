@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from semfid.progress import progress
 from user_study.analysis.checking import check, repair
 from user_study.core.folder import open_study
 
@@ -12,12 +13,12 @@ from user_study.core.folder import open_study
 def run(arguments: argparse.Namespace) -> int:
     """Print what is wrong and what to do; exit code 1 if something is."""
     folder = open_study(arguments.folder)
-    show = _progress if sys.stderr.isatty() else None
     try:
-        faults = check(folder.database, folder.images, show)
+        with progress("images", sys.stderr.isatty()) as advance:
+            faults = check(folder.database, folder.images, advance)
         if arguments.repair and any(fault.repairable for fault in faults):
             print(f"repaired: {repair(folder.database)} pairs")
-            faults = check(folder.database, folder.images, show)
+            faults = check(folder.database, folder.images)
     finally:
         folder.database.close()
     for fault in faults:
@@ -25,7 +26,3 @@ def run(arguments: argparse.Namespace) -> int:
     errors = sum(fault.level == "error" for fault in faults)
     print(f"{arguments.folder}: " + (f"{errors} errors" if errors else "sound"))
     return 1 if errors else 0
-
-
-def _progress(done: int, total: int) -> None:
-    print(f"\r{done} of {total} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from semfid.progress import progress
 from user_study.core.folder import open_study
 from user_study.imports.import_pairs import import_pairs, inspect
 
@@ -12,23 +13,18 @@ from user_study.imports.import_pairs import import_pairs, inspect
 def run(arguments: argparse.Namespace) -> int:
     """Add pairs, or say what adding them would do. A dry run with errors exits with 1."""
     folder = open_study(arguments.folder)
-    show = _progress if sys.stderr.isatty() else None
+    given = (arguments.source, arguments.kind, arguments.fit)
     try:
-        if arguments.dry_run:
-            report = inspect(folder.database, arguments.source, arguments.kind, arguments.fit, progress=show)
-        else:
-            report = import_pairs(
-                folder.database, folder.images, arguments.source, arguments.kind, arguments.fit, progress=show
-            )
+        with progress("images", sys.stderr.isatty()) as advance:
+            if arguments.dry_run:
+                report = inspect(folder.database, *given, progress=advance)
+            else:
+                report = import_pairs(folder.database, folder.images, *given, progress=advance)
     finally:
         folder.database.close()
     print("\n".join(report.lines()))
     if arguments.dry_run:
-        print("dry run: nothing was changed" + (f"; {report.errors} errors to mend first" if report.errors else ""))
+        print("dry run: nothing was changed" + (f"; {report.errors} errors to correct first" if report.errors else ""))
         return 1 if report.errors else 0
     print(f"{arguments.folder}: {report.new} pairs added" if report.new else f"{arguments.folder}: nothing new")
     return 0
-
-
-def _progress(done: int, total: int) -> None:
-    print(f"\r{done} of {total} pictures", end="\n" if done == total else "", file=sys.stderr, flush=True)

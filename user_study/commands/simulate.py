@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from semfid.progress import progress
 from user_study.core.errors import StudyError
 from user_study.exports.export import export
 from user_study.simulation.people import cast, parse_mix
@@ -43,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             folder = Path(arguments.folder)
         study = stack.enter_context(simulated_study(folder, quota))
-        progress = _progress if sys.stderr.isatty() else None
-        report = simulate(study, people, arguments.url, plan, progress)
+        with progress("people", sys.stderr.isatty()) as advance:
+            report = simulate(study, people, arguments.url, plan, advance)
         print("\n".join(report.lines()))
         if arguments.out is not None:
             for file in export(study.database, study.images, arguments.out):
@@ -52,7 +53,3 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.train:
         return train(Path(arguments.out) / "pairs.csv")
     return 0
-
-
-def _progress(done: int, total: int) -> None:
-    print(f"\r{done} of {total} people", end="\n" if done == total else "", file=sys.stderr, flush=True)

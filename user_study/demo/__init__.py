@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from user_study.database.engine import Database
-from user_study.imports.import_pairs import ImportReport, import_pairs
+from user_study.imports.import_pairs import import_pairs
+from user_study.imports.report import ImportReport
 
 TABLE = Path(__file__).parent / "pairs.csv"
 

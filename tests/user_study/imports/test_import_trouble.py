@@ -14,7 +14,8 @@ from PIL import Image, ImageCms
 from user_study.core.folder import StudyFolder, create_study
 from user_study.core.settings import StudySettings
 from user_study.imports.archive import unpack
-from user_study.imports.import_pairs import ImportReport, inspect
+from user_study.imports.import_pairs import inspect
+from user_study.imports.report import ImportReport
 
 
 @pytest.fixture

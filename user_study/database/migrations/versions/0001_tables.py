@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
+branch_labels = depends_on = None
+
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    tables = (
+        _admin,
+        _audit,
+        _image,
+        _invitation,
+        _participant,
+        _settings_and_study,
+        _ledger,
+        _pair,
+        _session,
+        _standing_event,
+        _upload,
+        _assignment,
+        _response,
+    )
+    for make in tables:
+        make()
+    op.create_index("ix_pair_next", "pair", ["kind", "active", sa.text("(done + open)"), "shuffle"])
+    op.create_index("ix_pair_stratum", "pair", ["kind", "active", sa.text("(done + open)"), "origin", "shuffle"])
+
+
+def _admin() -> None:
     op.create_table(
         "admin",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("password_hash", sa.String(length=200), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -22,9 +47,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_admin")),
         sa.UniqueConstraint("name", name=op.f("uq_admin_name")),
     )
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("actor", sa.String(length=80), nullable=False),
         sa.Column("action", sa.String(length=40), nullable=False),
@@ -32,9 +60,12 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
+
+
+def _image() -> None:
     op.create_table(
         "image",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("token", sa.String(length=32), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("file", sa.String(length=100), nullable=False),
@@ -46,9 +77,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("sha256", name=op.f("uq_image_sha256")),
         sa.UniqueConstraint("token", name=op.f("uq_image_token")),
     )
+
+
+def _invitation() -> None:
     op.create_table(
         "invitation",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
         sa.Column("label", sa.String(length=200), server_default="", nullable=False),
         sa.Column("uses_left", sa.Integer(), nullable=False),
@@ -57,9 +91,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_invitation_token_hash")),
     )
+
+
+def _participant() -> None:
     op.create_table(
         "participant",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("code", sa.String(length=12), nullable=False),
         sa.Column("nickname", sa.String(length=40), nullable=False),
         sa.Column("nickname_key", sa.String(length=80), nullable=False),
@@ -99,9 +136,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("nickname_key", name=op.f("uq_participant_nickname_key")),
         sa.UniqueConstraint("resume_hash", name=op.f("uq_participant_resume_hash")),
     )
+
+
+def _settings_and_study() -> None:
     op.create_table(
         "settings_version",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("actor", sa.String(length=80), nullable=False),
         sa.Column("hash", sa.String(length=16), nullable=False),
@@ -114,31 +154,35 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_study")),
     )
+
+
+def _ledger() -> None:
     op.create_table(
         "ledger",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("participant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        _id(),
+        sa.Column("participant_id", KEY, nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),
         sa.Column("ref", sa.BigInteger(), nullable=False),
         sa.Column("points", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["participant_id"], ["participant.id"], name=op.f("fk_ledger_participant_id"), ondelete="CASCADE"
-        ),
+        _foreign("ledger", "participant_id", "participant", "CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger")),
         sa.UniqueConstraint("participant_id", "kind", "ref", name=op.f("uq_ledger_participant_id_kind_ref")),
     )
+
+
+def _pair() -> None:
     op.create_table(
         "pair",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("pair_key", sa.String(length=200), nullable=False),
         sa.Column("source_key", sa.String(length=200), nullable=False),
         sa.Column("origin", sa.String(length=200), server_default="", nullable=False),
         sa.Column("kind", sa.String(length=10), server_default="main", nullable=False),
         sa.Column("truth", sa.String(length=10), nullable=True),
         sa.Column("explanation", sa.Text(), nullable=True),
-        sa.Column("reference_image", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("candidate_image", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reference_image", KEY, nullable=False),
+        sa.Column("candidate_image", KEY, nullable=False),
         sa.Column("reference_name", sa.String(length=300), nullable=False),
         sa.Column("candidate_name", sa.String(length=300), nullable=False),
         sa.Column("extra", sa.Text(), server_default="{}", nullable=False),
@@ -158,59 +202,65 @@ def upgrade() -> None:
         sa.CheckConstraint("kind IN ('main', 'trap', 'training')", name=op.f("ck_pair_kind")),
         sa.CheckConstraint("done = yes + no + unsure", name=op.f("ck_pair_answers")),
         sa.CheckConstraint(
-            "open >= 0 AND done >= 0 AND yes >= 0 AND no >= 0 AND unsure >= 0", name=op.f("ck_pair_counters")
+            "open >= 0 AND done >= 0 AND yes >= 0 AND no >= 0 AND unsure >= 0", op.f("ck_pair_counters")
         ),
-        sa.ForeignKeyConstraint(["candidate_image"], ["image.id"], name=op.f("fk_pair_candidate_image")),
-        sa.ForeignKeyConstraint(["reference_image"], ["image.id"], name=op.f("fk_pair_reference_image")),
+        _foreign("pair", "candidate_image", "image"),
+        _foreign("pair", "reference_image", "image"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pair")),
         sa.UniqueConstraint("pair_key", name=op.f("uq_pair_pair_key")),
     )
+
+
+def _session() -> None:
     op.create_table(
         "session",
         sa.Column("id_hash", sa.String(length=64), nullable=False),
-        sa.Column("participant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("admin_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("participant_id", KEY, nullable=True),
+        sa.Column("admin_id", KEY, nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["admin_id"], ["admin.id"], name=op.f("fk_session_admin_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["participant_id"], ["participant.id"], name=op.f("fk_session_participant_id"), ondelete="CASCADE"
-        ),
+        _foreign("session", "admin_id", "admin", "CASCADE"),
+        _foreign("session", "participant_id", "participant", "CASCADE"),
         sa.PrimaryKeyConstraint("id_hash", name=op.f("pk_session")),
     )
+
+
+def _standing_event() -> None:
     op.create_table(
         "standing_event",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("participant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        _id(),
+        sa.Column("participant_id", KEY, nullable=False),
         sa.Column("standing", sa.String(length=10), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("rules_hash", sa.String(length=16), nullable=False),
         sa.Column("actor", sa.String(length=80), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["participant_id"], ["participant.id"], name=op.f("fk_standing_event_participant_id"), ondelete="CASCADE"
-        ),
+        _foreign("standing_event", "participant_id", "participant", "CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_standing_event")),
     )
-    with op.batch_alter_table("standing_event", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_standing_event_participant_id"), ["participant_id"], unique=False)
+    op.create_index(op.f("ix_standing_event_participant_id"), "standing_event", ["participant_id"])
 
+
+def _upload() -> None:
     op.create_table(
         "upload",
         sa.Column("token", sa.String(length=32), nullable=False),
-        sa.Column("admin_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("admin_id", KEY, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("report", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["admin_id"], ["admin.id"], name=op.f("fk_upload_admin_id"), ondelete="CASCADE"),
+        _foreign("upload", "admin_id", "admin", "CASCADE"),
         sa.PrimaryKeyConstraint("token", name=op.f("pk_upload")),
     )
+
+
+def _assignment() -> None:
     op.create_table(
         "assignment",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        _id(),
         sa.Column("token", sa.String(length=32), nullable=False),
-        sa.Column("participant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("pair_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("participant_id", KEY, nullable=False),
+        sa.Column("pair_id", KEY, nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),
         sa.Column("repeat_no", sa.Integer(), server_default="0", nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -221,43 +271,32 @@ def upgrade() -> None:
         sa.Column("shown_at", sa.BigInteger(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("closed_at", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["pair_id"], ["pair.id"], name=op.f("fk_assignment_pair_id")),
-        sa.ForeignKeyConstraint(
-            ["participant_id"], ["participant.id"], name=op.f("fk_assignment_participant_id"), ondelete="CASCADE"
-        ),
+        _foreign("assignment", "pair_id", "pair"),
+        _foreign("assignment", "participant_id", "participant", "CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_assignment")),
         sa.UniqueConstraint("token", name=op.f("uq_assignment_token")),
     )
-    with op.batch_alter_table("assignment", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_assignment_expiry",
-            ["expires_at"],
-            unique=False,
-            sqlite_where=sa.text("state = 'open'"),
-            postgresql_where=sa.text("state = 'open'"),
-        )
-        batch_op.create_index(
-            "uq_assignment_once",
-            ["participant_id", "pair_id", "repeat_no"],
-            unique=True,
-            sqlite_where=sa.text("state IN ('open', 'answered') AND kind <> 'training'"),
-            postgresql_where=sa.text("state IN ('open', 'answered') AND kind <> 'training'"),
-        )
-        batch_op.create_index("ix_assignment_person", ["participant_id"], unique=False)
-        batch_op.create_index(
-            "uq_assignment_open",
-            ["participant_id", "slot"],
-            unique=True,
-            sqlite_where=sa.text("state = 'open'"),
-            postgresql_where=sa.text("state = 'open'"),
-        )
+    op.create_index("ix_assignment_expiry", "assignment", ["expires_at"], **_where("state = 'open'"))
+    op.create_index(
+        "uq_assignment_once",
+        "assignment",
+        ["participant_id", "pair_id", "repeat_no"],
+        unique=True,
+        **_where("state IN ('open', 'answered') AND kind <> 'training'"),
+    )
+    op.create_index("ix_assignment_person", "assignment", ["participant_id"])
+    op.create_index(
+        "uq_assignment_open", "assignment", ["participant_id", "slot"], unique=True, **_where("state = 'open'")
+    )
 
+
+def _response() -> None:
     op.create_table(
         "response",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("assignment_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("participant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("pair_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        _id(),
+        sa.Column("assignment_id", KEY, nullable=True),
+        sa.Column("participant_id", KEY, nullable=True),
+        sa.Column("pair_id", KEY, nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),
         sa.Column("answer", sa.String(length=10), nullable=False),
         sa.Column("correct", sa.Integer(), nullable=True),
@@ -285,21 +324,27 @@ def upgrade() -> None:
         sa.Column("where_x", sa.Float(), nullable=True),
         sa.Column("where_y", sa.Float(), nullable=True),
         sa.Column("late", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("settings_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("settings_id", KEY, nullable=False),
         sa.Column("version", sa.String(length=20), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["assignment_id"], ["assignment.id"], name=op.f("fk_response_assignment_id"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(["pair_id"], ["pair.id"], name=op.f("fk_response_pair_id")),
-        sa.ForeignKeyConstraint(
-            ["participant_id"], ["participant.id"], name=op.f("fk_response_participant_id"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(["settings_id"], ["settings_version.id"], name=op.f("fk_response_settings_id")),
+        _foreign("response", "assignment_id", "assignment", "SET NULL"),
+        _foreign("response", "pair_id", "pair"),
+        _foreign("response", "participant_id", "participant", "SET NULL"),
+        _foreign("response", "settings_id", "settings_version"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_response")),
         sa.UniqueConstraint("assignment_id", name=op.f("uq_response_assignment_id")),
     )
-    with op.batch_alter_table("response", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_response_pair_id"), ["pair_id"], unique=False)
-        batch_op.create_index("ix_response_person", ["participant_id", "id"], unique=False)
-    op.create_index("ix_pair_next", "pair", ["kind", "active", sa.text("(done + open)"), "shuffle"])
-    op.create_index("ix_pair_stratum", "pair", ["kind", "active", sa.text("(done + open)"), "origin", "shuffle"])
+    op.create_index(op.f("ix_response_pair_id"), "response", ["pair_id"])
+    op.create_index("ix_response_person", "response", ["participant_id", "id"])
+
+
+def _id() -> sa.Column[int]:
+    return sa.Column("id", KEY, autoincrement=True, nullable=False)
+
+
+def _foreign(table: str, column: str, target: str, ondelete: str | None = None) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [f"{target}.id"], op.f(f"fk_{table}_{column}"), ondelete=ondelete)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    """The condition of a partial index, for both databases."""
+    return {f"{dialect}_where": sa.text(condition) for dialect in ("sqlite", "postgresql")}
