@@ -142,7 +142,7 @@ def time_pages(study: StudyFolder) -> dict[str, list[tuple[float, float]]]:
     """Seconds, and seconds of this process's processor time, of five visits to each page."""
     with study.database.write() as c:
         accounts.add(c, "bench", accounts.hashed(PASSWORD), "benchmark", now_ms())
-    app = create_app(study.database, study.path, ServeOptions(plain_http=True, sweep_s=0))
+    app = create_app(study.database, study.path, ServeOptions(plain_http=True, expiry_s=0))
     found: dict[str, list[tuple[float, float]]] = {}
     with TestClient(app, headers={"Sec-Fetch-Site": "same-origin"}, base_url="http://127.0.0.1") as client:
         client.post("/admin/login", data={"name": "bench", "password": PASSWORD})

@@ -96,8 +96,8 @@ def study(
 
 @pytest.fixture
 def app(study: StudyFolder) -> Any:
-    """The application of `study`, without its sweeper."""
-    return create_app(study.database, study.path, ServeOptions(plain_http=True, trust_client_times=True, sweep_s=0))
+    """The application of `study`, without its expiry job."""
+    return create_app(study.database, study.path, ServeOptions(plain_http=True, trust_client_times=True, expiry_s=0))
 
 
 @pytest.fixture

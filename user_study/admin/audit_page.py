@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from starlette.responses import Response
 
-from user_study.admin.deps import Desk, linker, see, whole
+from user_study.admin.deps import AdminRequest, linker, see, whole
 from user_study.database.schema import audit
 
 PAGE = 100
@@ -21,14 +21,14 @@ class Listing:
     pages: int
 
 
-def show(desk: Desk) -> Response:
+def show(request: AdminRequest) -> Response:
     """GET /admin/audit."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         total = int(c.execute(select(func.count()).select_from(audit)).scalar_one())
         pages = max(1, -(-total // PAGE))
-        page = min(max(whole(desk.request.query_params.get("page", "1"), 1), 1), pages)
+        page = min(max(whole(request.http.query_params.get("page", "1"), 1), 1), pages)
         rows = c.execute(select(audit).order_by(audit.c.id.desc()).limit(PAGE).offset((page - 1) * PAGE)).all()
-        return desk.show(
+        return request.show(
             c,
             "audit.html",
             "/admin/audit",

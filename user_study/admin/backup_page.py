@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from user_study.admin.deps import Desk, change, done
+from user_study.admin.deps import AdminRequest, change, done
 from user_study.core import audit
 from user_study.exports.backup import backup
 
@@ -29,15 +29,15 @@ def newest(folder: Path, most: int = 3) -> list[Backup]:
     return [Backup(f"{FOLDER}/{file.name}", file.stat().st_size) for file in files]
 
 
-def make(desk: Desk) -> Response:
+def make(request: AdminRequest) -> Response:
     """POST /admin/backup."""
-    folder: Path = desk.request.state.folder
+    folder: Path = request.http.state.folder
     (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
-    name = datetime.fromtimestamp(desk.now / 1000, UTC).strftime("%Y-%m-%d_%H%M%S_%f")[:-3]
-    out = backup(desk.database, folder / "images", folder / FOLDER / f"{name}.zip")
+    name = datetime.fromtimestamp(request.now / 1000, UTC).strftime("%Y-%m-%d_%H%M%S_%f")[:-3]
+    out = backup(request.database, folder / "images", folder / FOLDER / f"{name}.zip")
     out.chmod(0o600)
-    with desk.database.write() as c:
-        audit.note(c, desk.admin, "backup", out.name, {"bytes": out.stat().st_size}, desk.now)
+    with request.database.write() as c:
+        audit.note(c, request.admin, "backup", out.name, {"bytes": out.stat().st_size}, request.now)
     return done("/admin", "backup")
 
 

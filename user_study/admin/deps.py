@@ -48,20 +48,20 @@ FORMATS: dict[str, Any] = {
     "ago": formats.ago,
     "flag_names": formats.FLAG_NAMES,
     "why_not": formats.WHY_NOT,
-    "doors": formats.DOORS,
+    "entry_channels": formats.ENTRY_CHANNELS,
     "steps": formats.STEPS,
 }
 
 
 @dataclass(frozen=True)
-class Desk:
+class AdminRequest:
     """A signed-in researcher who asks for a page.
 
     Attributes:
         form: what was sent; empty for a page that is only looked at.
     """
 
-    request: Request
+    http: Request
     admin: str
     admin_id: int
     now: int
@@ -69,7 +69,7 @@ class Desk:
 
     @property
     def database(self) -> Database:
-        return self.request.state.database
+        return self.http.state.database
 
     def text(self, name: str, longest: int = 500) -> str:
         """A field of the form without spaces around it; empty where there is none.
@@ -103,13 +103,13 @@ class Desk:
             "heading": heading,
             "admin_name": self.admin,
             "now": self.now,
-            "said": SAID.get(self.request.query_params.get("said", "")),
+            "said": SAID.get(self.http.query_params.get("said", "")),
             "fault": None,
         }
-        return page(self.request, f"admin/{template}", status, **{**common, **context})
+        return page(self.http, f"admin/{template}", status, **{**common, **context})
 
 
-Handler = Callable[[Desk], Response]
+Handler = Callable[[AdminRequest], Response]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -120,7 +120,7 @@ def see(path: str, handler: Handler, name: str | None = None) -> Route:
         if request.state.admin is None:
             wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/admin/login?{urlencode({'next': wanted})}", status_code=303)
-        return handler(_desk(request, FormData()))
+        return handler(_read(request, FormData()))
 
     return Route(path, endpoint, methods=["GET"], name=name)
 
@@ -136,24 +136,24 @@ def change(path: str, handler: Handler, largest_file: int | None = None) -> Rout
             raise Problem(403, "not_signed_in", "Sign in again at /admin/login, then repeat this.")
         form = await request.form(max_files=1, max_fields=200)
         try:
-            return await run_in_threadpool(_guarded, handler, _desk(request, form))
+            return await run_in_threadpool(_guarded, handler, _read(request, form))
         finally:
             await form.close()
 
     return Route(path, endpoint, methods=["POST"])
 
 
-def _guarded(handler: Handler, desk: Desk) -> Response:
+def _guarded(handler: Handler, request: AdminRequest) -> Response:
     try:
-        return handler(desk)
+        return handler(request)
     except UserError as error:
-        with desk.database.read() as c:
-            return desk.show(c, "fault.html", "", "That did not work", status=409, fault=str(error))
+        with request.database.read() as c:
+            return request.show(c, "fault.html", "", "That did not work", status=409, fault=str(error))
 
 
-def _desk(request: Request, form: FormData) -> Desk:
+def _read(request: Request, form: FormData) -> AdminRequest:
     name, number = request.state.admin
-    return Desk(request, name, number, request.state.now, form)
+    return AdminRequest(request, name, number, request.state.now, form)
 
 
 def done(address: str, said: str) -> RedirectResponse:

@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
-from user_study.admin.deps import Desk, see
+from user_study.admin.deps import AdminRequest, see
 from user_study.core import audit
 from user_study.exports import export
 from user_study.exports.options import Options
@@ -27,27 +27,27 @@ ABOUT = {
 }
 
 
-def show(desk: Desk) -> Response:
+def show(request: AdminRequest) -> Response:
     """GET /admin/export."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         tables = [(name, ABOUT.get(name, "")) for name in export.NAMES]
-        return desk.show(c, "export.html", "/admin/export", "Export", tables=tables)
+        return request.show(c, "export.html", "/admin/export", "Export", tables=tables)
 
 
-def download(desk: Desk) -> Response:
+def download(request: AdminRequest) -> Response:
     """GET /admin/export/file?what=...: one table, or ``all`` as a zip; ``raw=1``, ``images=1``."""
-    query = desk.request.query_params
+    query = request.http.query_params
     what, raw, images = query.get("what", ""), query.get("raw") == "1", query.get("images") == "1"
     if what != export.ALL and what not in export.NAMES:
         raise Problem(404, "not_found", "There is no such export; go back to the list of exports.")
-    desk.request.state.limits.take("export", f"admin {desk.admin_id}")
-    folder: Path = desk.request.state.folder
+    request.http.state.limits.take("export", f"admin {request.admin_id}")
+    folder: Path = request.http.state.folder
     work = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
     try:
-        file = work / _name(what, raw, desk.now)
-        export.export(desk.database, folder / "images", file, what, Options(raw=raw), with_images=images)
-        with desk.database.write() as c:
-            audit.note(c, desk.admin, "export", what, {"raw": raw, "images": images}, desk.now)
+        file = work / _name(what, raw, request.now)
+        export.export(request.database, folder / "images", file, what, Options(raw=raw), with_images=images)
+        with request.database.write() as c:
+            audit.note(c, request.admin, "export", what, {"raw": raw, "images": images}, request.now)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

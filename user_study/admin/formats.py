@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 NOTHING = "–"
 
-# what a flag of the screening rules means; the rules themselves stand in user_study.trial.screening
+# what a flag of the screening rules means; the rules themselves are in user_study.trial.screening
 FLAG_NAMES = {
     "traps": "fails traps",
     "fast_median": "median time very short",
@@ -29,7 +29,7 @@ WHY_NOT = {
     "undone": "undone",
     "kind": "kept apart",
 }
-DOORS = {"nickname": "open door", "invitation": "invitation", "prolific": "Prolific"}
+ENTRY_CHANNELS = {"nickname": "open registration", "invitation": "invitation", "prolific": "Prolific"}
 STEPS = {
     "consent": "consent",
     "instructions": "instructions",

@@ -14,7 +14,7 @@ from sqlalchemy import Row, delete, insert, select
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
-from user_study.admin.deps import Desk, change, done, see
+from user_study.admin.deps import AdminRequest, change, done, see
 from user_study.core import audit
 from user_study.core.errors import StudyError
 from user_study.database.schema import upload
@@ -32,45 +32,45 @@ FITS = {"refuse": "refuse the import", "crop": "cut both to the common part (at 
 REMARKS_SHOWN = 200
 
 
-def _file(desk: Desk, token: str) -> Path:
+def _file(request: AdminRequest, token: str) -> Path:
     """Where an upload waits; `token` comes from the table, never from an address."""
-    folder: Path = desk.request.state.folder
+    folder: Path = request.http.state.folder
     return folder / "uploads" / f"{token}.zip"
 
 
-def show(desk: Desk) -> Response:
+def show(request: AdminRequest) -> Response:
     """GET /admin/import: the form, and an upload of this researcher that waits."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         waiting = c.execute(
             select(upload.c.token, upload.c.name, upload.c.created_at)
-            .where(upload.c.admin_id == desk.admin_id, upload.c.created_at > desk.now - KEPT_MS)
+            .where(upload.c.admin_id == request.admin_id, upload.c.created_at > request.now - KEPT_MS)
             .order_by(upload.c.created_at.desc())
         ).all()
-        return desk.show(c, "import.html", "/admin/import", "Import pairs", kinds=KINDS, fits=FITS, waiting=waiting)
+        return request.show(c, "import.html", "/admin/import", "Import pairs", kinds=KINDS, fits=FITS, waiting=waiting)
 
 
-def send(desk: Desk) -> Response:
+def send(request: AdminRequest) -> Response:
     """POST /admin/import: store the zip, look into it, and show what would happen."""
-    sent = desk.form.get("file")
-    kind, fit = desk.text("kind"), desk.text("fit")
+    sent = request.form.get("file")
+    kind, fit = request.text("kind"), request.text("fit")
     if not isinstance(sent, UploadFile) or not sent.filename:
         raise Problem(400, "bad_request", "No file was chosen; go back and choose a zip.")
     if kind not in KINDS or fit not in FITS:
         raise Problem(400, "bad_request", "Choose what the pairs are, from the list.")
-    _forget_old(desk)
+    _forget_old(request)
     token = secrets.token_urlsafe(18)
-    file = _file(desk, token)
+    file = _file(request, token)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     name = Path(sent.filename.replace("\\", "/")).name[:200]
     try:
         _store(sent.file, file)
-        report = _inspect(desk, file, name, kind, fit)
-        with desk.database.write() as c:
+        report = _inspect(request, file, name, kind, fit)
+        with request.database.write() as c:
             c.execute(
                 insert(upload).values(
                     token=token,
-                    admin_id=desk.admin_id,
-                    created_at=desk.now,
+                    admin_id=request.admin_id,
+                    created_at=request.now,
                     name=name,
                     report=json.dumps({"kind": kind, "fit": fit, "report": report}),
                 )
@@ -86,9 +86,9 @@ def _store(source: IO[bytes], target: Path) -> None:
         shutil.copyfileobj(source, out, 1 << 20)
 
 
-def _inspect(desk: Desk, file: Path, name: str, kind: str, fit: str) -> dict[str, Any]:
+def _inspect(request: AdminRequest, file: Path, name: str, kind: str, fit: str) -> dict[str, Any]:
     try:
-        return import_pairs.inspect(desk.database, [file], kind=kind, fit=fit, confined=True).to_dict()
+        return import_pairs.inspect(request.database, [file], kind=kind, fit=fit, confined=True).to_dict()
     except StudyError as error:
         raise StudyError(_known_name(str(error), file, name)) from error
 
@@ -99,34 +99,34 @@ def _known_name(message: str, file: Path, name: str) -> str:
     return re.sub(unpacked, lambda _: name, message.replace(str(file), name))
 
 
-def _forget_old(desk: Desk) -> None:
+def _forget_old(request: AdminRequest) -> None:
     """Throw away what waited for more than a day, and older uploads of the same researcher."""
-    old = (upload.c.created_at <= desk.now - KEPT_MS) | (upload.c.admin_id == desk.admin_id)
-    with desk.database.write() as c:
+    old = (upload.c.created_at <= request.now - KEPT_MS) | (upload.c.admin_id == request.admin_id)
+    with request.database.write() as c:
         tokens = list(c.execute(select(upload.c.token).where(old)).scalars())
         c.execute(delete(upload).where(upload.c.token.in_(tokens)))
     for token in tokens:
-        _file(desk, token).unlink(missing_ok=True)
+        _file(request, token).unlink(missing_ok=True)
 
 
-def _waiting(desk: Desk) -> Row[Any]:
-    with desk.database.read() as c:
+def _waiting(request: AdminRequest) -> Row[Any]:
+    with request.database.read() as c:
         row = c.execute(
             select(upload).where(
-                upload.c.token == desk.request.path_params["token"], upload.c.admin_id == desk.admin_id
+                upload.c.token == request.http.path_params["token"], upload.c.admin_id == request.admin_id
             )
         ).one_or_none()
-    if row is None or not _file(desk, row.token).is_file():
+    if row is None or not _file(request, row.token).is_file():
         raise Problem(404, "not_found", "This upload is gone; send the file again.")
     return row
 
 
-def show_report(desk: Desk) -> Response:
+def show_report(request: AdminRequest) -> Response:
     """GET /admin/import/<token>: the report of the dry run, and the question whether to go on."""
-    row = _waiting(desk)
+    row = _waiting(request)
     kept = json.loads(row.report)
-    with desk.database.read() as c:
-        return desk.show(
+    with request.database.read() as c:
+        return request.show(
             c,
             "import_report.html",
             "/admin/import",
@@ -140,40 +140,40 @@ def show_report(desk: Desk) -> Response:
         )
 
 
-def apply(desk: Desk) -> Response:
+def apply(request: AdminRequest) -> Response:
     """POST /admin/import/<token>/apply: take the pairs in, all or none."""
-    row = _waiting(desk)
+    row = _waiting(request)
     kept = json.loads(row.report)
-    images: Path = desk.request.state.folder / "images"
+    images: Path = request.http.state.folder / "images"
     try:
         import_pairs.import_pairs(
-            desk.database,
+            request.database,
             images,
-            [_file(desk, row.token)],
+            [_file(request, row.token)],
             kind=kept["kind"],
             fit=kept["fit"],
             confined=True,
-            actor=desk.admin,
+            actor=request.admin,
         )
     except StudyError as error:
-        raise StudyError(_known_name(str(error), _file(desk, row.token), row.name)) from error
-    _drop(desk, row.token)
+        raise StudyError(_known_name(str(error), _file(request, row.token), row.name)) from error
+    _drop(request, row.token)
     return done("/admin/pairs" if kept["kind"] == "main" else "/admin/traps", "imported")
 
 
-def discard(desk: Desk) -> Response:
+def discard(request: AdminRequest) -> Response:
     """POST /admin/import/<token>/discard."""
-    row = _waiting(desk)
-    _drop(desk, row.token)
-    with desk.database.write() as c:
-        audit.note(c, desk.admin, "upload discarded", row.name, now=desk.now)
+    row = _waiting(request)
+    _drop(request, row.token)
+    with request.database.write() as c:
+        audit.note(c, request.admin, "upload discarded", row.name, now=request.now)
     return done("/admin/import", "discarded")
 
 
-def _drop(desk: Desk, token: str) -> None:
-    with desk.database.write() as c:
+def _drop(request: AdminRequest, token: str) -> None:
+    with request.database.write() as c:
         c.execute(delete(upload).where(upload.c.token == token))
-    _file(desk, token).unlink(missing_ok=True)
+    _file(request, token).unlink(missing_ok=True)
 
 
 ROUTES = [

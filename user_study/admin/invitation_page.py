@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from user_study.admin.deps import Desk, change, done, see, whole
+from user_study.admin.deps import AdminRequest, change, done, see, whole
 from user_study.core import study_state
 from user_study.participant import invitations
 from user_study.web.errors import Problem
@@ -12,10 +12,10 @@ from user_study.web.errors import Problem
 MOST_LINKS, MOST_USES = 500, 10_000
 
 
-def _page(desk: Desk, made: list[str]) -> Response:
-    origin = f"{desk.request.url.scheme}://{desk.request.url.netloc}"
-    with desk.database.read() as c:
-        return desk.show(
+def _page(request: AdminRequest, made: list[str]) -> Response:
+    origin = f"{request.http.url.scheme}://{request.http.url.netloc}"
+    with request.database.read() as c:
+        return request.show(
             c,
             "invitations.html",
             "/admin/invitations",
@@ -27,27 +27,27 @@ def _page(desk: Desk, made: list[str]) -> Response:
         )
 
 
-def show(desk: Desk) -> Response:
+def show(request: AdminRequest) -> Response:
     """GET /admin/invitations."""
-    return _page(desk, [])
+    return _page(request, [])
 
 
-def make(desk: Desk) -> Response:
+def make(request: AdminRequest) -> Response:
     """POST /admin/invitations: the page that answers is the only one that ever shows the links."""
-    links, uses = whole(desk.text("links"), 0), whole(desk.text("uses"), 0)
+    links, uses = whole(request.text("links"), 0), whole(request.text("uses"), 0)
     if not 1 <= links <= MOST_LINKS or not 1 <= uses <= MOST_USES:
         raise Problem(400, "bad_request", f"Make 1 to {MOST_LINKS} links for 1 to {MOST_USES:,} people each.")
-    label = desk.text("label", 200)
-    with desk.database.write() as c:
-        tokens = [invitations.create(c, label, uses, desk.admin, desk.now) for _ in range(links)]
-    origin = f"{desk.request.url.scheme}://{desk.request.url.netloc}"
-    return _page(desk, [f"{origin}/invite/{token}" for token in tokens])
+    label = request.text("label", 200)
+    with request.database.write() as c:
+        tokens = [invitations.create(c, label, uses, request.admin, request.now) for _ in range(links)]
+    origin = f"{request.http.url.scheme}://{request.http.url.netloc}"
+    return _page(request, [f"{origin}/invite/{token}" for token in tokens])
 
 
-def withdraw(desk: Desk) -> Response:
+def withdraw(request: AdminRequest) -> Response:
     """POST /admin/invitations/<id>/withdraw."""
-    with desk.database.write() as c:
-        invitations.revoke(c, desk.request.path_params["id"], desk.admin, desk.now)
+    with request.database.write() as c:
+        invitations.revoke(c, request.http.path_params["id"], request.admin, request.now)
     return done("/admin/invitations", "withdrawn")
 
 

@@ -47,7 +47,7 @@ def _check(request: Request, name: str, password: str, wanted: str) -> Response:
             audit.note(c, "nobody", "sign-in refused", now=now)  # not what was typed: it may be a password
         return _form(request, 403, REFUSED, name, wanted)
     with request.state.database.write() as c:
-        sessions.sweep(c, now)
+        sessions.delete_expired(c, now)
         value = sessions.begin(c, request, "admin", known.account.id, now)
         audit.note(c, known.account.name, "signed in", now=now)
     response = RedirectResponse(wanted, status_code=303)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from starlette.responses import JSONResponse, Response
 
 from user_study.admin import backup_page, charts
-from user_study.admin.deps import Desk, change, done, see
+from user_study.admin.deps import AdminRequest, change, done, see
 from user_study.admin.formats import day, figure, hours, percent
 from user_study.analysis import overview
 from user_study.core import study_state
@@ -18,16 +18,18 @@ from user_study.database.schema import pair
 from user_study.web.errors import Problem
 
 
-def _figures(desk: Desk, c: Connection) -> tuple[overview.Progress, overview.Reliability, study_state.StudyFacts]:
+def _figures(
+    request: AdminRequest, c: Connection
+) -> tuple[overview.Progress, overview.Reliability, study_state.StudyFacts]:
     facts = study_state.facts(c)
-    progress = overview.progress(c, desk.now)
-    kept = _kept(desk)
-    return progress, kept.get(c, progress, facts.settings.answers == "unsure", desk.now), facts
+    progress = overview.progress(c, request.now)
+    kept = _kept(request)
+    return progress, kept.get(c, progress, facts.settings.answers == "unsure", request.now), facts
 
 
-def _kept(desk: Desk) -> overview.Reliable:
+def _kept(request: AdminRequest) -> overview.Reliable:
     """The figures that take longer, kept beside the application."""
-    state = desk.request.app.state
+    state = request.http.app.state
     if not hasattr(state, "reliable"):
         state.reliable = overview.Reliable()
     return state.reliable
@@ -122,11 +124,11 @@ def _problems(c: Connection) -> list[tuple[str, str]]:
     return found
 
 
-def show(desk: Desk) -> Response:
+def show(request: AdminRequest) -> Response:
     """GET /admin."""
-    with desk.database.read() as c:
-        progress, figures, facts = _figures(desk, c)
-        return desk.show(
+    with request.database.read() as c:
+        progress, figures, facts = _figures(request, c)
+        return request.show(
             c,
             "overview.html",
             "/admin",
@@ -135,16 +137,16 @@ def show(desk: Desk) -> Response:
             first_start=study_state.live_since(c) is None,
             problems=_problems(c),
             progress=progress,
-            shown=_shown(progress, figures, desk.now),
+            shown=_shown(progress, figures, request.now),
             charts=_charts(c, figures),
-            backups=backup_page.newest(desk.request.state.folder),
+            backups=backup_page.newest(request.http.state.folder),
         )
 
 
-def live(desk: Desk) -> Response:
+def live(request: AdminRequest) -> Response:
     """GET /admin/live.json: `shown` (as printed), `charts` (SVG), and the plain numbers."""
-    with desk.database.read() as c:
-        progress, figures, facts = _figures(desk, c)
+    with request.database.read() as c:
+        progress, figures, facts = _figures(request, c)
         drawn = {name: str(drawing) for name, _, drawing in _charts(c, figures)}
     numbers: dict[str, Any] = {
         "state": facts.state,
@@ -163,22 +165,22 @@ def live(desk: Desk) -> Response:
         "traps_right": progress.traps_right,
         "share": progress.share,
     }
-    return JSONResponse({"numbers": numbers, "shown": _shown(progress, figures, desk.now), "charts": drawn})
+    return JSONResponse({"numbers": numbers, "shown": _shown(progress, figures, request.now), "charts": drawn})
 
 
 def _json(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def set_state(desk: Desk) -> Response:
+def set_state(request: AdminRequest) -> Response:
     """POST /admin/state: start (the first time with `sure`), pause, close."""
-    wanted = desk.required("state", 20)
-    with desk.database.write() as c:
-        if wanted == "live" and study_state.live_since(c) is None and desk.text("sure") != "yes":
+    wanted = request.required("state", 20)
+    with request.database.write() as c:
+        if wanted == "live" and study_state.live_since(c) is None and request.text("sure") != "yes":
             raise Problem(
                 400, "bad_request", "Tick that you have read the settings: the first start locks some of them."
             )
-        study_state.set_state(c, wanted, desk.admin, desk.now)
+        study_state.set_state(c, wanted, request.admin, request.now)
     return done("/admin", wanted)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from user_study.admin.deps import Desk, change, done, linker, own_address, see, whole
+from user_study.admin.deps import AdminRequest, change, done, linker, own_address, see, whole
 from user_study.analysis import pair_list, trap_list
 from user_study.trial import pairs
 from user_study.web.errors import Problem
@@ -22,9 +22,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def show_pairs(desk: Desk) -> Response:
+def show_pairs(request: AdminRequest) -> Response:
     """GET /admin/pairs."""
-    query = desk.request.query_params
+    query = request.http.query_params
     wanted = pair_list.Filter(
         origin=query.get("origin", "")[:200],
         state=query.get("state", "all"),
@@ -34,8 +34,8 @@ def show_pairs(desk: Desk) -> Response:
         down=query.get("down") == "1",
         page=whole(query.get("page", "1"), 1),
     )
-    with desk.database.read() as c:
-        return desk.show(
+    with request.database.read() as c:
+        return request.show(
             c,
             "pairs.html",
             "/admin/pairs",
@@ -49,39 +49,39 @@ def show_pairs(desk: Desk) -> Response:
         )
 
 
-def show_pair(desk: Desk) -> Response:
+def show_pair(request: AdminRequest) -> Response:
     """GET /admin/pairs/<id>."""
-    with desk.database.read() as c:
-        found = pair_list.view(c, desk.request.path_params["id"])
+    with request.database.read() as c:
+        found = pair_list.view(c, request.http.path_params["id"])
         if found is None:
             raise Problem(404, "not_found", "There is no such pair; go back to the list of pairs.")
         section = "/admin/pairs" if found.kind == "main" else "/admin/traps"
-        return desk.show(c, "pair.html", section, found.row.key, view=found)
+        return request.show(c, "pair.html", section, found.row.key, view=found)
 
 
-def show_traps(desk: Desk) -> Response:
+def show_traps(request: AdminRequest) -> Response:
     """GET /admin/traps."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         traps, training = trap_list.list_traps(c, "trap"), trap_list.list_traps(c, "training")
-        return desk.show(c, "traps.html", "/admin/traps", "Traps and practice", traps=traps, training=training)
+        return request.show(c, "traps.html", "/admin/traps", "Traps and practice", traps=traps, training=training)
 
 
-def _set_active(desk: Desk, active: bool) -> Response:
-    number = desk.request.path_params["id"]
-    reason = "" if active else desk.required("reason")
-    desk.database.transact(lambda c: pairs.set_active(c, number, active, reason, desk.admin, desk.now))
-    back = own_address(desk.text("next"), f"/admin/pairs/{number}")
+def _set_active(request: AdminRequest, active: bool) -> Response:
+    number = request.http.path_params["id"]
+    reason = "" if active else request.required("reason")
+    request.database.transact(lambda c: pairs.set_active(c, number, active, reason, request.admin, request.now))
+    back = own_address(request.text("next"), f"/admin/pairs/{number}")
     return done(back, "returned" if active else "retired")
 
 
-def retire(desk: Desk) -> Response:
+def retire(request: AdminRequest) -> Response:
     """POST /admin/pairs/<id>/retire, with a reason."""
-    return _set_active(desk, False)
+    return _set_active(request, False)
 
 
-def bring_back(desk: Desk) -> Response:
+def bring_back(request: AdminRequest) -> Response:
     """POST /admin/pairs/<id>/return."""
-    return _set_active(desk, True)
+    return _set_active(request, True)
 
 
 ROUTES = [

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from starlette.responses import RedirectResponse, Response
 
 from user_study.admin import charts
-from user_study.admin.deps import Desk, change, done, linker, see, whole
+from user_study.admin.deps import AdminRequest, change, done, linker, see, whole
 from user_study.analysis import participant_list
 from user_study.core import audit, study_state
 from user_study.database.schema import participant
@@ -20,9 +20,9 @@ from user_study.web.errors import Problem
 DEFAULTS: dict[str, Any] = {"who": "all", "search": "", "order": "joined", "down": True, "page": 1}
 
 
-def show_participants(desk: Desk) -> Response:
+def show_participants(request: AdminRequest) -> Response:
     """GET /admin/participants."""
-    query = desk.request.query_params
+    query = request.http.query_params
     order = query.get("order", "joined")
     wanted = participant_list.Filter(
         who=query.get("who", "all"),
@@ -31,8 +31,8 @@ def show_participants(desk: Desk) -> Response:
         down=query.get("down", "1" if order == "joined" else "0") == "1",
         page=whole(query.get("page", "1"), 1),
     )
-    with desk.database.read() as c:
-        return desk.show(
+    with request.database.read() as c:
+        return request.show(
             c,
             "participants.html",
             "/admin/participants",
@@ -44,10 +44,10 @@ def show_participants(desk: Desk) -> Response:
         )
 
 
-def show_participant(desk: Desk) -> Response:
+def show_participant(request: AdminRequest) -> Response:
     """GET /admin/participants/<code>."""
-    with desk.database.read() as c:
-        found = participant_list.view(c, desk.request.path_params["code"])
+    with request.database.read() as c:
+        found = participant_list.view(c, request.http.path_params["code"])
         if found is None:
             raise _nobody()
         slowest = participant_list.BIN_MS * (participant_list.BINS - 1) / 1000
@@ -55,7 +55,7 @@ def show_participant(desk: Desk) -> Response:
         histogram = charts.bars(
             "Histogram of response times in half seconds", found.histogram, ("0 s", f"{slowest:.1f} s and more"), names
         )
-        return desk.show(
+        return request.show(
             c,
             "participant.html",
             "/admin/participants",
@@ -82,49 +82,52 @@ def _rules(c: Connection) -> str:
     return screening.rules_hash(study_state.facts(c).settings.rules)
 
 
-def exclude(desk: Desk) -> Response:
+def exclude(request: AdminRequest) -> Response:
     """POST /admin/participants/<code>/exclude, with a reason."""
-    code, reason = desk.request.path_params["code"], desk.required("reason")
-    desk.database.transact(lambda c: exclusion.exclude(c, _id(c, code), reason, desk.admin, desk.now, _rules(c)))
+    code, reason = request.http.path_params["code"], request.required("reason")
+    request.database.transact(
+        lambda c: exclusion.exclude(c, _id(c, code), reason, request.admin, request.now, _rules(c))
+    )
     return done(f"/admin/participants/{code}", "excluded")
 
 
-def restore(desk: Desk) -> Response:
+def restore(request: AdminRequest) -> Response:
     """POST /admin/participants/<code>/restore, with a reason."""
-    code, reason = desk.request.path_params["code"], desk.required("reason")
-    desk.database.transact(lambda c: exclusion.restore(c, _id(c, code), reason, desk.admin, desk.now, _rules(c)))
+    code, reason = request.http.path_params["code"], request.required("reason")
+    request.database.transact(
+        lambda c: exclusion.restore(c, _id(c, code), reason, request.admin, request.now, _rules(c))
+    )
     return done(f"/admin/participants/{code}", "restored")
 
 
-def mark_tester(desk: Desk) -> Response:
+def mark_tester(request: AdminRequest) -> Response:
     """POST /admin/participants/<code>/tester."""
-    return _set_role(desk, "tester")
+    return _set_role(request, "tester")
 
 
-def unmark_tester(desk: Desk) -> Response:
+def unmark_tester(request: AdminRequest) -> Response:
     """POST /admin/participants/<code>/participant."""
-    return _set_role(desk, "participant")
+    return _set_role(request, "participant")
 
 
-def _set_role(desk: Desk, role: str) -> Response:
-    code = desk.request.path_params["code"]
-    desk.database.transact(lambda c: roles.set_role(c, _id(c, code), role, desk.admin, desk.now))
+def _set_role(request: AdminRequest, role: str) -> Response:
+    code = request.http.path_params["code"]
+    request.database.transact(lambda c: roles.set_role(c, _id(c, code), role, request.admin, request.now))
     return done(f"/admin/participants/{code}", role)
 
 
-def try_it(desk: Desk) -> Response:
+def try_it(request: AdminRequest) -> Response:
     """POST /admin/try: the study as a participant sees it, in any state, with answers that never count."""
-    request = desk.request
     value = None
-    with desk.database.write() as c:
-        mine = select(participant.c.role).where(participant.c.id == request.state.participant_id)
+    with request.database.write() as c:
+        mine = select(participant.c.role).where(participant.c.id == request.http.state.participant_id)
         if c.execute(mine).scalar_one_or_none() != "tester":
-            joined = joining.join(c, study_state.facts(c).settings, None, "nickname", desk.now, role="tester")
-            value = sessions.begin(c, request, "participant", joined.id, desk.now)
-            audit.note(c, desk.admin, "tester joined", joined.code, now=desk.now)
+            joined = joining.join(c, study_state.facts(c).settings, None, "nickname", request.now, role="tester")
+            value = sessions.begin(c, request.http, "participant", joined.id, request.now)
+            audit.note(c, request.admin, "tester joined", joined.code, now=request.now)
     response = RedirectResponse("/study", status_code=303)
     if value is not None:
-        sessions.set_cookie(request, response, "participant", value)
+        sessions.set_cookie(request.http, response, "participant", value)
     return response
 
 

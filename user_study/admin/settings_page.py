@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from starlette.responses import Response
 
 from semfid.errors import UserError
-from user_study.admin.deps import Desk, change, done, see
+from user_study.admin.deps import AdminRequest, change, done, see
 from user_study.admin.settings_form import FIELDS, GROUPS, FormFault, differences, fault_key, read, texts
 from user_study.core import settings_store, study_state
 from user_study.core.settings import LOCKED_WHEN_LIVE, StudySettings, from_json
@@ -45,10 +45,12 @@ def _stored(body: str) -> StudySettings | None:
         return None
 
 
-def _page(desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: UserError | None = None) -> Response:
+def _page(
+    request: AdminRequest, c: Connection, typed: dict[str, str], base: int, fault: UserError | None = None
+) -> Response:
     settings, number = settings_store.current(c)
     locked = _locked(c)
-    return desk.show(
+    return request.show(
         c,
         "settings.html",
         "/admin/settings",
@@ -68,48 +70,48 @@ def _page(desk: Desk, c: Connection, typed: dict[str, str], base: int, fault: Us
     )
 
 
-def show(desk: Desk) -> Response:
+def show(request: AdminRequest) -> Response:
     """GET /admin/settings."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         settings, number = settings_store.current(c)
-        return _page(desk, c, texts(settings), number)
+        return _page(request, c, texts(settings), number)
 
 
-def save(desk: Desk) -> Response:
+def save(request: AdminRequest) -> Response:
     """POST /admin/settings: all fields at once; nothing is stored unless all of them can be."""
-    typed = {key: str(desk.form.get(key, "")) for key in FIELDS}
-    base = desk.text("base", 20)
+    typed = {key: str(request.form.get(key, "")) for key in FIELDS}
+    base = request.text("base", 20)
     try:
-        with desk.database.write() as c:
+        with request.database.write() as c:
             current, number = settings_store.current(c)
             if base != str(number):
                 raise FormFault("", "Somebody else saved settings meanwhile. Compare them below, then save again.")
             new = read(typed, current, tuple(key for key in _locked(c) if key not in GROWS))
-            settings_store.save(c, new, desk.admin, desk.now)
+            settings_store.save(c, new, request.admin, request.now)
     except UserError as error:
-        with desk.database.read() as c:
+        with request.database.read() as c:
             current, number = settings_store.current(c)
             for key in _locked(c):
                 if key not in GROWS:
                     typed[key] = texts(current)[key]
-            return _page(desk, c, typed, number, error)
+            return _page(request, c, typed, number, error)
     if new.rules != current.rules:
-        _judge_again(desk, new)
+        _judge_again(request, new)
     return done("/admin/settings", "same" if new.hash == current.hash else "saved")
 
 
-def _judge_again(desk: Desk, settings: StudySettings) -> None:
+def _judge_again(request: AdminRequest, settings: StudySettings) -> None:
     """Apply changed rules to everybody, a few people per transaction: answers keep coming in meanwhile."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         people = list(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars())
     for first in range(0, len(people), JUDGED_AT_ONCE):
         some = people[first : first + JUDGED_AT_ONCE]
-        desk.database.transact(lambda c, some=some: screening.refresh_people(c, settings, some, desk.now))  # type: ignore[misc]
+        request.database.transact(lambda c, some=some: screening.refresh_people(c, settings, some, request.now))  # type: ignore[misc]
 
 
-def download(desk: Desk) -> Response:
+def download(request: AdminRequest) -> Response:
     """GET /admin/settings.yaml: for `semfid study init --settings`."""
-    with desk.database.read() as c:
+    with request.database.read() as c:
         settings, number = settings_store.current(c)
     body = f"# settings of the study, version {number}, {settings.hash}\n" + yaml.safe_dump(
         settings.to_dict(), sort_keys=False, allow_unicode=True, width=120

@@ -22,7 +22,7 @@ from user_study.database.schema import assignment, image, ledger, pair, particip
 from user_study.imports.import_pairs import STAGING, STALE_S
 from user_study.trial import pairs
 
-LONG_PAST = 10  # leases: an open assignment that ended so long ago was swept by nobody
+LONG_PAST = 10  # leases: an open assignment that ended so long ago was ended by nobody
 COUNTERS = ("open", "done", "yes", "no", "unsure")
 
 

@@ -63,7 +63,7 @@ class ParticipantRow:
     id: int
     code: str
     nickname: str
-    door: str
+    entry_channel: str
     role: str
     step: str
     standing: str
@@ -159,7 +159,7 @@ def _row(found: Any, median_ms: float | None) -> ParticipantRow:
         id=found.id,
         code=found.code,
         nickname=found.nickname,
-        door=found.door,
+        entry_channel=found.door,
         role=found.role,
         step=found.step,
         standing=found.standing,

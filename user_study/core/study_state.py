@@ -26,7 +26,7 @@ class StudyFacts:
 
     Attributes:
         strata: origin -> number of active main pairs.
-        screened: how far everybody has been judged by which rules; see `sweeping`.
+        screened: how far everybody has been judged by which rules; see `expiry_job`.
     """
 
     state: str

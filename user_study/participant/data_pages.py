@@ -8,18 +8,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from user_study.participant import joining
-from user_study.participant.deps import NEXT, Visit, change, goto, see
+from user_study.participant.deps import NEXT, ParticipantRequest, change, goto, see
 from user_study.participant.deps import sign_out as end_session
 
 
-def mine(visit: Visit) -> Response:
+def mine(request: ParticipantRequest) -> Response:
     """The page of what is stored about a person."""
-    return _page(visit)
+    return _page(request)
 
 
-def _page(visit: Visit, fault: str | None = None) -> Response:
-    person = visit.signed_in
-    return visit.show(
+def _page(request: ParticipantRequest, fault: str | None = None) -> Response:
+    person = request.signed_in
+    return request.show(
         "me.html",
         "My data",
         400 if fault else 200,
@@ -29,11 +29,11 @@ def _page(visit: Visit, fault: str | None = None) -> Response:
     )
 
 
-def download(visit: Visit) -> Response:
+def download(request: ParticipantRequest) -> Response:
     """Everything stored about a person, as a file."""
-    visit.limit("data")
-    person = visit.signed_in
-    with visit.database.read() as c:
+    request.limit("data")
+    person = request.signed_in
+    with request.database.read() as c:
         content = joining.my_data(c, person.id)
     return Response(
         json.dumps(content, indent=2, ensure_ascii=False),
@@ -42,36 +42,36 @@ def download(visit: Visit) -> Response:
     )
 
 
-def leaderboard(visit: Visit) -> Response:
+def leaderboard(request: ParticipantRequest) -> Response:
     """Onto the leaderboard, or off it."""
-    with visit.database.write() as c:
-        joining.show_on_leaderboard(c, visit.signed_in.id, visit.text("show") == "yes")
+    with request.database.write() as c:
+        joining.show_on_leaderboard(c, request.signed_in.id, request.text("show") == "yes")
     return goto("/me")
 
 
-def delete(visit: Visit) -> Response:
+def delete(request: ParticipantRequest) -> Response:
     """Erase the person, after a tick that says so."""
-    if visit.text("sure") != "yes":
-        return _page(visit, "Nothing was deleted. Tick the box to say that you are sure.")
-    with visit.database.write() as c:
-        joining.erase(c, visit.signed_in.id, visit.settings, visit.now)
-    return gone(visit, "Your data is deleted")
+    if request.text("sure") != "yes":
+        return _page(request, "Nothing was deleted. Tick the box to say that you are sure.")
+    with request.database.write() as c:
+        joining.erase(c, request.signed_in.id, request.settings, request.now)
+    return gone(request, "Your data is deleted")
 
 
-def gone(visit: Visit, heading: str) -> Response:
+def gone(request: ParticipantRequest, heading: str) -> Response:
     """The page after somebody was erased, without a session."""
-    kept = visit.settings.keep_answers_on_delete and heading.startswith("Your data")
+    kept = request.settings.keep_answers_on_delete and heading.startswith("Your data")
     lines = [
         "Nothing about you is stored any more." if not kept else "Nothing says any more which answers were yours.",
         "Thank you for your interest.",
     ]
-    response = visit.show("message.html", heading, person=None, lines=lines, link="/", link_name="To the start page")
-    return end_session(visit, response)
+    response = request.show("message.html", heading, person=None, lines=lines, link="/", link_name="To the start page")
+    return end_session(request, response)
 
 
-def privacy(visit: Visit) -> Response:
+def privacy(request: ParticipantRequest) -> Response:
     """What is stored, how long, and what people may ask for."""
-    return visit.show("privacy.html", "Privacy", here="privacy")
+    return request.show("privacy.html", "Privacy", here="privacy")
 
 
 ROUTES: list[Route] = [

@@ -33,7 +33,7 @@ NEXT = {
 
 
 @dataclass(frozen=True)
-class Visit:
+class ParticipantRequest:
     """One request for a participant page.
 
     Attributes:
@@ -41,7 +41,7 @@ class Visit:
         form: what was sent; empty for a page that is only looked at.
     """
 
-    request: Request
+    http: Request
     state: str
     settings: StudySettings
     person: Person | None
@@ -50,7 +50,7 @@ class Visit:
 
     @property
     def database(self) -> Database:
-        return self.request.state.database
+        return self.http.state.database
 
     @property
     def signed_in(self) -> Person:
@@ -72,7 +72,7 @@ class Visit:
 
     def limit(self, action: str) -> None:
         """Count this request against the rate of `action`; raises Problem (429)."""
-        self.request.state.limits.take(action, self.request.client.host if self.request.client else "socket")
+        self.http.state.limits.take(action, self.http.client.host if self.http.client else "socket")
 
     def show(self, template: str, heading: str = "", status: int = 200, **context: Any) -> Response:
         """A page with the study's head and foot."""
@@ -84,14 +84,14 @@ class Visit:
             "here": "",
             "heading": heading,
         }
-        return page(self.request, f"participant/{template}", status, **{**common, **context})
+        return page(self.http, f"participant/{template}", status, **{**common, **context})
 
     def go_on(self) -> Response:
         """To the page where this person is to go on."""
         return goto(NEXT.get(self.person.step, "/") if self.person else "/")
 
 
-Handler = Callable[[Visit], Response]
+Handler = Callable[[ParticipantRequest], Response]
 
 
 def goto(address: str) -> Response:
@@ -103,8 +103,7 @@ def see(path: str, handler: Handler, needs_person: bool = False) -> Route:
     """A page to look at; it changes nothing. Without the person it needs, the first page is shown."""
 
     def endpoint(request: Request) -> Response:
-        visit = _visit(request, FormData())
-        return handler(visit) if visit.person or not needs_person else goto("/")
+        return _handled(handler, _read(request, FormData()), needs_person)
 
     return Route(path, endpoint, methods=["GET"])
 
@@ -114,38 +113,41 @@ def change(path: str, handler: Handler, needs_person: bool = False) -> Route:
 
     async def endpoint(request: Request) -> Response:
         async with request.form(max_files=0, max_fields=20) as form:
-            return await run_in_threadpool(_handle, request, form)
+            return await run_in_threadpool(handle, request, form)
 
-    def _handle(request: Request, form: FormData) -> Response:
-        visit = _visit(request, form)
-        return handler(visit) if visit.person or not needs_person else goto("/")
+    def handle(request: Request, form: FormData) -> Response:
+        return _handled(handler, _read(request, form), needs_person)
 
     changing: Callable[[Request], Awaitable[Response]] = endpoint
     return Route(path, changing, methods=["POST"])
 
 
-def _visit(request: Request, form: FormData) -> Visit:
+def _handled(handler: Handler, request: ParticipantRequest, needs_person: bool) -> Response:
+    return handler(request) if request.person or not needs_person else goto("/")
+
+
+def _read(request: Request, form: FormData) -> ParticipantRequest:
     number = request.state.participant_id
     with request.state.database.read() as c:
         facts = study_state.facts(c)
         found = None if number is None else person.look(c, number)
-    return Visit(request, facts.state, facts.settings, found, request.state.now, form)
+    return ParticipantRequest(request, facts.state, facts.settings, found, request.state.now, form)
 
 
-def sign_in(visit: Visit, c: Connection, number: int) -> Callable[[Response], Response]:
+def sign_in(request: ParticipantRequest, c: Connection, number: int) -> Callable[[Response], Response]:
     """Begin a session in `c`; the function returned puts it into the response's cookie."""
-    value = sessions.begin(c, visit.request, "participant", number, visit.now)
+    value = sessions.begin(c, request.http, "participant", number, request.now)
 
     def with_cookie(response: Response) -> Response:
-        sessions.set_cookie(visit.request, response, "participant", value)
+        sessions.set_cookie(request.http, response, "participant", value)
         return response
 
     return with_cookie
 
 
-def sign_out(visit: Visit, response: Response) -> Response:
+def sign_out(request: ParticipantRequest, response: Response) -> Response:
     """End the session on the server and in the browser."""
-    with visit.database.write() as c:
-        sessions.end(c, visit.request, "participant")
-    sessions.drop_cookie(visit.request, response, "participant")
+    with request.database.write() as c:
+        sessions.end(c, request.http, "participant")
+    sessions.drop_cookie(request.http, response, "participant")
     return response

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from user_study.core.errors import StudyError
 from user_study.participant import invitations, joining, queries
-from user_study.participant.deps import NEXT, Visit, change, goto, see, sign_in, sign_out
+from user_study.participant.deps import NEXT, ParticipantRequest, change, goto, see, sign_in, sign_out
 from user_study.participant.joining import External
 from user_study.trial import game, person
 
@@ -23,103 +23,105 @@ STATES = {
 }
 
 
-def landing(visit: Visit) -> Response:
+def landing(request: ParticipantRequest) -> Response:
     """What the study is, how far it is, and how to start."""
-    return _first_page(visit)
+    return _first_page(request)
 
 
-def invited(visit: Visit) -> Response:
+def invited(request: ParticipantRequest) -> Response:
     """The first page for somebody with an invitation; the link is spent when the form is sent, not by looking."""
-    token = visit.request.path_params["token"][:100]
-    with visit.database.read() as c:
+    token = request.http.path_params["token"][:100]
+    with request.database.read() as c:
         good = invitations.is_good(c, token)
-    return _first_page(visit, token, fault=None if good else SPENT)
+    return _first_page(request, token, fault=None if good else SPENT)
 
 
 def _first_page(
-    visit: Visit,
+    request: ParticipantRequest,
     invitation: str = "",
     prolific: dict[str, str] | None = None,
     fault: str | None = None,
     typed: str = "",
 ) -> Response:
     if prolific is None:
-        asked = {name: visit.request.query_params.get(name, "")[:100] for name in PROLIFIC}
+        asked = {name: request.http.query_params.get(name, "")[:100] for name in PROLIFIC}
         prolific = asked if asked["PROLIFIC_PID"] else {}
-    with visit.database.read() as c:
-        rows = board(c, visit)
+    with request.database.read() as c:
+        rows = board(c, request)
         total = queries.total(c)
-    return visit.show(
+    return request.show(
         "landing.html",
         status=400 if fault else 200,
-        state=visit.state,
-        notice=STATES.get(visit.state),
+        state=request.state,
+        notice=STATES.get(request.state),
         notice_tone="mind",
-        next=visit.go_on().headers["location"],
+        next=request.go_on().headers["location"],
         invitation=invitation,
         prolific=prolific,
         fault=fault,
         typed=typed[:40],
         total=total,
         rows=rows,
-        minutes=queries.minutes(visit.settings.per_person_cap),
+        minutes=queries.minutes(request.settings.per_person_cap),
     )
 
 
-def board(c: Connection, visit: Visit) -> list[dict[str, Any]]:
+def board(c: Connection, request: ParticipantRequest) -> list[dict[str, Any]]:
     """The leaderboard where the study has one, with the visitor's own row below the best."""
-    settings = visit.settings
+    settings = request.settings
     if not (settings.leaderboard and settings.game.enabled):
         return []
     places = game.leaderboard(c, TOP, settings.prizes)
-    own = None if visit.person is None else game.place(c, visit.person.id, settings.prizes)
+    own = None if request.person is None else game.place(c, request.person.id, settings.prizes)
     if own is not None and own.rank > len(places):
         places.append(own)
     return [{**vars(place), "you": own is not None and place.participant_id == own.participant_id} for place in places]
 
 
-def join(visit: Visit) -> Response:
+def join(request: ParticipantRequest) -> Response:
     """A new participant; shows the resume code, which nothing can show again."""
-    if visit.person is not None:
-        return visit.go_on()  # the form was sent twice
-    visit.limit("join")
-    nickname, invitation = visit.text("nickname"), visit.text("invitation")
-    prolific = {name: visit.text(name) for name in PROLIFIC}
+    if request.person is not None:
+        return request.go_on()  # the form was sent twice
+    request.limit("join")
+    nickname, invitation = request.text("nickname"), request.text("invitation")
+    prolific = {name: request.text(name) for name in PROLIFIC}
     external = External(*prolific.values()) if prolific["PROLIFIC_PID"] else None
-    door = "prolific" if external else "invitation" if invitation else "nickname"
+    entry_channel = "prolific" if external else "invitation" if invitation else "nickname"
     chosen = None if external else nickname
     try:
-        with visit.database.write() as c:
-            joined = joining.join(c, visit.settings, chosen, door, visit.now, external, invitation or None)
-            with_cookie = sign_in(visit, c, joined.id)
+        with request.database.write() as c:
+            joined = joining.join(c, request.settings, chosen, entry_channel, request.now, external, invitation or None)
+            with_cookie = sign_in(request, c, joined.id)
             newcomer = person.look(c, joined.id)
     except StudyError as error:
-        return _first_page(visit, invitation, prolific if external else {}, str(error), nickname)
+        return _first_page(request, invitation, prolific if external else {}, str(error), nickname)
     if joined.returned:
         return with_cookie(goto(NEXT[newcomer.step]))
-    return with_cookie(visit.show("welcome.html", "Your resume code", person=newcomer, resume_code=joined.resume_code))
+    return with_cookie(
+        request.show("welcome.html", "Your resume code", person=newcomer, resume_code=joined.resume_code)
+    )
 
 
-def ask_for_code(visit: Visit) -> Response:
+def ask_for_code(request: ParticipantRequest) -> Response:
     """The form for the resume code."""
-    return visit.show("resume.html", "Enter your resume code", here="resume", fault=None)
+    return request.show("resume.html", "Enter your resume code", here="resume", fault=None)
 
 
-def resume(visit: Visit) -> Response:
+def resume(request: ParticipantRequest) -> Response:
     """Back with a resume code."""
-    visit.limit("resume")
-    with visit.database.write() as c:
-        number = joining.resume(c, visit.text("code"))
-        with_cookie = None if number is None else sign_in(visit, c, number)
+    request.limit("resume")
+    with request.database.write() as c:
+        number = joining.resume(c, request.text("code"))
+        with_cookie = None if number is None else sign_in(request, c, number)
     if with_cookie is None:
         fault = "No participant has this code. Check every character, or start anew with a nickname."
-        return visit.show("resume.html", "Enter your resume code", 400, here="resume", fault=fault)
+        return request.show("resume.html", "Enter your resume code", 400, here="resume", fault=fault)
     return with_cookie(goto("/"))
 
 
-def leave(visit: Visit) -> Response:
+def leave(request: ParticipantRequest) -> Response:
     """Sign out."""
-    return sign_out(visit, goto("/"))
+    return sign_out(request, goto("/"))
 
 
 ROUTES: list[Route] = [

@@ -1,4 +1,4 @@
-"""People: joining by three doors, coming back by code, consent, and what they may do with their data."""
+"""People: joining by three channels, coming back by code, consent, and what they may do with their data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class InvitationUsed(StudyError):
     """No such invitation, or all its uses are taken."""
 
 
-class DoorClosed(StudyError):
-    """The study takes nobody by this door, or nobody at all now."""
+class EntryClosed(StudyError):
+    """The study takes nobody by this channel, or nobody at all now."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def join(
     c: Connection,
     settings: StudySettings,
     nickname: str | None,
-    door: str,
+    entry_channel: str,
     now: int,
     external: External | None = None,
     invitation: str | None = None,
@@ -99,17 +99,17 @@ def join(
 
     Args:
         nickname: None: one is made up.
-        door: nickname, invitation or prolific.
+        entry_channel: nickname, invitation or prolific.
         role: participant, or tester (hidden everywhere, answers never count, may try a study that is not live).
 
     Raises:
-        BadNickname, NicknameTaken, InvitationUsed, DoorClosed.
+        BadNickname, NicknameTaken, InvitationUsed, EntryClosed.
     """
-    if door not in ("nickname", "invitation", "prolific"):
-        raise StudyError(f"no door {door!r}; use nickname, invitation or prolific")
-    if door == "prolific":
+    if entry_channel not in ("nickname", "invitation", "prolific"):
+        raise StudyError(f"no entry channel {entry_channel!r}; use nickname, invitation or prolific")
+    if entry_channel == "prolific":
         if external is None or not _fits(external):
-            raise DoorClosed("The link from Prolific is broken; open the study from Prolific again.")
+            raise EntryClosed("The link from Prolific is broken; open the study from Prolific again.")
         known = select(participant.c.id, participant.c.code, participant.c.nickname).where(
             participant.c.external_id == external.participant
         )
@@ -117,14 +117,14 @@ def join(
         if row is not None:
             return Joined(row.id, row.code, "", row.nickname, returned=True)
     if role != "tester":
-        _open(c, settings, door)
+        _refuse_if_closed(c, settings, entry_channel)
     name = None if nickname is None else clean_nickname(nickname)
-    if door == "invitation" and (invitation is None or not invitations.use(c, invitation)):
+    if entry_channel == "invitation" and (invitation is None or not invitations.use(c, invitation)):
         raise InvitationUsed("This invitation has been used, or is not valid; ask for another one.")
     code = resume_code()
     values = {
         "resume_hash": digest(code),
-        "door": door,
+        "door": entry_channel,
         "role": role,
         "external_id": None if external is None else external.participant,
         "external_study": None if external is None else external.study,
@@ -279,13 +279,13 @@ def completion(c: Connection, settings: StudySettings, participant_id: int) -> t
     )
 
 
-def _open(c: Connection, settings: StudySettings, door: str) -> None:
+def _refuse_if_closed(c: Connection, settings: StudySettings, entry_channel: str) -> None:
     state = study_state.state(c)
     if state != "live":
         said = {"draft": "has not begun yet", "paused": "is paused", "closed": "is over"}[state]
-        raise DoorClosed(f"The study {said}; nobody can join now.")
-    if door == "nickname" and not settings.open_registration:
-        raise DoorClosed("This study is by invitation; open the link that you were sent.")
+        raise EntryClosed(f"The study {said}; nobody can join now.")
+    if entry_channel == "nickname" and not settings.open_registration:
+        raise EntryClosed("This study is by invitation; open the link that you were sent.")
 
 
 def _fits(external: External) -> bool:

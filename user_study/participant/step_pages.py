@@ -11,7 +11,7 @@ from starlette.routing import Route
 from user_study.core.settings import StudySettings
 from user_study.participant import joining, queries
 from user_study.participant.data_pages import gone
-from user_study.participant.deps import Visit, change, goto, see
+from user_study.participant.deps import ParticipantRequest, change, goto, see
 from user_study.participant.entry_pages import board
 from user_study.trial.assignment import READY, spins_left
 from user_study.trial.person import Person
@@ -25,66 +25,68 @@ END_OF_PRACTICE = (
 ANSWERS = {"no": ("No", "N"), "unsure": ("Not sure", "U"), "yes": ("Yes", "Y")}
 
 
-def consent(visit: Visit) -> Response:
+def consent(request: ParticipantRequest) -> Response:
     """The text and its two ticks."""
-    return _consent(visit) if visit.signed_in.step == "consent" else visit.go_on()
+    return _consent(request) if request.signed_in.step == "consent" else request.go_on()
 
 
-def _consent(visit: Visit, fault: str | None = None) -> Response:
+def _consent(request: ParticipantRequest, fault: str | None = None) -> Response:
     heading = "Before you begin"
-    version = joining.consent_hash(visit.settings)
-    return visit.show("consent.html", heading, 400 if fault else 200, consent_hash=version, fault=fault)
+    version = joining.consent_hash(request.settings)
+    return request.show("consent.html", heading, 400 if fault else 200, consent_hash=version, fault=fault)
 
 
-def agree(visit: Visit) -> Response:
+def agree(request: ParticipantRequest) -> Response:
     """Consent given, or declined; who declines is erased at once."""
-    person = visit.signed_in
+    person = request.signed_in
     if person.step != "consent":
-        return visit.go_on()
-    if visit.text("decline"):
-        with visit.database.write() as c:
-            joining.erase(c, person.id, visit.settings, visit.now)
-        return gone(visit, "You do not take part")
-    version = joining.consent_hash(visit.settings)
-    if visit.text("version") != version:
-        return _consent(visit, "The text has changed since you opened it. Please read it again.")
-    if not (visit.text("adult") and visit.text("agree")):
-        return _consent(visit, "Tick both boxes to take part, or choose “I do not agree”.")
-    with visit.database.write() as c:
-        joining.consent(c, person.id, version, visit.now)
+        return request.go_on()
+    if request.text("decline"):
+        with request.database.write() as c:
+            joining.erase(c, person.id, request.settings, request.now)
+        return gone(request, "You do not take part")
+    version = joining.consent_hash(request.settings)
+    if request.text("version") != version:
+        return _consent(request, "The text has changed since you opened it. Please read it again.")
+    if not (request.text("adult") and request.text("agree")):
+        return _consent(request, "Tick both boxes to take part, or choose “I do not agree”.")
+    with request.database.write() as c:
+        joining.consent(c, person.id, version, request.now)
     return goto("/instructions")
 
 
-def instructions(visit: Visit) -> Response:
+def instructions(request: ParticipantRequest) -> Response:
     """What is asked, with examples; may be read again at any time."""
-    if visit.signed_in.step == "consent":
-        return visit.go_on()
-    with visit.database.read() as c:
+    if request.signed_in.step == "consent":
+        return request.go_on()
+    with request.database.read() as c:
         changed, same = (queries.examples(c, truth) for truth in ("yes", "no"))
-    training = visit.settings.training.items > 0 and visit.signed_in.step in ("instructions", "training")
-    swap = swapped(visit.settings, visit.signed_in)
-    return visit.show("instructions.html", "What to look for", changed=changed, same=same, training=training, swap=swap)
+    training = request.settings.training.items > 0 and request.signed_in.step in ("instructions", "training")
+    swap = swapped(request.settings, request.signed_in)
+    return request.show(
+        "instructions.html", "What to look for", changed=changed, same=same, training=training, swap=swap
+    )
 
 
-def understood(visit: Visit) -> Response:
+def understood(request: ParticipantRequest) -> Response:
     """On to the practice."""
-    if visit.signed_in.step == "instructions":
-        with visit.database.write() as c:
-            joining.acknowledge_instructions(c, visit.signed_in.id)
+    if request.signed_in.step == "instructions":
+        with request.database.write() as c:
+            joining.acknowledge_instructions(c, request.signed_in.id)
         return goto("/study")
-    return visit.go_on()
+    return request.go_on()
 
 
-def study(visit: Visit) -> Response:
+def study(request: ParticipantRequest) -> Response:
     """The trial page; its script asks the JSON interface for pairs."""
-    person, settings = visit.signed_in, visit.settings
+    person, settings = request.signed_in, request.settings
     if person.step not in READY:
-        return visit.go_on()
+        return request.go_on()
     swap = swapped(settings, person)
     shown = [answer for answer in ("yes", "unsure", "no") if answer in settings.choices]
     if not swap:
         shown.reverse()
-    return visit.show(
+    return request.show(
         "study.html",
         answers=[(answer, *ANSWERS[answer]) for answer in shown],
         left_answer=shown[0],
@@ -113,19 +115,19 @@ def page_facts(settings: StudySettings, person: Person) -> dict[str, Any]:
     }
 
 
-def finish(visit: Visit) -> Response:
+def finish(request: ParticipantRequest) -> Response:
     """Thanks, code, own figures, and what the traps were. Who was excluded reads the same as everybody."""
-    person, settings = visit.signed_in, visit.settings
+    person, settings = request.signed_in, request.settings
     if person.step in ("consent", "instructions"):
-        return visit.go_on()
-    with visit.database.read() as c:
+        return request.go_on()
+    with request.database.read() as c:
         code, link = joining.completion(c, settings, person.id) or ("", None)
-        rows = board(c, visit)
+        rows = board(c, request)
     figures = [(f"{person.valid:,}", "pairs answered")]
     if settings.game.enabled:
         figures.append((f"{person.score:,}", "points"))
     failed = person.step == "finished" and person.training_passed_at is None
-    return visit.show(
+    return request.show(
         "finish.html",
         "Thank you",
         lead=END_OF_PRACTICE if failed else ALL_DONE if person.step == "finished" else SO_FAR,
@@ -137,7 +139,7 @@ def finish(visit: Visit) -> Response:
         traps_seen=person.traps_seen,
         traps_right=person.traps_right,
         rows=rows,
-        may_go_on=visit.state == "live" and not failed and person.valid < settings.per_person_cap,
+        may_go_on=request.state == "live" and not failed and person.valid < settings.per_person_cap,
     )
 
 

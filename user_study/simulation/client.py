@@ -43,7 +43,7 @@ class Visitor:
         self._images: set[str] = set()
 
     async def join(self, nickname: str) -> None:
-        """Come in by the front door: landing page, nickname, consent, instructions.
+        """Join without an invitation: landing page, nickname, consent, instructions.
 
         Raises:
             Refusal: the server does not let the person in.

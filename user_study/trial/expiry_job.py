@@ -1,4 +1,4 @@
-"""What is tidied up every few seconds: leases that ran out, sessions that are over, people to be judged by new rules."""
+"""What is done every few seconds: leases that ran out, sessions that are over, people to be judged by new rules."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from user_study.core.study_state import StudyFacts
 from user_study.database.schema import participant, session
 from user_study.trial import leases, screening
 
-PEOPLE = 50  # judged again in one sweep: answers need not wait long
+PEOPLE = 50  # judged again in one run: answers need not wait long
 
 
-def sweep(c: Connection, now: int) -> int:
+def run(c: Connection, now: int) -> int:
     """Close leases that ran out; returns how many."""
     found = study_state.facts(c)
-    closed = leases.sweep(c, now, found.settings.lease_s * 1000)
+    closed = leases.expire(c, now, found.settings.lease_s * 1000)
     c.execute(delete(session).where(session.c.expires_at <= now))
     judge_by_new_rules(c, found, now)
     return closed
 
 
 def judge_by_new_rules(c: Connection, facts: StudyFacts, now: int) -> int:
-    """After a change of rules, judge everybody again, some in every sweep; returns how many were looked at.
+    """After a change of rules, judge everybody again, some in every run; returns how many were looked at.
 
     The fact `screened` says by which rules and up to whom; people who come later are judged by the rules in force anyway.
     """

@@ -1,4 +1,4 @@
-"""Places that assignments hold in the quota of their pairs: taken, given back, renewed, swept."""
+"""Places that assignments hold in the quota of their pairs: taken, given back, renewed, ended."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def renew(c: Connection, person: int, until: int) -> None:
     _RENEW.change(c, {"person": person, "until": until})
 
 
-def sweep(c: Connection, now: int, lease_ms: int, limit: int = 500) -> int:
+def expire(c: Connection, now: int, lease_ms: int, limit: int = 500) -> int:
     """Close what has run out, of everybody; returns how many.
 
     Leases that end later than any lease can (the machine's clock was turned back between two starts) are cut.

@@ -42,19 +42,19 @@ class ServeOptions:
         trust_client_times: take the response times that clients tell without comparing them to the server's clock; for
             simulated people, who do not wait.
         upload_bytes: largest body of an import.
-        sweep_s: seconds between two sweeps of leases; 0: none.
+        expiry_s: seconds between two runs of the expiry job; 0: never.
     """
 
     plain_http: bool = False
     rate_limits: bool = True
     trust_client_times: bool = False
     upload_bytes: int = 4 << 30
-    sweep_s: float = 5.0
+    expiry_s: float = 5.0
 
 
 class Context:
     """ASGI middleware: what handlers find in request.state. Who asks is looked up for pages; the API does it itself, in the
-    transaction of its work, and images by their desk."""
+    transaction of its work, and images by `ImageAccess`."""
 
     def __init__(
         self, app: ASGIApp, database: Database, folder: Path, options: ServeOptions, limits: RateLimits
@@ -114,12 +114,12 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(_sweep_forever(database, options.sweep_s)) if options.sweep_s > 0 else None
+        expiry = asyncio.create_task(_expire_forever(database, options.expiry_s)) if options.expiry_s > 0 else None
         yield
-        if sweeper is not None:
-            sweeper.cancel()
+        if expiry is not None:
+            expiry.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await sweeper
+                await expiry
         if close is not None:
             close()
 
@@ -139,14 +139,14 @@ def create_app(
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.images = images.ImageDesk()
+    app.state.images = images.ImageAccess()
     return app
 
 
-async def _sweep_forever(database: Database, every_s: float) -> None:
+async def _expire_forever(database: Database, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            await asyncio.wrap_future(database.submit(lambda c: expiry_job.sweep(c, clock.now_ms())))
+            await asyncio.wrap_future(database.submit(lambda c: expiry_job.run(c, clock.now_ms())))
         except SQLAlchemyError as error:
-            logger.warning("sweep of leases failed, will be tried again: %s", type(error).__name__)
+            logger.warning("expiry of leases failed, will be tried again: %s", type(error).__name__)

@@ -20,28 +20,28 @@ FOR_MS = 60_000  # how long a browser that was let in is not looked up again
 KEPT = 50_000
 
 
-class ImageDesk:
+class ImageAccess:
     """Files by token, and browsers that were let in lately."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[str, str]] = {}
-        self._let_in: OrderedDict[tuple[str | None, str | None], int] = OrderedDict()
+        self._allowed: OrderedDict[tuple[str | None, str | None], int] = OrderedDict()
 
-    def let_in(self, request: Request) -> bool:
+    def allows(self, request: Request) -> bool:
         """Whether one of the browser's sessions is good."""
         key = (sessions.cookie_hash(request, "participant"), sessions.cookie_hash(request, "admin"))
         if key == (None, None):
             return False
         now: int = request.state.now
-        if self._let_in.get(key, 0) > now:
+        if self._allowed.get(key, 0) > now:
             return True
         with request.state.database.read() as c:
             found = sessions.who(c, request, now)
         if found.participant_id is None and found.admin is None:
             return False
-        self._let_in[key] = now + FOR_MS
-        while len(self._let_in) > KEPT:
-            self._let_in.popitem(last=False)
+        self._allowed[key] = now + FOR_MS
+        while len(self._allowed) > KEPT:
+            self._allowed.popitem(last=False)
         return True
 
     def find(self, database: Database, token: str) -> tuple[str, str] | None:
@@ -63,11 +63,11 @@ async def serve_image(request: Request) -> Response:
 
 
 def _serve(request: Request) -> Response:
-    desk: ImageDesk = request.app.state.images
+    access: ImageAccess = request.app.state.images
     folder: Path = request.state.folder
-    if not desk.let_in(request):
+    if not access.allows(request):
         raise Problem(403, "not_signed_in", "Sign in to the study to see its images.")
-    found = desk.find(request.state.database, request.path_params["token"])
+    found = access.find(request.state.database, request.path_params["token"])
     if found is None:
         raise Problem(404, "not_found", "There is no such image.")
     name, media_type = found

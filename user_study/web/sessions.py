@@ -1,4 +1,4 @@
-"""Who is asking: random cookies, whose hashes stand in the table `session`. Nothing else is kept in the browser."""
+"""Who is asking: random cookies, whose hashes are in the table `session`. Nothing else is kept in the browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from user_study.database.schema import admin, participant, session
 
-Door = Literal["participant", "admin"]
-NAMES: dict[Door, str] = {"participant": "study", "admin": "study_admin"}
-LIVES_MS: dict[Door, int] = {"participant": 30 * 86_400_000, "admin": 12 * 3_600_000}
+Kind = Literal["participant", "admin"]
+NAMES: dict[Kind, str] = {"participant": "study", "admin": "study_admin"}
+LIVES_MS: dict[Kind, int] = {"participant": 30 * 86_400_000, "admin": 12 * 3_600_000}
 
 PARTICIPANT_OF = (
     select(participant)
@@ -36,7 +36,7 @@ _PARTICIPANT_ID = select(session.c.participant_id).where(
 
 @dataclass(frozen=True)
 class Who:
-    """Both doors of one browser."""
+    """Both sessions of one browser."""
 
     participant_id: int | None = None
     admin: tuple[str, int] | None = None  # name, id
@@ -47,9 +47,9 @@ def digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-def cookie_hash(connection: HTTPConnection, door: Door) -> str | None:
+def cookie_hash(connection: HTTPConnection, kind: Kind) -> str | None:
     """Hash of the browser's cookie; None where it has none (of a possible length)."""
-    value = connection.cookies.get(_cookie_name(connection, door))
+    value = connection.cookies.get(_cookie_name(connection, kind))
     return digest(value) if value is not None and 20 <= len(value) <= 100 else None
 
 
@@ -63,31 +63,31 @@ def who(c: Connection, connection: HTTPConnection, now: int) -> Who:
     return Who(person, None if row is None else (row.name, row.id))
 
 
-def begin(c: Connection, request: Request, door: Door, number: int, now: int) -> str:
+def begin(c: Connection, request: Request, kind: Kind, number: int, now: int) -> str:
     """Start a session of a participant or an admin; an older one of this browser ends. Returns the value for `set_cookie`."""
-    end(c, request, door)
+    end(c, request, kind)
     value = secrets.token_urlsafe(32)
     c.execute(
         insert(session).values(
-            id_hash=digest(value), created_at=now, expires_at=now + LIVES_MS[door], **{f"{door}_id": number}
+            id_hash=digest(value), created_at=now, expires_at=now + LIVES_MS[kind], **{f"{kind}_id": number}
         )
     )
     return value
 
 
-def end(c: Connection, request: Request, door: Door) -> None:
+def end(c: Connection, request: Request, kind: Kind) -> None:
     """Sign out, on the server; `drop_cookie` tidies the browser."""
-    old = cookie_hash(request, door)
+    old = cookie_hash(request, kind)
     if old is not None:
         c.execute(delete(session).where(session.c.id_hash == old))
 
 
-def set_cookie(request: Request, response: Response, door: Door, value: str) -> None:
+def set_cookie(request: Request, response: Response, kind: Kind, value: str) -> None:
     """Put the session into the browser: HttpOnly, SameSite=Lax, and over HTTPS Secure under a __Host- name."""
     response.set_cookie(
-        _cookie_name(request, door),
+        _cookie_name(request, kind),
         value,
-        max_age=LIVES_MS[door] // 1000,
+        max_age=LIVES_MS[kind] // 1000,
         path="/",
         secure=request.url.scheme == "https",
         httponly=True,
@@ -95,17 +95,17 @@ def set_cookie(request: Request, response: Response, door: Door, value: str) -> 
     )
 
 
-def drop_cookie(request: Request, response: Response, door: Door) -> None:
+def drop_cookie(request: Request, response: Response, kind: Kind) -> None:
     """Take it out of the browser."""
     response.delete_cookie(
-        _cookie_name(request, door), path="/", secure=request.url.scheme == "https", httponly=True, samesite="lax"
+        _cookie_name(request, kind), path="/", secure=request.url.scheme == "https", httponly=True, samesite="lax"
     )
 
 
-def sweep(c: Connection, now: int) -> None:
+def delete_expired(c: Connection, now: int) -> None:
     """Forget sessions that are over."""
     c.execute(delete(session).where(session.c.expires_at <= now))
 
 
-def _cookie_name(connection: HTTPConnection, door: Door) -> str:
-    return f"__Host-{NAMES[door]}" if connection.url.scheme == "https" else NAMES[door]
+def _cookie_name(connection: HTTPConnection, kind: Kind) -> str:
+    return f"__Host-{NAMES[kind]}" if connection.url.scheme == "https" else NAMES[kind]

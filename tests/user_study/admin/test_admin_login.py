@@ -123,7 +123,7 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(study: StudyFolder, m
 
 
 def test_logins_are_limited(study: StudyFolder) -> None:
-    app = create_app(study.database, study.path, ServeOptions(plain_http=True, sweep_s=0))
+    app = create_app(study.database, study.path, ServeOptions(plain_http=True, expiry_s=0))
     with TestClient(app, headers=SAME_ORIGIN, follow_redirects=False) as client:
         codes = [sign_in(client, "ada", "guess").status_code for _ in range(14)]
     assert codes[:10] == [403] * 10 and codes[-1] == 429

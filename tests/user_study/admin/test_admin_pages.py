@@ -61,7 +61,7 @@ def test_overview_shows_the_figures(desk: TestClient, study: StudyFolder) -> Non
 def test_a_study_without_anything(tmp_path: Any, client: TestClient) -> None:
     made = create_study(tmp_path / "new", StudySettings())
     with TestClient(
-        create_app(made.database, made.path, ServeOptions(plain_http=True, sweep_s=0)),
+        create_app(made.database, made.path, ServeOptions(plain_http=True, expiry_s=0)),
         headers={"Sec-Fetch-Site": "same-origin"},
         follow_redirects=False,
     ) as empty:

@@ -13,7 +13,7 @@ from user_study.core.folder import StudyFolder
 from user_study.core.settings import from_dict
 from user_study.database.schema import assignment, ledger, pair, participant, response
 from user_study.participant import invitations, joining
-from user_study.participant.joining import BadNickname, DoorClosed, External, InvitationUsed, NicknameTaken
+from user_study.participant.joining import BadNickname, EntryClosed, External, InvitationUsed, NicknameTaken
 
 on_both = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
 
@@ -93,17 +93,17 @@ def test_people_from_prolific_come_back_to_what_they_began(study: StudyFolder) -
     first, again = join(study, None, "prolific", external=who), join(study, None, "prolific", external=who)
     assert again.id == first.id and again.returned and not again.resume_code and len(first.nickname) <= 24
     for broken in (None, External(""), External("x y"), External("x" * 65), External("ok", "<b>")):
-        with pytest.raises(DoorClosed):
+        with pytest.raises(EntryClosed):
             join(study, None, "prolific", external=broken)
 
 
 def test_closed_doors(study: StudyFolder) -> None:
     save_settings(study, open_registration=False)
-    with pytest.raises(DoorClosed, match="by invitation"):
+    with pytest.raises(EntryClosed, match="by invitation"):
         join(study)
     with study.database.write() as c:
         study_state.set_state(c, "paused", "me", T0)
-    with pytest.raises(DoorClosed, match="paused"):
+    with pytest.raises(EntryClosed, match="paused"):
         join(study, None, "prolific", external=External("abc"))
     assert join(study, "Tess", role="tester").id
 

@@ -113,7 +113,7 @@ def test_late_answers_are_kept_where_there_is_room(study: StudyFolder) -> None:
     tokens = [state.trial.token, state.upcoming.token]
     late_now = T0 + 300_000
     with study.database.write() as c:
-        expiry_job.sweep(c, late_now)
+        expiry_job.run(c, late_now)
     bob.now = late_now
     state = bob.next()
     # Bob takes everything but stops before Ann's first pair comes to him
@@ -245,7 +245,7 @@ def test_heartbeat_and_release(study: StudyFolder) -> None:
     assert player.next().trial.token == token  # a reload
     with study.database.write() as c:
         heartbeat.release(player.turn(c))
-        assert expiry_job.sweep(c, player.now + 21_000) == 2
+        assert expiry_job.run(c, player.now + 21_000) == 2
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -287,7 +287,7 @@ def test_whatever_happens_the_counters_are_right(study: StudyFolder, steps: list
             elif step in ("out", "in", "sweep"):
                 with study.database.write() as c:
                     if step == "sweep":
-                        expiry_job.sweep(c, clock)
+                        expiry_job.run(c, clock)
                     else:
                         change = exclusion.exclude if step == "out" else exclusion.restore
                         change(c, player.id, "test", "me", clock)

@@ -153,8 +153,8 @@ def test_a_lease_that_runs_out_is_free_again(study: StudyFolder) -> None:
     with study.database.read() as c:
         assert sum(c.execute(select(pair.c.open)).scalars()) in (1, 2)
     with study.database.write() as c:
-        assert expiry_job.sweep(c, T0 + 239_000) == 0
-        assert expiry_job.sweep(c, T0 + 241_000) == 2
+        assert expiry_job.run(c, T0 + 239_000) == 0
+        assert expiry_job.run(c, T0 + 241_000) == 2
     with study.database.read() as c:
         assert sum(c.execute(select(pair.c.open)).scalars()) == 0
         assert sum(c.execute(select(pair.c.reference_left + pair.c.reference_right)).scalars()) == 0
@@ -173,8 +173,8 @@ def test_a_clock_that_was_turned_back_makes_no_lease_eternal(study: StudyFolder)
     player = Player(study, "Ann", now=T0 + 10_000_000_000)
     player.next()
     with study.database.write() as c:
-        assert expiry_job.sweep(c, T0) == 0
-        assert expiry_job.sweep(c, T0 + 241_000) == 2
+        assert expiry_job.run(c, T0) == 0
+        assert expiry_job.run(c, T0 + 241_000) == 2
     assert_consistent(study.database)
 
 

@@ -158,7 +158,7 @@ def test_new_rules_judge_everybody_in_the_sweeps(study: StudyFolder, monkeypatch
     def sweep(count: int) -> list[str]:
         for _ in range(count):
             with study.database.write() as c:
-                expiry_job.sweep(c, T0)
+                expiry_job.run(c, T0)
         return [player.person().standing for player in people]
 
     assert sweep(3) == ["included"] * 3  # four traps are not eight

@@ -142,7 +142,7 @@ def test_sessions_end(client: TestClient, study: StudyFolder) -> None:
 
 
 def test_cookies_over_https_and_http(study: StudyFolder) -> None:
-    app = create_app(study.database, study.path, ServeOptions(plain_http=True, sweep_s=0))
+    app = create_app(study.database, study.path, ServeOptions(plain_http=True, expiry_s=0))
     for scheme, name in (("https", "__Host-study"), ("http", "study")):
         client = TestClient(app, base_url=f"{scheme}://testserver", headers=HERE, follow_redirects=False)
         reply = client.post("/join", data={"nickname": f"Ann {scheme}"})
@@ -158,7 +158,7 @@ def test_cookies_over_https_and_http(study: StudyFolder) -> None:
 
 
 def test_other_machines_need_https_unless_it_is_said(study: StudyFolder) -> None:
-    app = create_app(study.database, study.path, ServeOptions(sweep_s=0))
+    app = create_app(study.database, study.path, ServeOptions(expiry_s=0))
     assert TestClient(app, client=("192.168.0.7", 5)).get("/").status_code == 403
     assert TestClient(app, client=("127.0.0.1", 5)).get("/").status_code == 200
     assert TestClient(app, client=("192.168.0.7", 5), base_url="https://testserver").get("/").status_code == 200

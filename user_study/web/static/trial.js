@@ -1,9 +1,9 @@
-// The trial page: keys, buttons and the lines of text, wired to the session (trial/session.js).
+// The trial page: keys, buttons and the lines of text, wired to the controller (trial/trial_controller.js).
 
-import { Asking } from "./trial/asking.js";
+import { FollowUp } from "./trial/follow_up.js";
 import * as dialog from "./trial/dialog.js";
-import { Session } from "./trial/session.js";
-import { Stage } from "./trial/stage.js";
+import { TrialController } from "./trial/trial_controller.js";
+import { ImageView } from "./trial/image_view.js";
 
 const page = document.getElementById("facts");
 const help = document.getElementById("help");
@@ -12,16 +12,16 @@ const byId = (id) => document.getElementById(id);
 const answers = [...document.querySelectorAll("[data-answer]")];
 const PEEK = 300; // ms: a shorter press leaves the images exchanged until the next press
 
-const stage = new Stage(byId("stage"), () => {
-  byId("zoom").textContent = `${Math.round(stage.zoom * 100)} %`;
-  byId("flip").setAttribute("aria-pressed", String(stage.exchanged));
-  byId("view").setAttribute("aria-pressed", String(stage.view === "one"));
+const imageView = new ImageView(byId("stage"), () => {
+  byId("zoom").textContent = `${Math.round(imageView.zoom * 100)} %`;
+  byId("flip").setAttribute("aria-pressed", String(imageView.exchanged));
+  byId("view").setAttribute("aria-pressed", String(imageView.view === "one"));
 });
-const asking = new Asking(stage);
+const followUp = new FollowUp(imageView);
 
-const session = new Session(facts, {
-  stage,
-  asking,
+const controller = new TrialController(facts, {
+  imageView,
+  followUp,
   say(text, tone = "", retry = null) {
     const line = byId("said");
     line.textContent = text;
@@ -61,20 +61,20 @@ function onClick(made, run) {
   });
 }
 
-for (const made of answers) onClick(made, (event) => session.answer(made.dataset.answer, kindOf(event), event.timeStamp));
-onClick(byId("undo"), () => session.undo());
-onClick(byId("zoom-in"), () => stage.zoomTo(stage.zoom * 1.4));
-onClick(byId("zoom-out"), () => stage.zoomTo(stage.zoom / 1.4));
-onClick(byId("zoom"), () => stage.zoomTo(1));
-onClick(byId("actual"), () => stage.zoomTo(stage.actual));
-onClick(byId("double"), () => stage.zoomTo(2 * stage.actual));
-onClick(byId("view"), () => stage.setView(stage.view === "one" ? "side" : "one"));
+for (const made of answers) onClick(made, (event) => controller.answer(made.dataset.answer, kindOf(event), event.timeStamp));
+onClick(byId("undo"), () => controller.undo());
+onClick(byId("zoom-in"), () => imageView.zoomTo(imageView.zoom * 1.4));
+onClick(byId("zoom-out"), () => imageView.zoomTo(imageView.zoom / 1.4));
+onClick(byId("zoom"), () => imageView.zoomTo(1));
+onClick(byId("actual"), () => imageView.zoomTo(imageView.actual));
+onClick(byId("double"), () => imageView.zoomTo(2 * imageView.actual));
+onClick(byId("view"), () => imageView.setView(imageView.view === "one" ? "side" : "one"));
 onClick(byId("more"), () => {
   const open = byId("tools").classList.toggle("open");
   byId("more").setAttribute("aria-expanded", String(open));
 });
 onClick(byId("ask-help"), () => help.showModal());
-onClick(byId("stop"), () => session.leave());
+onClick(byId("stop"), () => controller.leave());
 byId("close-help").addEventListener("click", () => help.close());
 
 // Exchange in place: while held; a short press leaves it so
@@ -83,18 +83,18 @@ let pressed = null;
 function press() {
   if (pressed !== null || dialog.kind()) return;
   pressed = performance.now();
-  stage.exchange(!stage.exchanged);
+  imageView.exchange(!imageView.exchanged);
 }
 function release() {
   if (pressed === null) return;
-  if (performance.now() - pressed > PEEK) stage.exchange(!stage.exchanged);
+  if (performance.now() - pressed > PEEK) imageView.exchange(!imageView.exchanged);
   pressed = null;
 }
 byId("flip").addEventListener("pointerdown", (event) => event.button === 0 && press());
 for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, release);
 byId("flip").addEventListener("click", (event) => {
   if (event.detail > 0) byId("flip").blur();
-  else stage.exchange(!stage.exchanged); // by keyboard or by assistive technology
+  else imageView.exchange(!imageView.exchanged); // by keyboard or by assistive technology
 });
 byId("flip").addEventListener("contextmenu", (event) => event.preventDefault());
 
@@ -102,7 +102,7 @@ byId("flip").addEventListener("contextmenu", (event) => event.preventDefault());
 
 const [first, second] = facts.swap ? ["yes", "no"] : ["no", "yes"];
 const answerKeys = { n: "no", y: "yes", u: "unsure", ArrowLeft: first, ArrowRight: second };
-const zoomKeys = { "+": () => stage.zoom * 1.4, "=": () => stage.zoom * 1.4, "-": () => stage.zoom / 1.4, 0: () => 1, 1: () => stage.actual, 2: () => 2 * stage.actual };
+const zoomKeys = { "+": () => imageView.zoom * 1.4, "=": () => imageView.zoom * 1.4, "-": () => imageView.zoom / 1.4, 0: () => 1, 1: () => imageView.actual, 2: () => 2 * imageView.actual };
 const panKeys = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 addEventListener("keydown", (event) => {
@@ -111,27 +111,27 @@ addEventListener("keydown", (event) => {
   const onControl = event.target.closest?.("button, a, summary");
   if (event.repeat && (key === "Enter" || key === " ")) return event.preventDefault();
   if (help.open || dialog.kind()) return;
-  if (asking.key(event)) return event.preventDefault();
+  if (followUp.key(event)) return event.preventDefault();
   if (key === " " && !onControl) {
     event.preventDefault();
     if (!event.repeat) press();
-  } else if (stage.zoom > 1 && panKeys[key]) {
+  } else if (imageView.zoom > 1 && panKeys[key]) {
     event.preventDefault();
-    stage.pan(...panKeys[key].map((step) => step * 0.08 * stage.width));
+    imageView.pan(...panKeys[key].map((step) => step * 0.08 * imageView.width));
   } else if (key === "ArrowUp" || key === "ArrowDown") {
     byId("stage").scrollBy(0, key === "ArrowUp" ? -60 : 60); // where stacked images do not fit
-  } else if (key in zoomKeys && asking.mode === "answer") {
+  } else if (key in zoomKeys && followUp.mode === "answer") {
     event.preventDefault();
-    stage.zoomTo(zoomKeys[key]());
+    imageView.zoomTo(zoomKeys[key]());
   } else if (answerKeys[key] && (key !== "u" || facts.unsure)) {
     event.preventDefault();
-    if (!event.repeat) session.answer(answerKeys[key], "key", event.timeStamp);
+    if (!event.repeat) controller.answer(answerKeys[key], "key", event.timeStamp);
   } else if (key === "Backspace") {
     event.preventDefault();
-    if (!event.repeat) session.undo();
-  } else if (key === "v" && !event.repeat) stage.setView(stage.view === "one" ? "side" : "one");
+    if (!event.repeat) controller.undo();
+  } else if (key === "v" && !event.repeat) imageView.setView(imageView.view === "one" ? "side" : "one");
   else if (key === "?" && !event.repeat) help.showModal();
 });
 addEventListener("keyup", (event) => event.key === " " && release());
 
-session.start();
+controller.start();

@@ -1,4 +1,4 @@
-// Pairs of images, fetched and decoded before they are shown. Each frame of the stage holds both images of the pair, so that
+// Pairs of images, fetched and decoded before they are shown. Each frame of the image view holds both images of the pair, so that
 // exchanging them in place needs no load; that makes four elements from two downloads.
 
 const TRIES = 4;

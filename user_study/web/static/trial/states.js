@@ -1,6 +1,6 @@
 // What the dialog says in each state between pairs. Pure: a description goes in and comes out, nothing is done here.
 
-const leave = (session) => ({ label: "Stop for now", run: () => session.leave() });
+const leave = (controller) => ({ label: "Stop for now", run: () => controller.leave() });
 const home = { label: "To the start page", href: "/" };
 
 export const offline = (again) => ({
@@ -10,54 +10,54 @@ export const offline = (again) => ({
   buttons: [{ label: "Try now", primary: true, run: again }],
 });
 
-export const pause = (session, { answered, cap, spins }, rest) => ({
+export const pause = (controller, { answered, cap, spins }, rest) => ({
   kind: rest ? "break" : "wheel",
   heading: rest ? "Time for a short break" : "The wheel is yours",
   text: [
     `${answered} of ${cap} pairs answered.`,
     ...(rest ? ["Look out of the window for a moment. Your pairs wait for you, and you may also come back another day."] : []),
   ],
-  buttons: [{ label: "Go on", primary: spins === 0, run: () => session.goOn() }, leave(session)],
+  buttons: [{ label: "Go on", primary: spins === 0, run: () => controller.goOn() }, leave(controller)],
 });
 
-export const trained = (session, { cap }, over) => ({
+export const trained = (controller, { cap }, over) => ({
   kind: "training",
   heading: over ? "Practice is over" : "Once more",
   text: over
     ? ["From now on your answers count, and nothing is said about them.", `There are ${cap} pairs at most; stop whenever you like.`]
     : ["That was not yet enough right answers. Here is the practice once more; read what is said after each answer."],
-  buttons: [{ label: over ? "Begin" : "Practise again", primary: true, run: () => session.goOn() }],
+  buttons: [{ label: over ? "Begin" : "Practise again", primary: true, run: () => controller.goOn() }],
 });
 
-export const expired = (session) => ({
+export const expired = (controller) => ({
   kind: "expired",
   heading: "This pair was not answered in time",
   text: ["It has gone back, so that somebody else can answer it. Everything you answered before is stored."],
-  buttons: [{ label: "Show me a pair", primary: true, run: () => session.refresh() }, leave(session)],
+  buttons: [{ label: "Show me a pair", primary: true, run: () => controller.refresh() }, leave(controller)],
 });
 
-export const paused = (session) => ({
+export const paused = (controller) => ({
   kind: "paused",
   heading: "The study is paused",
   text: ["Nothing is lost. The page looks by itself whether the study goes on; you may also come back later with your resume code."],
-  buttons: [{ label: "Look again", primary: true, run: () => session.refresh() }, home],
+  buttons: [{ label: "Look again", primary: true, run: () => controller.refresh() }, home],
 });
 
-export const full = (session) => ({
+export const full = (controller) => ({
   kind: "full",
   heading: "No pair is left for you just now",
   text: ["Every pair has its answers, or is being answered by somebody. If pairs become free again, you can go on."],
   buttons: [
     { label: "Finish", primary: true, href: "/finish" },
-    { label: "Look again", run: () => session.refresh() },
+    { label: "Look again", run: () => controller.refresh() },
   ],
 });
 
-export const refused = (session, message) => ({
+export const refused = (controller, message) => ({
   kind: "refused",
   heading: "The study cannot go on here",
   text: [message],
-  buttons: [{ label: "Try again", primary: true, run: () => session.refresh() }, home],
+  buttons: [{ label: "Try again", primary: true, run: () => controller.refresh() }, home],
 });
 
 export const signedOut = (kept) => ({
@@ -67,11 +67,11 @@ export const signedOut = (kept) => ({
   buttons: [{ label: "Enter the resume code", primary: true, href: "/resume" }],
 });
 
-export const unseen = (session, trial, message) => ({
+export const unseen = (controller, trial, message) => ({
   kind: "images",
   heading: "The images did not load",
   text: [message, "Look at your connection and try again."],
-  buttons: [{ label: "Try again", primary: true, run: () => session.present(trial) }, leave(session)],
+  buttons: [{ label: "Try again", primary: true, run: () => controller.present(trial) }, leave(controller)],
 });
 
 export const smallScreen = (goOn) => ({

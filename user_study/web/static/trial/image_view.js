@@ -4,7 +4,7 @@ const GAP = 12; // CSS pixels between the frames
 const LARGEST = 3; // CSS pixels per image pixel when fitted: small images are not blown up without end
 const LEAST_SHARE = 0.5; // stacked frames shrink to this share of the width to be seen without scrolling; else they fill the width
 
-export class Stage {
+export class ImageView {
   constructor(root, changed) {
     this.root = root;
     this.changed = changed; // called after zoom, view or exchange has changed

@@ -3,22 +3,22 @@
 
 import { post } from "./api.js";
 import * as dialog from "./dialog.js";
-import { openInterlude } from "./interlude.js";
+import { openBreakScreen } from "./break_screen.js";
 import { Lease } from "./lease.js";
 import { Loader } from "./loading.js";
-import { recall, remember } from "./memory.js";
+import { loadLastAnswer, saveLastAnswer } from "./local_state.js";
 import { Outbox } from "./outbox.js";
-import { painted } from "./painted.js";
+import { nextFrame } from "./next_frame.js";
 import * as states from "./states.js";
-import { Watch } from "./watch.js";
+import { Timing } from "./timing.js";
 
 const SHORTEST = 250; // ms: an earlier press is the end of a double click or of the press before
 const POLL = 20000; // ms between looks whether a paused study goes on
 const RETRY = 5000; // ms between attempts to fetch a pair
 const NAMES = { yes: "Yes", no: "No", unsure: "Not sure" };
 
-export class Session {
-  // facts: what the page says about the study; ui: {say, progress, enable, countdown, stage, asking}
+export class TrialController {
+  // facts: what the page says about the study; ui: {say, progress, enable, countdown, imageView, followUp}
   constructor(facts, ui) {
     Object.assign(this, ui);
     this.facts = facts;
@@ -27,7 +27,7 @@ export class Session {
     this.turn = 0; // grows whenever something else is to be shown; late steps of an older turn end there
     this.accepts = false;
     this.loader = new Loader();
-    this.watch = new Watch();
+    this.timing = new Timing();
     this.lease = new Lease({
       left: (seconds) => this.countdown(seconds),
       expired: () => this.closeWith(states.expired(this)),
@@ -39,7 +39,7 @@ export class Session {
       stuck: (count, message) => this.stuck(count, message),
       flowing: () => this.say("Connected again. Every answer is stored.", "good"),
     });
-    this.last = recall(facts.person);
+    this.last = loadLastAnswer(facts.person);
   }
 
   async start() {
@@ -120,7 +120,7 @@ export class Session {
     this.rested = state.answered;
     this.spinsLeft = state.spins;
     this.stop();
-    openInterlude(this, state, rest);
+    openBreakScreen(this, state, rest);
   }
 
   // Showing a pair
@@ -128,7 +128,7 @@ export class Session {
   present(trial) {
     dialog.close();
     const pair = this.loader.get(trial);
-    if (this.pair === pair && (this.accepts || this.showing === pair || this.asking.mode !== "answer")) {
+    if (this.pair === pair && (this.accepts || this.showing === pair || this.followUp.mode !== "answer")) {
       if (this.accepts) this.lease.hold(trial);
     } else this.show(pair);
   }
@@ -137,9 +137,9 @@ export class Session {
     this.stop();
     const { turn } = this;
     const asked = performance.now();
-    this.asking.show("answer");
+    this.followUp.show("answer");
     if (!pair.decoded) {
-      this.stage.clear();
+      this.imageView.clear();
       this.pair = null;
       document.body.classList.add("loading");
       try {
@@ -152,11 +152,11 @@ export class Session {
       document.body.classList.remove("loading");
     }
     this.pair = this.showing = pair;
-    this.stage.show(pair);
-    await painted();
+    this.imageView.show(pair);
+    await nextFrame();
     if (turn !== this.turn) return;
     this.showing = null;
-    this.watch.begin(pair.decodedAt - asked);
+    this.timing.begin(pair.decodedAt - asked);
     this.lease.hold(pair.trial);
     this.accepts = true;
     this.enable(true, this.canUndo);
@@ -170,7 +170,7 @@ export class Session {
     this.showing = null;
     clearTimeout(this.timer);
     this.lease.drop();
-    this.asking.settle(undefined);
+    this.followUp.settle(undefined);
     this.enable(false, false);
     document.body.classList.remove("loading");
   }
@@ -187,31 +187,31 @@ export class Session {
   // Answering
 
   async answer(value, input, pressed) {
-    if (!this.accepts || dialog.kind() || performance.now() - this.watch.start < SHORTEST) return;
+    if (!this.accepts || dialog.kind() || performance.now() - this.timing.start < SHORTEST) return;
     performance.mark("answered", { startTime: pressed, detail: this.pair.trial.id });
     this.accepts = false;
     this.say("");
-    const { state, pair, stage } = this;
+    const { state, pair, imageView } = this;
     const { trial } = pair;
-    const answer = { trial: trial.id, answer: value, held: false, input, ...this.watch.read(), category: null, where: null };
+    const answer = { trial: trial.id, answer: value, held: false, input, ...this.timing.read(), category: null, where: null };
     const wanted = state.follow_up;
     if (value === "yes" && state.phase === "main" && (wanted.category || (wanted.where && trial.candidate_side))) {
       const { turn } = this;
-      const found = await this.asking.followUp(wanted, trial.candidate_side);
+      const found = await this.followUp.ask(wanted, trial.candidate_side);
       if (turn !== this.turn) return;
       if (found === null) {
-        this.asking.show("answer");
+        this.followUp.show("answer");
         this.accepts = true;
         return;
       }
       Object.assign(answer, found);
     }
-    const { usedToggle, toggles, zoomMax, shownWidth } = stage;
+    const { usedToggle, toggles, zoomMax, shownWidth } = imageView;
     Object.assign(answer, { view: usedToggle ? "toggle" : "side", toggles, shown_width: shownWidth });
     answer.zoom_max = Math.round(zoomMax * 100) / 100;
     this.stop();
     this.rested = null;
-    this.last = remember(this.facts.person, { trial, value });
+    this.last = saveLastAnswer(this.facts.person, { trial, value });
     const next = state.phase === "main" && !this.pausesAfter(state) ? state.upcoming : null;
     if (next && this.loader.get(next).decoded) {
       this.state = { ...state, trial: next, upcoming: null, can_undo: true, answered: state.answered + 1 };
@@ -239,7 +239,7 @@ export class Session {
     }
     if (feedback && this.pair?.trial.id === answer.trial) {
       const { turn } = this;
-      await this.asking.feedback(feedback);
+      await this.followUp.feedback(feedback);
       if (turn !== this.turn) return;
       this.say("");
     }
@@ -262,7 +262,7 @@ export class Session {
     if (!this.accepts || !this.canUndo || dialog.kind()) return;
     const { trial, value } = this.last;
     this.stop();
-    this.last = remember(this.facts.person, null);
+    this.last = saveLastAnswer(this.facts.person, null);
     const said = `You had answered ${NAMES[value]}. Answer again.`;
     if (this.outbox.withdraw(trial.id)) {
       const { state } = this;

@@ -1,5 +1,5 @@
 // The answer that may be undone, also after the page was loaded anew.
-export function remember(person, last) {
+export function saveLastAnswer(person, last) {
   try {
     sessionStorage.setItem(`last:${person}`, JSON.stringify(last));
   } catch {
@@ -8,7 +8,7 @@ export function remember(person, last) {
   return last;
 }
 
-export function recall(person) {
+export function loadLastAnswer(person) {
   try {
     return JSON.parse(sessionStorage.getItem(`last:${person}`));
   } catch {

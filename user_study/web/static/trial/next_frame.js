@@ -1,5 +1,5 @@
 // After the next frame has been drawn; soon in any case, for hidden pages draw none.
-export function painted() {
+export function nextFrame() {
   return new Promise((done) => {
     setTimeout(done, 250);
     requestAnimationFrame(() => {

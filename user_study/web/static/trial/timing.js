@@ -1,6 +1,6 @@
 // What is measured while a pair is on screen: time from the moment both images are seen, and times away from the window.
 
-export class Watch {
+export class Timing {
   constructor() {
     this.away = null;
     const left = () => this.start !== undefined && this.away === null && (this.away = performance.now());

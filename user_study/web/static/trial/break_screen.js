@@ -5,19 +5,19 @@ import { get } from "./api.js";
 import * as dialog from "./dialog.js";
 import * as states from "./states.js";
 
-export function openInterlude(session, state, rest) {
-  const { facts } = session;
+export function openBreakScreen(controller, state, rest) {
+  const { facts } = controller;
   const content = document.createElement("div");
   const line = () => content.appendChild(document.createElement("p"));
   const score = line();
   const say = (points) => (score.textContent = facts.wheel ? `Your score is ${points}.` : "");
   say(state.score);
-  dialog.open({ ...states.pause(session, state, rest), content });
+  dialog.open({ ...states.pause(controller, state, rest), content });
   if (facts.board) sayRank(line());
   if (state.spins === 0) return;
   const done = (result) => {
     if (!result) return;
-    session.spinsLeft = session.state.spins = result.spins_left;
+    controller.spinsLeft = controller.state.spins = result.spins_left;
     say(result.score);
     if (result.spins_left === 0) dialog.focusFirst();
   };

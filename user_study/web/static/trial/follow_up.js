@@ -2,9 +2,9 @@
 
 export const CATEGORIES = ["detail", "structure", "meaning"];
 
-export class Asking {
-  constructor(stage) {
-    this.stage = stage;
+export class FollowUp {
+  constructor(imageView) {
+    this.imageView = imageView;
     this.parts = Object.fromEntries(
       [...document.querySelectorAll("[data-asks]")].map((part) => [part.dataset.asks, part]),
     );
@@ -22,13 +22,13 @@ export class Asking {
   show(mode) {
     this.mode = mode;
     for (const [name, part] of Object.entries(this.parts)) part.hidden = name !== mode;
-    this.stage.layout();
+    this.imageView.layout();
   }
 
   settle(value) {
     const resolve = this.resolve;
     this.resolve = null;
-    this.stage.stopPicking();
+    this.imageView.stopPicking();
     resolve?.(value);
   }
 
@@ -40,7 +40,7 @@ export class Asking {
   }
 
   // {category, where}, or null when the person goes back to the question
-  async followUp(wanted, side) {
+  async ask(wanted, side) {
     const found = { category: null, where: null };
     if (wanted.category) {
       const waiting = this.wait("category");
@@ -51,7 +51,7 @@ export class Asking {
     if (wanted.where && side) {
       document.getElementById("where-letter").textContent = side === "left" ? "A" : "B";
       const waiting = this.wait("where");
-      this.stage.pick(side, (place) => this.settle(place));
+      this.imageView.pick(side, (place) => this.settle(place));
       document.activeElement?.blur();
       found.where = await waiting;
       if (found.where === undefined) return null;
@@ -60,9 +60,9 @@ export class Asking {
   }
 
   here() {
-    const picking = this.stage.picking;
+    const picking = this.imageView.picking;
     if (!picking) return;
-    if (!picking.shown) this.stage.moveMarker(0, 0); // the first press shows the cursor
+    if (!picking.shown) this.imageView.moveMarker(0, 0); // the first press shows the cursor
     else this.settle([picking.x, picking.y]);
   }
 
@@ -90,7 +90,7 @@ export class Asking {
     if (this.mode === "where") {
       const step = event.shiftKey ? 0.1 : 0.02;
       const arrows = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-      if (arrows[key]) this.stage.moveMarker(...arrows[key]);
+      if (arrows[key]) this.imageView.moveMarker(...arrows[key]);
       else if (key === "Enter" && !event.repeat && !event.target.closest?.("button")) this.here();
       else if (key === "Escape" || key === "Backspace") this.settle(undefined);
       else return false;
