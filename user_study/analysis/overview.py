@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, and_, case, func, select
 
 from user_study.analysis import statistics
+from user_study.analysis.queries import count_if
 from user_study.database.schema import pair, participant, response
 
 HOUR = 3_600_000  # ms
@@ -97,8 +98,8 @@ def progress(c: Connection, now: int) -> Progress:
         func.coalesce(func.sum(pair.c.quota), 0),
         func.coalesce(func.sum(pair.c.done), 0),
         func.count(),
-        func.coalesce(func.sum(case((pair.c.done >= pair.c.quota, 1), else_=0)), 0),
-        func.coalesce(func.sum(case((pair.c.done == 0, 1), else_=0)), 0),
+        count_if(pair.c.done >= pair.c.quota),
+        count_if(pair.c.done == 0),
         func.coalesce(func.sum(pair.c.open), 0),
         func.coalesce(func.sum(pair.c.yes), 0),
         func.coalesce(func.sum(pair.c.no), 0),
@@ -131,19 +132,16 @@ def _people(c: Connection, now: int) -> tuple[People, int, int]:
     p = participant.c
     included = and_(p.role == "participant", p.standing == "included")
 
-    def count(condition: object) -> object:
-        return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)  # type: ignore[arg-type]
-
     real = p.role == "participant"
     row = c.execute(
         select(
-            count(real),
-            count(and_(real, p.last_seen_at >= now - ACTIVE_MS)),
-            count(and_(real, p.step == "training")),
-            count(and_(real, p.finished_at.is_not(None))),
-            count(and_(real, p.standing == "excluded")),
-            count(and_(included, p.flags != "[]")),
-            count(p.role == "tester"),
+            count_if(real),
+            count_if(and_(real, p.last_seen_at >= now - ACTIVE_MS)),
+            count_if(and_(real, p.step == "training")),
+            count_if(and_(real, p.finished_at.is_not(None))),
+            count_if(and_(real, p.standing == "excluded")),
+            count_if(and_(included, p.flags != "[]")),
+            count_if(p.role == "tester"),
             func.coalesce(func.sum(case((included, p.traps_seen), else_=0)), 0),
             func.coalesce(func.sum(case((included, p.traps_right), else_=0)), 0),
         )  # type: ignore[call-overload]
@@ -164,7 +162,7 @@ def _rate(c: Connection, now: int) -> float:
     hit = and_(recent, newest.c.kind == "main", newest.c.counted == 1)
     count, first = c.execute(
         select(
-            func.coalesce(func.sum(case((hit, 1), else_=0)), 0),
+            count_if(hit),
             func.min(case((recent, newest.c.answered_at))),
         )
     ).one()

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Float, cast, func, literal, or
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from user_study.analysis import statistics
+from user_study.analysis.queries import Listing, known, page_of
 from user_study.database.schema import image, pair, participant, response
 
 PAGE = 50
@@ -48,9 +49,8 @@ class Filter:
     page: int = 1
 
     def __post_init__(self) -> None:
-        for name, known, default in (("state", STATES, "all"), ("flag", FLAGS, "any"), ("order", ORDERS, "key")):
-            if getattr(self, name) not in known:
-                object.__setattr__(self, name, default)
+        for name, words in (("state", STATES), ("flag", FLAGS), ("order", ORDERS)):
+            object.__setattr__(self, name, known(getattr(self, name), words))
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,6 @@ class PairRow:
     @property
     def divided(self) -> bool:
         return self.done >= DIVIDED_FROM and self.low is not None and self.low <= 0.5 <= (self.high or 0.0)
-
-
-@dataclass(frozen=True)
-class Listing:
-    rows: list[PairRow]
-    total: int
-    page: int
-    pages: int
 
 
 @dataclass(frozen=True)
@@ -177,21 +169,11 @@ def _row(found: Any) -> PairRow:
     )
 
 
-def list_pairs(c: Connection, wanted: Filter) -> Listing:
+def list_pairs(c: Connection, wanted: Filter) -> Listing[PairRow]:
     """A page of the main pairs that fit; a page past the end is the last one."""
-    conditions = _conditions(wanted)
-    total = int(c.execute(select(func.count()).select_from(pair).where(*conditions)).scalar_one())
-    pages = max(1, -(-total // PAGE))
-    page = min(max(wanted.page, 1), pages)
     order = _orders()[wanted.order]
-    rows = c.execute(
-        select(pair)
-        .where(*conditions)
-        .order_by(order.desc() if wanted.down else order.asc(), pair.c.id)
-        .limit(PAGE)
-        .offset((page - 1) * PAGE)
-    ).all()
-    return Listing([_row(row) for row in rows], total, page, pages)
+    found = page_of(c, pair, _conditions(wanted), order.desc() if wanted.down else order.asc(), wanted.page, PAGE)
+    return found.map(_row)
 
 
 def origins(c: Connection) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Float, cast, func, or_, select
 
 from user_study.analysis import statistics
+from user_study.analysis.queries import Listing, known, page_of
 from user_study.database.schema import pair, participant, response, standing_event
 
 PAGE = 50
@@ -47,10 +48,8 @@ class Filter:
     page: int = 1
 
     def __post_init__(self) -> None:
-        if self.who not in WHO:
-            object.__setattr__(self, "who", "all")
-        if self.order not in ORDERS:
-            object.__setattr__(self, "order", "joined")
+        for name, words in (("who", WHO), ("order", ORDERS)):
+            object.__setattr__(self, name, known(getattr(self, name), words))
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,6 @@ class ParticipantRow:
     @property
     def trap_share(self) -> float | None:
         return self.traps_right / self.traps_seen if self.traps_seen else None
-
-
-@dataclass(frozen=True)
-class Listing:
-    rows: list[ParticipantRow]
-    total: int
-    page: int
-    pages: int
 
 
 @dataclass(frozen=True)
@@ -178,28 +169,20 @@ def _row(found: Any, median_ms: float | None) -> ParticipantRow:
     )
 
 
-def list_participants(c: Connection, wanted: Filter) -> Listing:
+def list_participants(c: Connection, wanted: Filter) -> Listing[ParticipantRow]:
     """A page of the people who fit; a page past the end is the last one. Reads answers of the people of that page alone."""
-    conditions = _conditions(wanted)
-    total = int(c.execute(select(func.count()).select_from(participant).where(*conditions)).scalar_one())
-    pages = max(1, -(-total // PAGE))
-    page = min(max(wanted.page, 1), pages)
     order = _order(wanted.order)
-    rows = c.execute(
-        select(participant)
-        .where(*conditions)
-        .order_by(order.desc() if wanted.down else order.asc(), participant.c.id)
-        .limit(PAGE)
-        .offset((page - 1) * PAGE)
-    ).all()
-    times: dict[int, list[float]] = {row.id: [] for row in rows}
+    found = page_of(
+        c, participant, _conditions(wanted), order.desc() if wanted.down else order.asc(), wanted.page, PAGE
+    )
+    times: dict[int, list[float]] = {row.id: [] for row in found.rows}
     for person, rt_ms in c.execute(
         select(response.c.participant_id, response.c.rt_ms).where(
             response.c.participant_id.in_(times), response.c.rt_ms.is_not(None), response.c.kind != "training"
         )
     ):
         times[person].append(rt_ms)
-    return Listing([_row(row, statistics.median(times[row.id])) for row in rows], total, page, pages)
+    return found.map(lambda row: _row(row, statistics.median(times[row.id])))
 
 
 def view(c: Connection, code: str) -> ParticipantView | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from user_study.analysis import statistics
+from user_study.analysis.queries import count_if
 from user_study.database.schema import image, pair, participant, response
 
 SUSPECT_FROM = 5  # answers of passing people: fewer say nothing
@@ -54,19 +55,16 @@ def list_traps(c: Connection, kind: str = "trap") -> list[TrapRow]:
     passing = participant.c.standing == "included"
     right = response.c.correct == 1
 
-    def count(condition: object) -> object:
-        return func.sum(case((condition, 1), else_=0))  # type: ignore[arg-type]
-
     tallies = {
         row[0]: [int(value) for value in row[1:]]
         for row in c.execute(
             select(
                 response.c.pair_id,
                 func.count(),
-                count(right),
-                count(passing),
-                count(and_(passing, right)),
-            )  # type: ignore[call-overload]
+                count_if(right),
+                count_if(passing),
+                count_if(and_(passing, right)),
+            )
             .join(participant, participant.c.id == response.c.participant_id)
             .where(response.c.pair_id.in_(keys), participant.c.role == "participant", response.c.correct.is_not(None))
             .group_by(response.c.pair_id)

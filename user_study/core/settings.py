@@ -34,126 +34,58 @@ RETENTION = (
 class StudySettings(Settings):
     """Everything about a study that a researcher may set. Times end in _s (seconds) or _ms (milliseconds)."""
 
-    title: Text = Field(default="What changed?", max_length=200, title="Title", description="At the top of every page.")
-    contact: Text = Field(
-        default="",
-        max_length=500,
-        title="Contact",
-        description="Who runs the study, and how to reach them: name, institution, e-mail address.",
-    )
-    consent_text: Text = Field(
-        default=CONSENT,
-        max_length=40_000,
-        title="Consent",
-        description="People agree to this text before they begin; its fingerprint is stored with their consent.",
-    )
-    retention_text: Text = Field(
-        default=RETENTION,
-        max_length=40_000,
-        title="How long data are kept",
-        description="Part of the consent page and of the privacy page.",
-    )
-    question: Text = Field(
-        default=QUESTION,
-        max_length=500,
-        title="Question",
-        description="Shown above every pair. People answer with Yes when the meaning differs.",
-    )
-    definition: Text = Field(
-        default=DEFINITION,
-        max_length=4_000,
-        title="Definition",
-        description="What counts as a difference and what does not; in the instructions and available later.",
-    )
+    title: Text = Field(default="What changed?", max_length=200, title="Title")
+    """At the top of every page."""
+    contact: Text = Field(default="", max_length=500, title="Contact")
+    """Who runs the study, and how to reach them: name, institution, e-mail address."""
+    consent_text: Text = Field(default=CONSENT, max_length=40_000, title="Consent")
+    """People agree to this text before they begin; its fingerprint is stored with their consent."""
+    retention_text: Text = Field(default=RETENTION, max_length=40_000, title="How long data are kept")
+    """Part of the consent page and of the privacy page."""
+    question: Text = Field(default=QUESTION, max_length=500, title="Question")
+    """Shown above every pair. People answer with Yes when the meaning differs."""
+    definition: Text = Field(default=DEFINITION, max_length=4_000, title="Definition")
+    """What counts as a difference and what does not; in the instructions and available later."""
     answers: Literal["binary", "unsure"] = Field(
         default="binary",
         title="Answers",
-        description="“Not sure” counts as half a Yes in the scores; the reference study had Yes and No alone.",
         json_schema_extra={"options": {"binary": "No, Yes", "unsure": "No, Yes, Not sure"}},
     )
-    quota: int = Field(
-        default=30,
-        ge=1,
-        le=100_000,
-        title="Answers per pair",
-        description="30 answers place a score within about 0.17; 15 within 0.23. It may grow later, not shrink.",
-    )
-    lease_s: int = Field(
-        default=240,
-        ge=10,
-        le=86_400,
-        title="Seconds to answer",
-        description="How long a pair is reserved for the person who sees it. Renewed while the page is visible.",
-    )
-    per_person_cap: int = Field(
-        default=120,
-        ge=1,
-        le=100_000,
-        title="Most pairs per person",
-        description="After these a person has finished. 60 to 120 keep people attentive, and no person dominates.",
-    )
-    break_every: int = Field(
-        default=50, ge=0, le=100_000, title="Break after every … trials", description="A pause is offered; 0: never."
-    )
-    follow_up_category: bool = Field(
-        default=False,
-        title="Ask what changed after a Yes",
-        description="A detail, a local structure, or the meaning of the whole. Takes people longer.",
-    )
-    follow_up_where: bool = Field(
-        default=False,
-        title="Ask where after a Yes",
-        description="One click on the image; exported as a position. Takes people longer.",
-    )
-    trap_rate: float = Field(
-        default=0.1, ge=0, le=0.5, title="Share of traps", description="0.1: about one trial in ten has a known answer."
-    )
-    repeat_rate: float = Field(
-        default=0.05,
-        ge=0,
-        le=0.5,
-        title="Share of repeats",
-        description="Pairs that the person has seen before, sides exchanged: does the answer stay?",
-    )
-    repeat_gap: int = Field(
-        default=20,
-        ge=1,
-        le=10_000,
-        title="Trials before a repeat",
-        description="At least this many other trials are between.",
-    )
+    """“Not sure” counts as half a Yes in the scores; the reference study had Yes and No alone."""
+    quota: int = Field(default=30, ge=1, le=100_000, title="Answers per pair")
+    """30 answers place a score within about 0.17; 15 within 0.23. It may grow later, not shrink."""
+    lease_s: int = Field(default=240, ge=10, le=86_400, title="Seconds to answer")
+    """How long a pair is reserved for the person who sees it. Renewed while the page is visible."""
+    per_person_cap: int = Field(default=120, ge=1, le=100_000, title="Most pairs per person")
+    """After these a person has finished. 60 to 120 keep people attentive, and no person dominates."""
+    break_every: int = Field(default=50, ge=0, le=100_000, title="Break after every … trials")
+    """A pause is offered; 0: never."""
+    follow_up_category: bool = Field(default=False, title="Ask what changed after a Yes")
+    """A detail, a local structure, or the meaning of the whole. Takes people longer."""
+    follow_up_where: bool = Field(default=False, title="Ask where after a Yes")
+    """One click on the image; exported as a position. Takes people longer."""
+    trap_rate: float = Field(default=0.1, ge=0, le=0.5, title="Share of traps")
+    """0.1: about one trial in ten has a known answer."""
+    repeat_rate: float = Field(default=0.05, ge=0, le=0.5, title="Share of repeats")
+    """Pairs that the person has seen before, sides exchanged: does the answer stay?"""
+    repeat_gap: int = Field(default=20, ge=1, le=10_000, title="Trials before a repeat")
+    """At least this many other trials are between."""
     training: TrainingSettings = TrainingSettings()
     rules: RuleSettings = RuleSettings()
     game: GameSettings = GameSettings()
-    leaderboard: bool = Field(
-        default=True,
-        title="Show a leaderboard",
-        description="People may leave it. Excluded people and testers are not on it.",
-    )
-    prizes: tuple[Text, ...] = Field(
-        default=(), title="Prizes", description="One a line, from the first place on; shown beside the leaderboard."
-    )
-    phones: bool = Field(
-        default=True,
-        title="Let phones take part",
-        description="Small screens hide small changes; answers record how large the images were shown.",
-    )
-    key_swap: bool = Field(
-        default=False,
-        title="Exchange the keys for half of the people",
-        description="So that a preferred hand does not favour an answer.",
-    )
-    open_registration: bool = Field(
-        default=True,
-        title="Open registration",
-        description="Everybody who knows the address may join with a nickname. Off: only by invitation or Prolific.",
-    )
+    leaderboard: bool = Field(default=True, title="Show a leaderboard")
+    """People may leave it. Excluded people and testers are not on it."""
+    prizes: tuple[Text, ...] = Field(default=(), title="Prizes")
+    """One a line, from the first place on; shown beside the leaderboard."""
+    phones: bool = Field(default=True, title="Let phones take part")
+    """Small screens hide small changes; answers record how large the images were shown."""
+    key_swap: bool = Field(default=False, title="Exchange the keys for half of the people")
+    """So that a preferred hand does not favour an answer."""
+    open_registration: bool = Field(default=True, title="Open registration")
+    """Everybody who knows the address may join with a nickname. Off: only by invitation or Prolific."""
     prolific: ProlificSettings = ProlificSettings()
-    keep_answers_on_delete: bool = Field(
-        default=False,
-        title="Keep answers of people who delete themselves",
-        description="Without any link to the person. Say so in the texts above. Off: their answers are deleted.",
-    )
+    keep_answers_on_delete: bool = Field(default=False, title="Keep answers of people who delete themselves")
+    """Without any link to the person. Say so in the texts above. Off: their answers are deleted."""
 
     @model_validator(mode="after")
     def _check(self) -> StudySettings:

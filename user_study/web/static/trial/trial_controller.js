@@ -232,7 +232,7 @@ export class TrialController {
   async stored(reply, answer) {
     const { state, notice, feedback } = reply;
     if (notice) this.say(notice, "mind");
-    else if (reply.duplicate && !reply.again) this.say("This pair had been answered already; the first answer stands.", "mind");
+    else if (reply.duplicate && !reply.again) this.say("This pair had been answered already; the first answer is kept.", "mind");
     if (!this.outbox.empty || this.undoing || dialog.kind() === "elsewhere") {
       if (state.upcoming) this.loader.get(state.upcoming);
       return; // the reply to the last answer, or to what was asked since, decides

@@ -1,0 +1,47 @@
+"""What the lists of the admin pages share: one page of a table, and counts of rows that fit a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Row, Table, case, func, select
+
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Listing(Generic[R]):
+    """Page `page` (from 1) of `pages`, and how many rows there are on all of them."""
+
+    rows: list[R]
+    total: int
+    page: int
+    pages: int
+
+    def map(self, change: Callable[[R], S]) -> Listing[S]:
+        """The same page with other rows."""
+        return Listing([change(row) for row in self.rows], self.total, self.page, self.pages)
+
+
+def page_of(
+    c: Connection, table: Table, conditions: Sequence[Any], order: Any, page: int, size: int
+) -> Listing[Row[Any]]:
+    """A page of the rows that fit, ties by id; a page past the end is the last one."""
+    total = int(c.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
+    pages = max(1, -(-total // size))
+    page = min(max(page, 1), pages)
+    query = select(table).where(*conditions).order_by(order, table.c.id).limit(size).offset((page - 1) * size)
+    return Listing(list(c.execute(query).all()), total, page, pages)
+
+
+def count_if(condition: Any) -> Any:
+    """How many rows fit; 0 of none."""
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def known(word: str, words: dict[str, str]) -> str:
+    """The word if it is one of `words`, else the first of them, so an old bookmark still opens."""
+    return word if word in words else next(iter(words))
