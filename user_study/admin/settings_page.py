@@ -123,8 +123,4 @@ def download(request: AdminRequest) -> Response:
     )
 
 
-ROUTES = [
-    see("/admin/settings", show),
-    see("/admin/settings.yaml", download),
-    change("/admin/settings", save),
-]
+ROUTES = [see("/admin/settings", show), see("/admin/settings.yaml", download), change("/admin/settings", save)]

@@ -160,12 +160,7 @@ def _rate(c: Connection, now: int) -> float:
     )
     recent = newest.c.answered_at >= now - HOUR
     hit = and_(recent, newest.c.kind == "main", newest.c.counted == 1)
-    count, first = c.execute(
-        select(
-            count_if(hit),
-            func.min(case((recent, newest.c.answered_at))),
-        )
-    ).one()
+    count, first = c.execute(select(count_if(hit), func.min(case((recent, newest.c.answered_at))))).one()
     if not count:
         return 0.0
     # a study that began ten minutes ago is not measured by an hour; nor are its first seconds multiplied by 3,600

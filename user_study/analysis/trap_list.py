@@ -58,13 +58,7 @@ def list_traps(c: Connection, kind: str = "trap") -> list[TrapRow]:
     tallies = {
         row[0]: [int(value) for value in row[1:]]
         for row in c.execute(
-            select(
-                response.c.pair_id,
-                func.count(),
-                count_if(right),
-                count_if(passing),
-                count_if(and_(passing, right)),
-            )
+            select(response.c.pair_id, func.count(), count_if(right), count_if(passing), count_if(and_(passing, right)))
             .join(participant, participant.c.id == response.c.participant_id)
             .where(response.c.pair_id.in_(keys), participant.c.role == "participant", response.c.correct.is_not(None))
             .group_by(response.c.pair_id)

@@ -36,10 +36,7 @@ metadata = MetaData(
 Key = BigInteger().with_variant(Integer, "sqlite")
 
 study = Table(  # one row per fact: state (draft, live, paused, closed), live_since, secret, strata, settings in force
-    "study",
-    metadata,
-    Column("key", String(40), primary_key=True),
-    Column("value", Text, nullable=False),
+    "study", metadata, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False)
 )
 
 settings_version = Table(  # the newest row is in force; `body` is the JSON of user_study.core.settings.StudySettings

@@ -19,14 +19,7 @@ def mine(request: ParticipantRequest) -> Response:
 
 def _page(request: ParticipantRequest, fault: str | None = None) -> Response:
     person = request.signed_in
-    return request.show(
-        "me.html",
-        "My data",
-        400 if fault else 200,
-        here="me",
-        fault=fault,
-        next=NEXT[person.step],
-    )
+    return request.show("me.html", "My data", 400 if fault else 200, here="me", fault=fault, next=NEXT[person.step])
 
 
 def download(request: ParticipantRequest) -> Response:

@@ -76,8 +76,7 @@ def close(c: Connection, leases: Sequence[Lease], state: str, tester: bool, now:
         closed = _CLOSE.change(c, {"of": lease.id, "new": state, "at": now})
         if closed and lease.kind in ("main", "trap") and not tester:
             _GIVE_BACK.change(
-                c,
-                {"pair": lease.pair_id, "place": int(holds(lease.kind, tester)), "left": lease.reference_left},
+                c, {"pair": lease.pair_id, "place": int(holds(lease.kind, tester)), "left": lease.reference_left}
             )
 
 

@@ -98,10 +98,7 @@ class Static(StaticFiles):
 
 
 def create_app(
-    database: Database,
-    folder: Path,
-    options: ServeOptions | None = None,
-    close: Callable[[], None] | None = None,
+    database: Database, folder: Path, options: ServeOptions | None = None, close: Callable[[], None] | None = None
 ) -> Starlette:
     """The application of one study.
 
