@@ -19,6 +19,7 @@ from user_study.admin import charts, formats
 from user_study.core import study_state
 from user_study.database.engine import Database
 from user_study.web.errors import Problem
+from user_study.web.forms import text_of
 from user_study.web.rendering import page
 
 # what the page after a redirect says: a code, so that no link can put words into our mouth
@@ -72,15 +73,8 @@ class AdminRequest:
         return self.http.state.database
 
     def text(self, name: str, longest: int = 500) -> str:
-        """A field of the form without spaces around it; empty where there is none.
-
-        Raises:
-            Problem: longer than `longest`, or a file.
-        """
-        value = self.form.get(name, "")
-        if not isinstance(value, str) or len(value) > longest:
-            raise Problem(400, "bad_request", f"{name} has more than {longest} characters; shorten it.")
-        return value.strip()
+        """A field of the form; see `text_of`."""
+        return text_of(self.form, name, longest)
 
     def required(self, name: str, longest: int = 500) -> str:
         """Like `text`, but not empty."""

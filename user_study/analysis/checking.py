@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from semfid.errors import UserError
 from semfid.progress import Advance
+from user_study.analysis.queries import count_if
 from user_study.core import audit, study_state
 from user_study.core.clock import now_ms
 from user_study.core.errors import StudyError
@@ -134,12 +135,11 @@ def _settings(c: Connection) -> Iterator[Fault]:
 
 def _tallies() -> Select[Any]:
     """Of each pair: counters as they stand, and as the rows say."""
-
-    def count(answer: str) -> Any:
-        return func.sum(case((response.c.answer == answer, 1), else_=0)).label(answer)
-
     answers = (
-        select(response.c.pair_id, *(count(answer) for answer in ("yes", "no", "unsure")))
+        select(
+            response.c.pair_id,
+            *(count_if(response.c.answer == answer).label(answer) for answer in ("yes", "no", "unsure")),
+        )
         .where(response.c.kind == "main", response.c.counted == 1)
         .group_by(response.c.pair_id)
         .subquery()

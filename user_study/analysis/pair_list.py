@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Float, cast, func, literal, or
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from user_study.analysis import statistics
-from user_study.analysis.queries import Listing, known, page_of
+from user_study.analysis.queries import Listing, filled, known, page_of
 from user_study.database.schema import image, pair, participant, response
 
 PAGE = 50
@@ -150,19 +150,11 @@ def _orders() -> dict[str, KeyedColumnElement[Any] | ColumnElement[Any]]:
 def _row(found: Any) -> PairRow:
     halves = found.yes + 0.5 * found.unsure
     low, high = statistics.interval(halves, found.done)
-    return PairRow(
-        id=found.id,
+    return filled(
+        PairRow,
+        found,
         key=found.pair_key,
-        origin=found.origin,
-        quota=found.quota,
-        done=found.done,
-        open=found.open,
-        yes=found.yes,
-        no=found.no,
-        unsure=found.unsure,
         active=bool(found.active),
-        reference_left=found.reference_left,
-        reference_right=found.reference_right,
         score=halves / found.done if found.done else None,
         low=low if found.done else None,
         high=high if found.done else None,

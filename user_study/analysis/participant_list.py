@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Float, cast, func, or_, select
 
 from user_study.analysis import statistics
-from user_study.analysis.queries import Listing, known, page_of
+from user_study.analysis.queries import Listing, filled, known, page_of
 from user_study.database.schema import pair, participant, response, standing_event
 
 PAGE = 50
@@ -146,26 +146,14 @@ def _order(name: str) -> ColumnElement[Any]:
 
 def _row(found: Any, median_ms: float | None) -> ParticipantRow:
     low, high = statistics.interval(found.traps_right, found.traps_seen)
-    return ParticipantRow(
-        id=found.id,
-        code=found.code,
-        nickname=found.nickname,
+    return filled(
+        ParticipantRow,
+        found,
         entry_channel=found.door,
-        role=found.role,
-        step=found.step,
-        standing=found.standing,
-        standing_reason=found.standing_reason,
-        standing_by=found.standing_by,
         flags=tuple(str(flag) for flag in json.loads(found.flags)),
-        valid=found.valid,
-        traps_seen=found.traps_seen,
-        traps_right=found.traps_right,
         trap_low=low,
         trap_high=high,
         median_ms=median_ms,
-        created_at=found.created_at,
-        last_seen_at=found.last_seen_at,
-        finished_at=found.finished_at,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Row, Table, case, func, select
@@ -40,6 +40,12 @@ def page_of(
 def count_if(condition: Any) -> Any:
     """How many rows fit; 0 of none."""
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+def filled(kind: type[R], row: Row[Any], **derived: Any) -> R:
+    """A dataclass from the columns of a row that are called as its fields, and from what is derived."""
+    names = {field.name for field in fields(kind)} - set(derived)  # type: ignore[arg-type]
+    return kind(**{name: getattr(row, name) for name in names}, **derived)
 
 
 def known(word: str, words: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, func, select
 
 from user_study.analysis import statistics
-from user_study.analysis.queries import count_if
+from user_study.analysis.queries import count_if, filled
 from user_study.database.schema import image, pair, participant, response
 
 SUSPECT_FROM = 5  # answers of passing people: fewer say nothing
@@ -75,13 +75,11 @@ def list_traps(c: Connection, kind: str = "trap") -> list[TrapRow]:
         seen, good, passing_seen, passing_right = tallies.get(found.id, [0, 0, 0, 0])
         low, high = statistics.interval(passing_right, passing_seen)
         rows.append(
-            TrapRow(
-                id=found.id,
+            filled(
+                TrapRow,
+                found,
                 key=found.pair_key,
-                kind=found.kind,
-                truth=found.truth,
                 active=bool(found.active),
-                retired_reason=found.retired_reason,
                 seen=seen,
                 right=good,
                 passing_seen=passing_seen,

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import zipfile
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -19,7 +18,7 @@ from user_study.core.folder import IMAGES, SQLITE_FILE
 from user_study.core.version import version
 from user_study.database.engine import Database
 from user_study.database.schema import image, participant, response
-from user_study.exports.options import iso
+from user_study.exports.options import iso, pack
 
 FACTS = "backup.json"
 DUMP = "study.dump"  # pg_dump's custom format
@@ -78,7 +77,8 @@ def backup(database: Database, images: Path, out: str | Path) -> Path:
         }
         (work / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if out.suffix.lower() == ".zip":
-            _pack(work, packed)
+            pack(work, packed)
+            os.chmod(packed, 0o600)
             os.replace(packed, out)
         else:
             os.rename(work, out)
@@ -124,12 +124,3 @@ def _dump_postgresql(database: Database, target: Path) -> None:
 def _installed_pg_dump() -> str | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_dump"))
     return str(found[-1]) if found else None
-
-
-def _pack(work: Path, packed: Path) -> None:
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for path in sorted(work.rglob("*")):
-            if path.is_file():
-                kind = zipfile.ZIP_STORED if path.parent.name == IMAGES else zipfile.ZIP_DEFLATED
-                archive.write(path, path.relative_to(work).as_posix(), kind)
-    os.chmod(packed, 0o600)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from semfid.io.system_faults import remedy, said
 from user_study.core.errors import StudyError
 from user_study.database.engine import Database
 from user_study.exports import answers, dictionary, facts, people
-from user_study.exports.options import Options
+from user_study.exports.options import Options, pack
 
 FACTS, README = "study.json", "README.md"
 TABLES: dict[str, Callable[[Connection, Path, Options], int]] = {
@@ -71,7 +70,7 @@ def export(
         names = _build(database, images, work, what, options, with_images, os.path.abspath(out))
         if out.suffix.lower() == ".zip":
             packed = work.with_suffix(".zip")
-            _pack(work, packed)
+            pack(work, packed)
             os.replace(packed, out)
             return [out]
         _put(work, out)
@@ -149,16 +148,6 @@ def _copy(images: Path, work: Path, files: dict[str, str]) -> None:
         if not (images / file).is_file():
             raise StudyError(f"{images / file} is missing; `semfid study check` says what to do")
         shutil.copyfile(images / file, target)  # no hard link: whoever edits the export must not edit the study
-
-
-def _pack(work: Path, packed: Path) -> None:
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for path in sorted(work.rglob("*")):
-            if path.is_file():
-                stored = path.suffix == ".webp"  # packed already
-                archive.write(
-                    path, path.relative_to(work).as_posix(), zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
-                )
 
 
 def _put(work: Path, out: Path) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, select
 
 from semfid.errors import UserError
 from semfid.io.pair_table import SPLITS, PairTable, assign_splits, check_pairs, refuse_leak, write_pairs
 from semfid.stats.votes import rate_interval
 from user_study.analysis import statistics
+from user_study.analysis.queries import count_if
 from user_study.database.schema import image, pair, response
 from user_study.exports.options import Options
 
@@ -111,12 +112,8 @@ def labels(c: Connection, path: Path, options: Options, where: Mapping[tuple[int
 
 def _all_answers(c: Connection) -> dict[int, tuple[int, int, int]]:
     """Every answer to main pairs that was not taken back, whoever gave it."""
-
-    def count(answer: str) -> Any:
-        return func.sum(case((response.c.answer == answer, 1), else_=0))
-
     found = c.execute(
-        select(response.c.pair_id, count("yes"), count("no"), count("unsure"))
+        select(response.c.pair_id, *(count_if(response.c.answer == answer) for answer in ("yes", "no", "unsure")))
         .where(response.c.kind == "main", response.c.why_not.is_distinct_from("undone"))
         .group_by(response.c.pair_id)
     )

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, select
 
+from user_study.analysis.queries import count_if
 from user_study.analysis.statistics import interval, median
 from user_study.analysis.trap_list import list_traps
 from user_study.database.schema import participant, response
@@ -52,22 +53,15 @@ def _people(c: Connection, query: Any, options: Options) -> Iterator[tuple[Any, 
 
 def _tallies(c: Connection) -> dict[int, tuple[int, int, int, int, int]]:
     """Of each person: answers to main pairs, those that count, Yes among them; repeats, those answered as before."""
-
-    def count(*conditions: Any) -> Any:
-        found: Any = conditions[0]
-        for one in conditions[1:]:
-            found = found & one
-        return func.sum(case((found, 1), else_=0))
-
     main, repeat = response.c.kind == "main", response.c.kind == "repeat"
     rows = c.execute(
         select(
             response.c.participant_id,
-            count(main),
-            count(main, response.c.counted == 1),
-            count(main, response.c.answer == "yes"),
-            count(repeat, response.c.correct.is_not(None)),
-            count(repeat, response.c.correct == 1),
+            count_if(main),
+            count_if(main & (response.c.counted == 1)),
+            count_if(main & (response.c.answer == "yes")),
+            count_if(repeat & response.c.correct.is_not(None)),
+            count_if(repeat & (response.c.correct == 1)),
         )
         .where(response.c.participant_id.is_not(None), response.c.why_not.is_distinct_from("undone"))
         .group_by(response.c.participant_id)

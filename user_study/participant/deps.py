@@ -20,6 +20,7 @@ from user_study.trial import person
 from user_study.trial.person import Person
 from user_study.web import sessions
 from user_study.web.errors import Problem
+from user_study.web.forms import text_of
 from user_study.web.rendering import page
 
 # where a person goes on, by participant.step
@@ -60,15 +61,8 @@ class ParticipantRequest:
         return self.person
 
     def text(self, name: str, longest: int = 200) -> str:
-        """A field of the form without spaces around it; empty where there is none.
-
-        Raises:
-            Problem: longer than `longest`, or a file.
-        """
-        value = self.form.get(name, "")
-        if not isinstance(value, str) or len(value) > longest:
-            raise Problem(400, "bad_request", f"What was sent as {name} is too long; {longest} characters at most.")
-        return value.strip()
+        """A field of the form; see `text_of`."""
+        return text_of(self.form, name, longest)
 
     def limit(self, action: str) -> None:
         """Count this request against the rate of `action`; raises Problem (429)."""

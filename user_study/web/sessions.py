@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from user_study.core.codes import digest
 from user_study.database.schema import admin, participant, session
 
 Kind = Literal["participant", "admin"]
@@ -40,11 +40,6 @@ class Who:
 
     participant_id: int | None = None
     admin: tuple[str, int] | None = None  # name, id
-
-
-def digest(value: str) -> str:
-    """What is stored of a random secret."""
-    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def cookie_hash(connection: HTTPConnection, kind: Kind) -> str | None:
