@@ -1,6 +1,6 @@
 """Small charts drawn on the server as inline SVG: no script, colours from the stylesheet's classes.
 
-Every chart carries its message as text (`role="img"` with a label); the numbers stand beside it or in a table.
+Every chart carries its message as text (`role="img"` with a label); the numbers are beside it or in a table.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def bars(label: str, values: Sequence[int], ends: tuple[str, str], names: Sequen
     """Columns from left to right.
 
     Args:
-        values: heights, 0 or more; where all are 0, words stand in place of the chart.
-        ends: what stands under the first and under the last column.
+        values: heights, 0 or more; where all are 0, a sentence replaces the chart.
+        ends: labels under the first and under the last column.
         names: of the columns, for the tip under the pointer; default their number.
     """
     most = max(values, default=0)
@@ -65,7 +65,7 @@ def line(label: str, points: Sequence[tuple[float, float]], ends: tuple[str, str
 
     Args:
         points: (x, share in [0, 1]) with x growing; two or more.
-        ends: what stands under the first and under the last x.
+        ends: labels under the first and under the last x.
         note: top left.
     """
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP

@@ -94,7 +94,7 @@ def _inspect(request: AdminRequest, file: Path, name: str, kind: str, fit: str) 
 
 
 def _known_name(message: str, file: Path, name: str) -> str:
-    """A message that speaks of the file by the name that the researcher knows, not by where it lies here."""
+    """A message that names the file as the researcher knows it, not by its path here."""
     unpacked = re.escape(tempfile.gettempdir()) + r"/semfid-import-[^/:\s]*"
     return re.sub(unpacked, lambda _: name, message.replace(str(file), name))
 

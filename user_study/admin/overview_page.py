@@ -1,4 +1,4 @@
-"""The overview: where the study stands, how good its labels are, and its state; and the same as JSON for polling."""
+"""The overview: progress, quality of the labels, and the study's state; and the same as JSON for polling."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _problems(c: Connection) -> list[tuple[str, str]]:
     if not counts.get("main"):
         found.append(("There are no pairs yet.", "/admin/import"))
     if not counts.get("trap"):
-        found.append(("There are no traps: nobody who guesses can be told apart.", "/admin/import"))
+        found.append(("There are no traps: people who guess cannot be recognised.", "/admin/import"))
     if counts.get("training", 0) < settings.training.items:
         have = counts.get("training", 0)
         found.append(

@@ -78,7 +78,7 @@ def _id(c: Connection, code: str) -> int:
 
 
 def _rules(c: Connection) -> str:
-    """Name of the rules in force, to stand beside the decision."""
+    """Name of the rules in force, stored with the decision."""
     return screening.rules_hash(study_state.facts(c).settings.rules)
 
 

@@ -77,7 +77,7 @@ FIELDS = {field.key: field for field in _fields(StudySettings)}
 
 
 def _group(name: str, title: str, *keys: str) -> Group:
-    """A group of fields; a section stands for all its fields."""
+    """A group of fields; a section means all its fields."""
     return Group(
         name, title, tuple(field for key in keys for field in FIELDS.values() if f"{field.key}.".startswith(f"{key}."))
     )

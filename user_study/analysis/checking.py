@@ -35,7 +35,7 @@ class Fault:
         level: ``error``, or ``note`` for what does no harm.
         what: in one sentence, with the number of cases and the first one.
         remedy: what to do.
-        repairable: `semfid study check --repair` mends it.
+        repairable: `semfid study check --repair` repairs it.
     """
 
     level: str
@@ -134,7 +134,7 @@ def _settings(c: Connection) -> Iterator[Fault]:
 
 
 def _tallies() -> Select[Any]:
-    """Of each pair: counters as they stand, and as the rows say."""
+    """Of each pair: the stored counters, and the counts of the rows."""
     answers = (
         select(
             response.c.pair_id,
@@ -165,19 +165,19 @@ def _tallies() -> Select[Any]:
 
 def _wrong_counters(c: Connection) -> Iterator[tuple[str, dict[str, int], dict[str, int], int]]:
     for row in c.execute(_tallies().order_by(pair.c.id)).all():
-        stands = {name: int(getattr(row, name)) for name in COUNTERS}
+        stored = {name: int(getattr(row, name)) for name in COUNTERS}
         true = {name: int(getattr(row, f"true_{name}")) for name in ("open", "yes", "no", "unsure")}
         true["done"] = true["yes"] + true["no"] + true["unsure"]
-        if stands != true:
-            yield row.pair_key, stands, true, row.quota
+        if stored != true:
+            yield row.pair_key, stored, true, row.quota
 
 
 def _counters(c: Connection) -> Iterator[Fault]:
     wrong = list(_wrong_counters(c))
     if wrong:
-        key, stands, true, _ = wrong[0]
+        key, stored, true, _ = wrong[0]
         apart = ", ".join(
-            f"{name} {stands[name]} instead of {true[name]}" for name in COUNTERS if stands[name] != true[name]
+            f"{name} {stored[name]} instead of {true[name]}" for name in COUNTERS if stored[name] != true[name]
         )
         yield Fault(
             "error",
@@ -261,7 +261,7 @@ def _strata(c: Connection) -> Iterator[Fault]:
         yield Fault(
             "error",
             "the list of origins, by which pairs are dealt out, is out of date",
-            "`semfid study check FOLDER --repair` writes it anew",
+            "`semfid study check FOLDER --repair` writes it again",
             repairable=True,
         )
 

@@ -77,7 +77,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How good the labels are, and how they lie.
+    """How good the labels are, and how they are distributed.
 
     Attributes:
         agreement: of single answers.
@@ -93,7 +93,7 @@ class Reliability:
 
 
 def progress(c: Connection, now: int) -> Progress:
-    """Where the collection stands at `now` (ms); reads `pair`, `participant` and the newest answers."""
+    """Progress of the collection at `now` (ms); reads `pair`, `participant` and the newest answers."""
     of = select(
         func.coalesce(func.sum(pair.c.quota), 0),
         func.coalesce(func.sum(pair.c.done), 0),
@@ -196,7 +196,7 @@ def reliability(c: Connection, unsure: bool = False) -> Reliability:
 
 
 class Reliable:
-    """Keeps the last `Reliability`; computes it anew when the counters have moved, one thread at a time, and at most once in
+    """Keeps the last `Reliability`; computes it again when the counters have changed, one thread at a time, and at most once in
     `pause_ms`: a page that is polled must not slow the participants down."""
 
     def __init__(self, pause_ms: int = 20_000) -> None:

@@ -4,7 +4,7 @@ Nothing here reads single answers: with exchangeable raters the counts of a pair
 need, and a study of a million answers has only a few hundred distinct rows of counts.
 
 Which figure to look at: alpha and AC1 tell how far two *single* answers agree; with graded truth honest people reach an alpha of
-0.4. The labels are means of many answers, and `split_half` tells how reliable *these* are.
+0.4. The labels are means of many answers, and `split_half` measures how reliable *these* are.
 """
 
 from __future__ import annotations

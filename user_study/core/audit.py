@@ -20,7 +20,7 @@ def note(
     detail: Mapping[str, Any] | None = None,
     now: int | None = None,
 ) -> None:
-    """Write one line, in the transaction of what it tells of."""
+    """Write one line, in the transaction of the change that it records."""
     c.execute(
         insert(audit).values(
             at=now_ms() if now is None else now,

@@ -31,7 +31,7 @@ class StudyFolder:
 
     @property
     def images(self) -> Path:
-        """Where images/<sha256>.<ending> lie."""
+        """The folder of images/<sha256>.<ending>."""
         return self.path / IMAGES
 
 

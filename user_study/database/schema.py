@@ -49,19 +49,17 @@ settings_version = Table(  # the newest row is in force; `body` is the JSON of u
     Column("body", Text, nullable=False),
 )
 
-image = (
-    Table(  # one row per distinct picture; `token` is all that a URL says, the file lies in images/<sha256>.<ending>
-        "image",
-        metadata,
-        Column("id", Key, primary_key=True, autoincrement=True),
-        Column("token", String(32), nullable=False, unique=True),
-        Column("sha256", String(64), nullable=False, unique=True),
-        Column("file", String(100), nullable=False),
-        Column("media_type", String(40), nullable=False),
-        Column("width", Integer, nullable=False),
-        Column("height", Integer, nullable=False),
-        Column("bytes", Integer, nullable=False),
-    )
+image = Table(  # one row per distinct picture; `token` is all that a URL says, the file is in images/<sha256>.<ending>
+    "image",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("token", String(32), nullable=False, unique=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("file", String(100), nullable=False),
+    Column("media_type", String(40), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
 )
 
 pair = Table(

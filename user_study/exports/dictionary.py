@@ -111,7 +111,7 @@ def readme(facts: Mapping[str, Any], with_images: bool) -> str:
     if with_images:
         lines += [
             "",
-            "Pictures lie in `HQ/` and `SR/` under their imported names. Train on them with",
+            "Pictures are in `HQ/` and `SR/` under their imported names. Train on them with",
             "",
             "    semfid ablate experiments/regressor_user_study.yaml data.answers=pairs.csv",
         ]

@@ -118,7 +118,7 @@ def _own_pictures(c: Connection, images: Path, folder: Path) -> dict[tuple[int, 
 def _build(
     database: Database, images: Path, work: Path, what: str, options: Options, with_images: bool, final: str
 ) -> list[str]:
-    """Write the files into `work`; they will lie in `final`."""
+    """Write the files into `work`; they will be moved to `final`."""
     from user_study.exports import labels
 
     rows: dict[str, int] = {}

@@ -26,7 +26,7 @@ def study_facts(c: Connection, options: Options, files: Mapping[str, int], folde
     """JSON values.
 
     Args:
-        files: name of each table -> its number of rows; they lie in `folder` and are hashed.
+        files: name of each table -> its number of rows; they are in `folder` and are hashed.
     """
     facts = study_state.facts(c)
     since = study_state.live_since(c)

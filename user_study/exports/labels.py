@@ -30,7 +30,7 @@ UNSURE_IS = 0.5  # of a yes
 
 @dataclass(frozen=True)
 class Pictures:
-    """Where the pictures of an export lie: file of images/ -> path relative to the table."""
+    """Paths of the pictures of an export: file of images/ -> path relative to the table."""
 
     paths: dict[tuple[int, str], str]
     files: dict[str, str]  # path in the export -> file in images/
@@ -137,6 +137,6 @@ def _split(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     table = PairTable(frame.assign(reference="-", candidate="-"), Path(), "the study")
     try:
         side = assign_splits(table, VAL, TEST, seed).frame["split"]
-    except UserError:  # fewer photos than parts: cross-validation is all that can be done with them
+    except UserError:  # fewer photos than parts: cross-validation is all that is possible with them
         return frame
     return frame.assign(split=np.asarray(side))

@@ -33,7 +33,7 @@ class Limits:
 def unpack(archive: Path, out: Path, limits: Limits | None = None) -> list[str]:
     """Unpack a zip into a new folder.
 
-    Sizes are counted while unpacking, because the sizes that an archive states may be lies.
+    Sizes are counted while unpacking, because the sizes that an archive states may be wrong.
 
     Returns:
         Names of entries that were left out: archives inside the archive, links, hidden files of file managers.
@@ -58,11 +58,11 @@ def unpack(archive: Path, out: Path, limits: Limits | None = None) -> list[str]:
                     left_out.append(entry.filename)
                     continue
                 if str(target) in targets:
-                    raise StudyError(f"{archive}: {shown(entry.filename)} occurs twice; pack the folder anew")
+                    raise StudyError(f"{archive}: {shown(entry.filename)} occurs twice; pack the folder again")
                 targets.add(str(target))
                 total += _unpack_one(packed, entry, target, archive, limits, limits.total - total)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zipfile.LargeZipFile) as error:
-        raise StudyError(f"{archive}: cannot be read as a zip ({error}); pack the folder anew") from error
+        raise StudyError(f"{archive}: cannot be read as a zip ({error}); pack the folder again") from error
     except RuntimeError as error:  # zipfile's way to say that a password is needed
         raise StudyError(f"{archive}: {error}; pack it without a password") from error
     except OSError as error:

@@ -1,6 +1,6 @@
 """Bringing pairs into a study: a dry run that changes nothing, then all of it or nothing.
 
-Every picture is decoded and written anew (see `user_study.core.pictures`). Files come first, under names that are hashes of their
+Every picture is decoded and re-encoded (see `user_study.core.pictures`). Files come first, under names that are hashes of their
 pixels, each whole by rename; then one transaction adds the rows. A run that is killed leaves files that nothing points to,
 which the next import of the same pairs uses and `semfid study check` names.
 """

@@ -1,4 +1,4 @@
-"""What every participant page shares: who is there, where that person stands, how a form is read."""
+"""What every participant page shares: who is signed in, that person's step, how a form is read."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def resume(request: ParticipantRequest) -> Response:
         number = joining.resume(c, request.text("code"))
         with_cookie = None if number is None else sign_in(request, c, number)
     if with_cookie is None:
-        fault = "No participant has this code. Check every character, or start anew with a nickname."
+        fault = "No participant has this code. Check every character, or start again with a nickname."
         return request.show("resume.html", "Enter your resume code", 400, here="resume", fault=fault)
     return with_cookie(goto("/"))
 

@@ -225,7 +225,7 @@ def erase(c: Connection, participant_id: int, settings: StudySettings, now: int)
 def my_data(c: Connection, participant_id: int) -> dict[str, Any]:
     """Everything stored about a person, for the person: plain JSON values, times in UTC epoch milliseconds.
 
-    Traps are not told apart while the study runs; what the images show is not repeated.
+    Traps are not marked while the study runs; what the images show is not repeated.
     """
     person = c.execute(select(participant).where(participant.c.id == participant_id)).mappings().first()
     if person is None:

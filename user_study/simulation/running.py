@@ -118,7 +118,7 @@ async def _run(
 async def take_part(
     visitor: Visitor, person: SimulatedPerson, truth: Truth, eyes: _Eyes, plan: Plan, deadline: float, outcome: Outcome
 ) -> None:
-    """One person, from the landing page to the end. What ends it stands in `outcome`."""
+    """One person, from the landing page to the end. The reason of the end is in `outcome`."""
     try:
         await visitor.join(outcome.nickname)
         state = await visitor.next()

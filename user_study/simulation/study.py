@@ -73,7 +73,7 @@ def simulate(
 
     Args:
         url: of a server of this study that runs already: people then take the time that they need. None: an own server, which
-            believes the times that it is told, so that nobody has to wait.
+            trusts the times that it receives, so that nobody has to wait.
 
     Raises:
         StudyError: no rates in the study's pairs, or no server.

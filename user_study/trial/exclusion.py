@@ -32,7 +32,7 @@ _LOCK_PAIRS = (
 
 
 def exclude(c: Connection, participant_id: int, reason: str, actor: str, now: int, rules_hash: str = "") -> None:
-    """Take a person's answers out; nothing happens to somebody who is excluded (but the admin's word then stands)."""
+    """Take a person's answers out; nothing happens to somebody who is excluded (but the admin's decision then counts)."""
     person = lock(c, participant_id)
     exclude_locked(c, person, reason, actor, rules_hash, now)
     person.save(c)

@@ -1,4 +1,4 @@
-"""Points, the roulette and the leaderboard. Points stand in a ledger that only grows; a score is its sum."""
+"""Points, the roulette and the leaderboard. Points are entries of a ledger that only grows; a score is its sum."""
 
 from __future__ import annotations
 

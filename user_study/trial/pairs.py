@@ -22,7 +22,7 @@ Kind = Literal["main", "trap", "training"]
 
 @dataclass(frozen=True)
 class NewImage:
-    """A picture whose file lies in images/ already."""
+    """A picture whose file is in images/ already."""
 
     sha256: str
     file: str

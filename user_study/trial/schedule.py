@@ -1,4 +1,4 @@
-"""Where traps and repeats stand among a person's trials: drawn once, from the study's secret and the person.
+"""Positions of traps and repeats among a person's trials: drawn once, from the study's secret and the person.
 
 Traps: one in every block of ``1 / trap_rate`` trials from the first block on, its place uniform in the block, never right after
 the trap of the block before; of every two traps one is a "yes" and one a "no", in random order, so that pressing one key is

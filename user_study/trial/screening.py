@@ -2,7 +2,7 @@
 
 `judge` is pure: facts of a person and the study's rules in, verdict out. Failing the traps excludes; of the other rules one asks
 for a review and two exclude. What the rules did they undo when the facts change (a trap is retired, a rule is loosened); an
-admin's word stands.
+admin's decision counts.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def refresh_locked(c: Connection, settings: StudySettings, person: Person, now: 
             exclusion.exclude_locked(c, person, verdict.reason, BY_RULES, rules_hash(rules), now)
         else:
             exclusion.restore_locked(
-                c, person, verdict.reason or "no rule speaks against it", BY_RULES, rules_hash(rules), now
+                c, person, verdict.reason or "no rule is against it", BY_RULES, rules_hash(rules), now
             )
     return verdict
 

@@ -97,7 +97,7 @@ class TrialState:
     Attributes:
         phase: training, main, done, paused, closed, full.
         answered: trials of the main part that were answered; `valid`: those that earned points; `cap`: how many are wanted.
-        spins: spins of the roulette to be had now.
+        spins: spins of the roulette that are available now.
     """
 
     phase: str

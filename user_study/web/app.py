@@ -103,7 +103,7 @@ def create_app(
     """The application of one study.
 
     Args:
-        folder: of the study; its images lie in images/.
+        folder: of the study; its images are in images/.
         close: called when the server has stopped.
     """
     options = options or ServeOptions()
@@ -123,7 +123,7 @@ def create_app(
     app = Starlette(
         routes=[
             *ROUTES,
-            # static files hold no secret, so compression tells none
+            # static files hold no secret, so compression reveals none
             Mount("/static", GZipMiddleware(Static(directory=STATIC))),
         ],
         middleware=[

@@ -44,7 +44,7 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
 
 @cache
 def asset(name: str) -> str:
-    """Address of a file of static/, with a mark of its content: a new release is fetched anew.
+    """Address of a file of static/, with a mark of its content: a new release is fetched again.
 
     Raises:
         FileNotFoundError: no such file.
@@ -53,7 +53,7 @@ def asset(name: str) -> str:
 
 
 def paragraphs(text: str) -> Markup:
-    """Plain text as HTML: an empty line parts paragraphs, lines that start with ``- `` make a list."""
+    """Plain text as HTML: an empty line separates paragraphs, lines that start with ``- `` make a list."""
     blocks = []
     for block in text.replace("\r\n", "\n").strip().split("\n\n"):
         lines = [line.strip() for line in block.strip().split("\n")]

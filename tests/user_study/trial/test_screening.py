@@ -86,7 +86,7 @@ def events(study: StudyFolder, number: int) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
 def test_rules_act_and_undo_what_they_did(study: StudyFolder) -> None:
-    """Failing the traps excludes and gives the quota back; retiring the traps restores; an admin's word stands."""
+    """Failing the traps excludes and gives the quota back; retiring the traps restores; an admin's decision counts."""
     save_settings(study, trap_rate=0.5, rules={"min_traps": 4, "warn_after_misses": 2})
     player = Player(study, "Ann")
     notices = []

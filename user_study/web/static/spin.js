@@ -32,7 +32,7 @@ export function draw(values) {
   return picture;
 }
 
-// Turns until segment `index` lies under the pointer; at once where motion is not wanted.
+// Turns until segment `index` is under the pointer; at once where motion is not wanted.
 export function stopOn(picture, index, count) {
   const disc = picture.querySelector(".disc");
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -59,7 +59,7 @@ export class ImageView {
     const room = getComputedStyle(this.root);
     const W = this.root.clientWidth - parseFloat(room.paddingLeft) - parseFloat(room.paddingRight);
     const H = this.root.clientHeight - parseFloat(room.paddingTop) - parseFloat(room.paddingBottom);
-    const letter = 24; // the letter stands above a frame, beside a stacked one
+    const letter = 24; // the letter is above a frame, beside a stacked one
     const beside = Math.min((W - GAP) / 2 / w, (H - letter) / h);
     const across = (W - letter) / w;
     const below = Math.min(across, (H - GAP) / 2 / h);
@@ -85,7 +85,7 @@ export class ImageView {
     this.place(this.zoom, this.x, this.y);
   }
 
-  // Zoom, as a multiple of the fitted size; x and y: where the image's corner lies, in CSS pixels of the frame
+  // Zoom, as a multiple of the fitted size; x and y: the image's corner, in CSS pixels of the frame
 
   get actual() {
     return this.pair.trial.left.width / devicePixelRatio / this.width; // one image pixel on one pixel of the screen

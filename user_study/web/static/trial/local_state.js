@@ -1,4 +1,4 @@
-// The answer that may be undone, also after the page was loaded anew.
+// The answer that may be undone, also after the page was reloaded.
 export function saveLastAnswer(person, last) {
   try {
     sessionStorage.setItem(`last:${person}`, JSON.stringify(last));

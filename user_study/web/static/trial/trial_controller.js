@@ -292,7 +292,7 @@ export class TrialController {
     this.closeWith(states.signedOut(!this.outbox.empty));
   }
 
-  // The server keeps the pair for a moment more, so that a page that is only loaded anew finds it again.
+  // The server keeps the pair for a moment more, so that a page that is only reloaded finds it again.
   letGo() {
     if (!this.pair || dialog.kind() === "elsewhere") return;
     navigator.sendBeacon("/api/release", new Blob(["{}"], { type: "application/json" }));
