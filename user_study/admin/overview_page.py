@@ -37,18 +37,14 @@ def _kept(request: AdminRequest) -> overview.Reliable:
 
 def _shown(progress: overview.Progress, figures: overview.Reliability, now: int) -> dict[str, str]:
     """The figures as the page prints them, by the names of data-live."""
-    agreement, people = figures.agreement, progress.people
+    agreement, people, left = figures.agreement, progress.people, progress.answers < progress.target
     low, high = progress.trap_interval
     interval = "" if math.isnan(agreement.low) else f"{figure(agreement.low)} to {figure(agreement.high)}"
     return {
         "answers": f"{progress.answers:,}",
         "target": f"{progress.target:,}",
         "share": percent(progress.share, 1),
-        "time_left": hours(progress.hours_left)
-        if progress.answers < progress.target
-        else "none"
-        if progress.target
-        else "–",
+        "time_left": hours(progress.hours_left) if left else "none" if progress.target else "–",
         "per_hour": f"{progress.per_hour:,.0f}",
         "active": f"{people.active:,}",
         "complete": f"{progress.complete:,} / {progress.pairs:,}",
@@ -148,22 +144,26 @@ def live(request: AdminRequest) -> Response:
     with request.database.read() as c:
         progress, figures, facts = _figures(request, c)
         drawn = {name: str(drawing) for name, _, drawing in _charts(c, figures)}
+    of_progress = (
+        "answers",
+        "target",
+        "pairs",
+        "complete",
+        "per_hour",
+        "hours_left",
+        "traps_seen",
+        "traps_right",
+        "share",
+    )
+    agreement = figures.agreement
     numbers: dict[str, Any] = {
         "state": facts.state,
-        "answers": progress.answers,
-        "target": progress.target,
-        "pairs": progress.pairs,
-        "complete": progress.complete,
-        "per_hour": progress.per_hour,
-        "hours_left": progress.hours_left,
+        **{name: getattr(progress, name) for name in of_progress},
         "active": progress.people.active,
-        "alpha": _json(figures.agreement.alpha),
-        "alpha_interval": [_json(figures.agreement.low), _json(figures.agreement.high)],
-        "ac1": _json(figures.agreement.ac1),
+        "alpha": _json(agreement.alpha),
+        "alpha_interval": [_json(agreement.low), _json(agreement.high)],
+        "ac1": _json(agreement.ac1),
         "split_half": _json(figures.split_half),
-        "traps_seen": progress.traps_seen,
-        "traps_right": progress.traps_right,
-        "share": progress.share,
     }
     return JSONResponse({"numbers": numbers, "shown": _shown(progress, figures, request.now), "charts": drawn})
 

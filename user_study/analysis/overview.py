@@ -94,31 +94,21 @@ class Reliability:
 
 def progress(c: Connection, now: int) -> Progress:
     """Progress of the collection at `now` (ms); reads `pair`, `participant` and the newest answers."""
-    of = select(
-        func.coalesce(func.sum(pair.c.quota), 0),
-        func.coalesce(func.sum(pair.c.done), 0),
-        func.count(),
-        count_if(pair.c.done >= pair.c.quota),
-        count_if(pair.c.done == 0),
-        func.coalesce(func.sum(pair.c.open), 0),
-        func.coalesce(func.sum(pair.c.yes), 0),
-        func.coalesce(func.sum(pair.c.no), 0),
-        func.coalesce(func.sum(pair.c.unsure), 0),
-    ).where(pair.c.kind == "main", pair.c.active == 1)
-    target, answers, pairs, complete, untouched, out, yes, no, unsure = (int(value) for value in c.execute(of).one())
+    sums = {"target": "quota", "answers": "done", "out": "open", "yes": "yes", "no": "no", "unsure": "unsure"}
+    row = c.execute(
+        select(
+            *(func.coalesce(func.sum(pair.c[column]), 0).label(name) for name, column in sums.items()),
+            func.count().label("pairs"),
+            count_if(pair.c.done >= pair.c.quota).label("complete"),
+            count_if(pair.c.done == 0).label("untouched"),
+        ).where(pair.c.kind == "main", pair.c.active == 1)
+    ).one()
+    counts = {name: int(value) for name, value in row._mapping.items()}
     people, traps_seen, traps_right = _people(c, now)
     per_hour = _rate(c, now)
-    left = target - answers
+    left = counts["target"] - counts["answers"]
     return Progress(
-        target=target,
-        answers=answers,
-        pairs=pairs,
-        complete=complete,
-        untouched=untouched,
-        out=out,
-        yes=yes,
-        no=no,
-        unsure=unsure,
+        **counts,
         per_hour=per_hour,
         hours_left=left / per_hour if left > 0 and per_hour > 0 else None,
         traps_seen=traps_seen,

@@ -15,8 +15,7 @@ from user_study.core.folder import open_study
 
 def run(arguments: argparse.Namespace) -> int:
     """Change who may see /admin."""
-    folder = open_study(arguments.folder)
-    try:
+    with open_study(arguments.folder) as folder:
         if arguments.admin_command == "list":
             with folder.database.read() as c:
                 for account in accounts.everyone(c):
@@ -33,8 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
                 change(c, arguments.name, password_hash, "command line", now_ms())
         print(f"{arguments.name}: done")
         return 0
-    finally:
-        folder.database.close()
 
 
 def _password(from_stdin: bool) -> str:

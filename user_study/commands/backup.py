@@ -10,12 +10,9 @@ from user_study.exports.backup import RESTORE, backup
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy the whole study, also while it is served."""
-    folder = open_study(arguments.folder)
-    try:
+    with open_study(arguments.folder) as folder:
         out = backup(folder.database, folder.images, arguments.out)
         kind = folder.database.dialect
-    finally:
-        folder.database.close()
     print(f"{out}: everything of {arguments.folder}, personal data included; keep it as safe as the study")
     print(f"  to restore: {RESTORE[kind]}")
     return 0

@@ -11,14 +11,11 @@ from user_study.exports.options import Options
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the answers."""
-    folder = open_study(arguments.folder)
     options = Options(raw=arguments.raw, names=arguments.names, seed=arguments.seed)
-    try:
+    with open_study(arguments.folder) as folder:
         files = export(
             folder.database, folder.images, arguments.out, arguments.what, options, with_images=not arguments.no_images
         )
-    finally:
-        folder.database.close()
     for file in files:
         print(file)
     return 0

@@ -12,16 +12,12 @@ from user_study.imports.import_pairs import import_pairs, inspect
 
 def run(arguments: argparse.Namespace) -> int:
     """Add pairs, or say what adding them would do. A dry run with errors exits with 1."""
-    folder = open_study(arguments.folder)
     given = (arguments.source, arguments.kind, arguments.fit)
-    try:
-        with progress("images", sys.stderr.isatty()) as advance:
-            if arguments.dry_run:
-                report = inspect(folder.database, *given, progress=advance)
-            else:
-                report = import_pairs(folder.database, folder.images, *given, progress=advance)
-    finally:
-        folder.database.close()
+    with open_study(arguments.folder) as folder, progress("images", sys.stderr.isatty()) as advance:
+        if arguments.dry_run:
+            report = inspect(folder.database, *given, progress=advance)
+        else:
+            report = import_pairs(folder.database, folder.images, *given, progress=advance)
     print("\n".join(report.lines()))
     if arguments.dry_run:
         print("dry run: nothing was changed" + (f"; {report.errors} errors to correct first" if report.errors else ""))

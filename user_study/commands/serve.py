@@ -24,15 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
     check_address(arguments.host, arguments.port, arguments.plain_http, arguments.proxy)
     if arguments.workers < 1:
         raise StudyError(f"--workers {arguments.workers}: use 1 or more")
-    study = _open(path, arguments.database)
-    try:
+    with _open(path, arguments.database) as study:
         if arguments.workers > 1 and study.database.dialect == "sqlite":
             raise StudyError(
                 "--workers needs PostgreSQL; SQLite is fastest with one process (it serves some hundred people)"
             )
         _greet(study, arguments)
-    finally:
-        study.database.close()
     options = ServeOptions(plain_http=arguments.plain_http)
     serve(path, arguments.host, arguments.port, options, arguments.proxy, arguments.workers)
     return 0

@@ -29,6 +29,12 @@ class StudyFolder:
     path: Path
     database: Database
 
+    def __enter__(self) -> StudyFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.database.close()
+
     @property
     def images(self) -> Path:
         """The folder of images/<sha256>.<ending>."""

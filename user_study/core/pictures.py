@@ -17,17 +17,8 @@ from semfid.io.images import decode_photo
 from semfid.io.profiles import PROFILE_FAULTS, profile_name
 from user_study.core.errors import StudyError
 
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "BMP",
-    "TIFF",
-    "GIF",
-    "PPM",
-    "JPEG2000",
-    "AVIF",
-)  # not formats that call other programs
+# not formats that call other programs
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 MOST_PIXELS = 50_000_000
 LONGEST_SIDE = 16_383  # of WebP
 MEDIA_TYPE = "image/webp"

@@ -33,11 +33,8 @@ BUSY_MS = 15_000
 BATCH = 64  # jobs of one transaction at most, so that other processes get their turn
 SHARED_S = 0.05  # and no new job begins in it after this long
 TRIES = 8
-AGAIN = {
-    "40001",
-    "40P01",
-    "55P03",
-}  # serialization failure, deadlock, lock not available: the transaction may be tried again
+# serialization failure, deadlock, lock not available: the transaction may be tried again
+AGAIN = {"40001", "40P01", "55P03"}
 
 
 class TryAgain(Exception):
@@ -163,7 +160,7 @@ def _postgresql(url: URL) -> Database:
     return Database(url, readers, engine, _ParallelWriter(engine, workers))
 
 
-class _Turn:
+class _LentConnection:
     """Lends the writer's connection to a thread that waits for it, for the length of a `with` block."""
 
     def __init__(self) -> None:
@@ -186,7 +183,7 @@ class _Turn:
         self._ready.wait()
         if self._connection is None:
             future.result()
-            raise RuntimeError("the writer ended without a turn")
+            raise RuntimeError("the writer ended without lending its connection")
         try:
             yield self._connection
         except BaseException as error:
@@ -220,8 +217,8 @@ class _GroupWriter:
         return future
 
     def write(self) -> AbstractContextManager[Connection]:
-        turn = _Turn()
-        return turn.block(self.submit(turn.job))
+        lent = _LentConnection()
+        return lent.block(self.submit(lent.job))
 
     def close(self) -> None:
         with self._guard:

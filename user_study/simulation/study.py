@@ -46,7 +46,7 @@ def simulated_study(folder: Path, quota: int) -> Iterator[StudyFolder]:
     """
     fresh = not is_study(folder)
     study = create_study(folder, demo_settings(quota)) if fresh else open_study(folder)
-    try:
+    with study:
         if fresh:
             load_demo(study.database, study.images)
         with study.database.write() as c:
@@ -58,8 +58,6 @@ def simulated_study(folder: Path, quota: int) -> Iterator[StudyFolder]:
             study_state.put(c, SIMULATED, "1")
             study_state.set_state(c, "live", "simulation", now_ms())
         yield study
-    finally:
-        study.database.close()
 
 
 def simulate(

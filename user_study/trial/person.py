@@ -12,26 +12,10 @@ from user_study.database.prepared import Prepared
 from user_study.database.schema import participant, session
 
 CHANGING = (
-    "step",
-    "training_attempts",
-    "training_passed_at",
-    "standing",
-    "standing_reason",
-    "standing_by",
-    "standing_at",
-    "flags",
-    "warned_at",
-    "position",
-    "valid",
-    "score",
-    "scored_at",
-    "spins",
-    "traps_seen",
-    "traps_right",
-    "finished_at",
-    "completion_code",
-    "last_seen_at",
-)
+    "step", "training_attempts", "training_passed_at", "standing", "standing_reason", "standing_by", "standing_at", "flags",
+    "warned_at", "position", "valid", "score", "scored_at", "spins", "traps_seen", "traps_right", "finished_at",
+    "completion_code", "last_seen_at",
+)  # fmt: skip
 
 
 class UnknownParticipant(StudyError):

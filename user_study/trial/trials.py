@@ -14,44 +14,24 @@ IS_OPEN = text("assignment.state = 'open'")
 IS_TAKEN = text("assignment.state IN ('open', 'answered') AND assignment.kind <> 'training'")
 
 _reference, _candidate = image.alias("reference"), image.alias("candidate")
-PICTURES = (
-    _reference.c.token.label("reference_token"),
-    _reference.c.width.label("reference_width"),
-    _reference.c.height.label("reference_height"),
-    _candidate.c.token.label("candidate_token"),
-    _candidate.c.width.label("candidate_width"),
-    _candidate.c.height.label("candidate_height"),
+PICTURES = tuple(
+    table.c[name].label(f"{role}_{name}")
+    for role, table in (("reference", _reference), ("candidate", _candidate))
+    for name in ("token", "width", "height")
 )
 PAIR_WITH_PICTURES = pair.join(_reference, _reference.c.id == pair.c.reference_image).join(
     _candidate, _candidate.c.id == pair.c.candidate_image
 )
-COLUMNS = (
-    assignment.c.id,
-    assignment.c.token,
-    assignment.c.pair_id,
-    assignment.c.kind,
-    assignment.c.repeat_no,
-    assignment.c.position,
-    assignment.c.slot,
-    assignment.c.reference_left,
-    assignment.c.state,
-    assignment.c.assigned_at,
-    assignment.c.shown_at,
-    assignment.c.expires_at,
-    pair.c.truth,
-    pair.c.explanation,
-    *PICTURES,
-)
-_OPEN = Prepared(
-    select(*COLUMNS)
-    .select_from(assignment.join(PAIR_WITH_PICTURES, pair.c.id == assignment.c.pair_id))
-    .where(assignment.c.participant_id == bindparam("person"), IS_OPEN)
-    .order_by(assignment.c.slot)
-)
+_OF_ASSIGNMENT = (
+    "id", "token", "pair_id", "kind", "repeat_no", "position", "slot", "reference_left", "state", "assigned_at", "shown_at",
+    "expires_at",
+)  # fmt: skip
+_TRIALS = select(
+    *(assignment.c[name] for name in _OF_ASSIGNMENT), pair.c.truth, pair.c.explanation, *PICTURES
+).select_from(assignment.join(PAIR_WITH_PICTURES, pair.c.id == assignment.c.pair_id))
+_OPEN = Prepared(_TRIALS.where(assignment.c.participant_id == bindparam("person"), IS_OPEN).order_by(assignment.c.slot))
 _BY_TOKEN = Prepared(
-    select(*COLUMNS)
-    .select_from(assignment.join(PAIR_WITH_PICTURES, pair.c.id == assignment.c.pair_id))
-    .where(assignment.c.participant_id == bindparam("person"), assignment.c.token == bindparam("token"))
+    _TRIALS.where(assignment.c.participant_id == bindparam("person"), assignment.c.token == bindparam("token"))
 )
 
 
