@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Annotated, Literal, TypeVar
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from user_study.trial.answers import Submitted
@@ -16,131 +14,75 @@ from user_study.web.errors import Problem
 
 _BROWSERS = re.compile(r"(Edg|OPR|SamsungBrowser|Firefox|FxiOS|CriOS|Chrome|Version)/(\d+)")
 _FAMILIES = {"Edg": "Edge", "OPR": "Opera", "FxiOS": "Firefox", "CriOS": "Chrome", "Version": "Safari"}
+_DAY_MS = 86_400_000.0
+
+# measurements above a bound are stored as the bound: the answer itself is good
+_NUMBER = Field(ge=0, allow_inf_nan=False)
+Milliseconds = Annotated[float, _NUMBER, AfterValidator(partial(min, _DAY_MS))]
+Count = Annotated[int, Field(ge=0), AfterValidator(partial(min, 1_000_000))]
+Pixels = Annotated[float, _NUMBER, AfterValidator(partial(min, 100_000.0))]
+WholePixels = Annotated[Pixels, AfterValidator(round)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-def _bad(what: str) -> Problem:
-    return Problem(400, "bad_request", f"{what}; reload the page and try again.")
+class EmptyBody(BaseModel):
+    """No keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-async def read_body(request: Request, known: set[str] | dict[str, Any]) -> dict[str, Any]:
-    """The request's JSON object; unknown keys are refused."""
+class TrialBody(EmptyBody):
+    """Names a trial."""
+
+    trial: str = Field(min_length=1, max_length=32, pattern=r"^[ -~]+$")
+
+
+class AnswerBody(TrialBody):
+    """An answer as the page sends it; see `Submitted`."""
+
+    answer: Literal["yes", "no", "unsure"]
+    rt_ms: Milliseconds | None = None
+    load_ms: Milliseconds | None = None
+    input: Literal["key", "mouse", "touch", "pen"] | None = None
+    held: bool | None = None
+    view: Literal["side", "toggle"] | None = None
+    toggles: Count | None = None
+    zoom_max: Annotated[float, _NUMBER, AfterValidator(partial(min, 1_000.0))] | None = None
+    blurs: Count | None = None
+    blur_ms: Milliseconds | None = None
+    viewport: tuple[WholePixels, WholePixels] | None = None
+    pixel_ratio: Annotated[float, _NUMBER, AfterValidator(partial(min, 100.0))] | None = None
+    shown_width: Pixels | None = None
+    category: Literal["detail", "structure", "meaning"] | None = None
+    where: tuple[Share, Share] | None = None
+
+
+B = TypeVar("B", bound=EmptyBody)
+
+
+async def read_body(request: Request, kind: type[B]) -> B:
+    """The request's JSON object.
+
+    Raises:
+        Problem: no object, an unknown or missing key, or a value of another type or out of range.
+    """
     try:
-        values = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise _bad("The request is no JSON") from error
-    if not isinstance(values, dict):
-        raise _bad("The request is no JSON object")
-    unknown = [key for key in values if key not in known]
-    if unknown:
-        raise _bad(f"The request has an unknown key {unknown[0][:40]!r}")
-    return values
-
-
-async def read_token(request: Request) -> str:
-    """The trial that a request names."""
-    return _token(await read_body(request, {"trial"}))
-
-
-def _token(values: dict[str, Any]) -> str:
-    token = values.get("trial")
-    if not isinstance(token, str) or not 1 <= len(token) <= 32 or not token.isascii() or not token.isprintable():
-        raise _bad("The request names no trial")
-    return token
-
-
-def _number(most: float) -> Callable[[Any], float | None]:
-    def read(value: Any) -> float | None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not value >= 0:
-            raise ValueError
-        return float(min(value, most))
-
-    return read
-
-
-def _whole(most: int) -> Callable[[Any], int | None]:
-    def read(value: Any) -> int | None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError
-        return min(value, most)
-
-    return read
-
-
-def _one_of(*words: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in words:
-            raise ValueError
-        return str(value)
-
-    return read
-
-
-def _pair(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
-    def both(value: Any) -> tuple[Any, Any]:
-        if not isinstance(value, list) or len(value) != 2:
-            raise ValueError
-        return read(value[0]), read(value[1])
-
-    return both
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _rounded(value: Any) -> int:
-    return round(_number(100_000)(value) or 0)
-
-
-def _share(value: Any) -> float:
-    number = _number(2)(value)
-    if number is None or number > 1:
-        raise ValueError
-    return number
-
-
-_HOUR = 3_600_000
-_FIELDS: dict[str, Callable[[Any], Any]] = {
-    "trial": str,
-    "answer": _one_of("yes", "no", "unsure"),
-    "rt_ms": _number(24 * _HOUR),
-    "load_ms": _number(24 * _HOUR),
-    "input": _one_of("key", "mouse", "touch", "pen"),
-    "held": _flag,
-    "view": _one_of("side", "toggle"),
-    "toggles": _whole(1_000_000),
-    "zoom_max": _number(1_000),
-    "blurs": _whole(1_000_000),
-    "blur_ms": _number(24 * _HOUR),
-    "viewport": _pair(_rounded),
-    "pixel_ratio": _number(100),
-    "shown_width": _number(100_000),
-    "category": _one_of("detail", "structure", "meaning"),
-    "where": _pair(_share),
-}
+        return kind.model_validate_json(await request.body() or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        key = str(first["loc"][0])[:40] if first["loc"] else ""
+        said = {
+            "extra_forbidden": f"The request has an unknown key {key!r}",
+            "missing": f"The request has no {key}",
+        }.get(first["type"], f"The request's {key} is not valid" if key else "The request is no JSON object")
+        raise Problem(400, "bad_request", f"{said}; reload the page and try again.") from error
 
 
 async def read_answer(request: Request) -> Submitted:
-    """The answer in a request.
-
-    Raises:
-        Problem: no such key, or a value of another type or out of range.
-    """
-    values = await read_body(request, _FIELDS)
+    """The answer in a request; raises as `read_body`."""
+    body = await read_body(request, AnswerBody)
     user_agent = request.headers.get("user-agent", "")
-    taken: dict[str, Any] = {"trial": _token(values), "browser": browser(user_agent[:400])}
-    for key, value in values.items():
-        if key == "trial" or value is None:
-            continue
-        try:
-            taken[key] = _FIELDS[key](value)
-        except (ValueError, OverflowError) as error:
-            raise _bad(f"The request's {key} is not valid") from error
-    if "answer" not in taken:
-        raise _bad("The request holds no answer")
-    return Submitted(**taken)
+    return Submitted(**{**dict(body), "held": bool(body.held)}, browser=browser(user_agent[:400]))
 
 
 @lru_cache(maxsize=1000)

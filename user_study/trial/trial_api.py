@@ -16,7 +16,7 @@ from user_study.core import study_state
 from user_study.core.settings import StudySettings
 from user_study.database.engine import TryAgain
 from user_study.trial import answering, assignment, game, heartbeat, undoing
-from user_study.trial.answer_body import read_answer, read_body, read_token
+from user_study.trial.answer_body import EmptyBody, TrialBody, read_answer, read_body
 from user_study.trial.answers import Refused
 from user_study.trial.person import lock_of_session
 from user_study.trial.trials import Trial, TrialState
@@ -31,7 +31,7 @@ _RNG: Random = SystemRandom()
 
 async def call_next(request: Request) -> Response:
     """POST /api/next."""
-    await read_body(request, set())
+    await read_body(request, EmptyBody)
     return JSONResponse(await _run(request, lambda turn: state_json(turn, assignment.current(turn))))
 
 
@@ -57,13 +57,13 @@ async def call_answer(request: Request) -> Response:
 
 async def call_undo(request: Request) -> Response:
     """POST /api/undo."""
-    token = await read_token(request)
+    token = (await read_body(request, TrialBody)).trial
     return JSONResponse(await _run(request, lambda turn: state_json(turn, undoing.undo(turn, token))))
 
 
 async def call_heartbeat(request: Request) -> Response:
     """POST /api/heartbeat."""
-    token = await read_token(request)
+    token = (await read_body(request, TrialBody)).trial
     left = await _run(request, lambda turn: heartbeat.heartbeat(turn, token))
     if left is None:
         raise Problem(409, "expired", "This pair waited too long; here is the next one.")
@@ -78,7 +78,7 @@ async def call_release(request: Request) -> Response:
 
 async def call_spin(request: Request) -> Response:
     """POST /api/spin."""
-    await read_body(request, set())
+    await read_body(request, EmptyBody)
     spin = await _run(request, game.spin, "spin")
     return JSONResponse({**vars(spin), "wheel": list(spin.wheel)})
 
@@ -147,13 +147,8 @@ def _trial(settings: StudySettings, trial: Trial | None, now: int) -> dict[str, 
 
 
 def _place(row: game.Place, you: int) -> dict[str, Any]:
-    return {
-        "rank": row.rank,
-        "nickname": row.nickname,
-        "score": row.score,
-        "prize": row.prize,
-        "you": row.participant_id == you,
-    }
+    shown = {name: getattr(row, name) for name in ("rank", "nickname", "score", "prize")}
+    return {**shown, "you": row.participant_id == you}
 
 
 def _signed_out() -> Problem:
