@@ -175,6 +175,8 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         before = merged.get(key)
+        if isinstance(before, str) and isinstance(value, Mapping):
+            before = {"name": before}
         both = isinstance(before, Mapping) and isinstance(value, Mapping)
         if both and before.get("name") in (None, value.get("name", before.get("name"))):  # type: ignore[union-attr]
             value = merge(before, value)  # type: ignore[arg-type]

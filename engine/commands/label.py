@@ -1,4 +1,4 @@
-"""`semfid label`: settings in, plugins built, work handed to `data_tools.region_maps` and `metrics.label`."""
+"""`semfid label`: captions, differences in meaning, and difference maps for the pairs of a table."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import argparse
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, cast
 
-from data_tools.region_maps.pipeline import MapSettings, MapTools, label_maps
-from engine.commands.label_settings import IMAGES, MAPS, plugin, read_settings
-from metrics.label.image_labels import Caches, Tools
-from metrics.label.label_table import Request, label_table
+from data_tools.region_maps import pipeline
+from engine.commands.label_settings import (
+    EXAMPLE,
+    SCHEMAS,
+    CaptionSettings,
+    ImageSettings,
+    LabelSettings,
+    MapSettings,
+    plugin,
+)
+from metrics.label import label_table as images
+from metrics.label.image_labels import PROMPT, Caches, Kind, Tools
+from metrics.label.label_table import Outcome
 from models.captioners import build_captioner
 from models.dual_encoders import build_tower
 from models.segmenters import build_segmenter
@@ -18,8 +28,9 @@ from models.text_encoders import build_text_embedder
 from registry import load_plugins
 from semfid.errors import UserError
 from semfid.io.pair_table import read_pairs
-from semfid.io.sharding import parse_shard, shard_of_process
+from semfid.io.sharding import Shard, parse_shard, shard_of_process
 from semfid.progress import progress
+from semfid.settings import read_settings
 
 log = logging.getLogger("semfid")
 
@@ -27,73 +38,99 @@ SHOWN = 5
 
 
 def label(arguments: argparse.Namespace) -> int:
-    """Add labels to a table; the exit code: 1 where a pair failed.
+    """The command; its exit code is 1 where a pair failed."""
+    what, table, out = arguments.what, Path(arguments.table), Path(arguments.out)
+    if what == "maps" and arguments.shard:
+        raise UserError("--shard is for captions, c2c, c2i and i2i; make maps in one process")
+    settings = read_settings(SCHEMAS[what], arguments.config, arguments.overrides, EXAMPLE)
+    shard = parse_shard(arguments.shard) if arguments.shard else shard_of_process()
+    done = label_table(table, out, what, settings, shard)
+    prefix = _prefix(shard) if what != "maps" else ""
+    if isinstance(settings, MapSettings):
+        print(f"{out}: {done.labelled} of {done.rows} maps; work folder {work_folder(settings, out)}")
+    else:
+        still = f"; {done.waiting} of {shard.count} shards are still to come" if done.waiting else ""
+        print(f"{prefix}{out}: {what} of {done.labelled} of {done.rows} pairs{still}")
+    for warning in done.warnings:
+        log.warning(f"{prefix}warning: {warning}")
+    _report(done.errors, "map_error" if what == "maps" else "label_error")
+    return 1 if done.errors else 0
+
+
+def label_table(
+    table: Path,
+    out: Path,
+    what: Literal["maps"] | Kind = "c2c",
+    settings: LabelSettings | None = None,
+    shard: Shard | None = None,
+) -> Outcome:
+    """Write a pair table with one more label.
+
+    Args:
+        table: a pair table.
+        out: the table to write, .csv or .parquet.
+        what: ``captions``, the metrics ``c2c``, ``c2i`` and ``i2i``, or difference ``maps``.
+        settings: of the class ``SCHEMAS[what]``; None: the defaults.
+        shard: this process's part of the rows; None: all. Not of maps.
 
     Raises:
         UserError: a bad setting, table or model; names the place and the fix.
     """
-    table, out = Path(arguments.table), Path(arguments.out)
     if out.suffix not in (".csv", ".parquet"):
         raise UserError(f"--out {out}: give a name that ends in .csv or .parquet")
     if out.resolve() == table.resolve():
         raise UserError(f"--out {out} is the table that is read; choose another name")
-    return _maps(arguments, table, out) if arguments.what == "maps" else _images(arguments, table, out)
+    settings = settings or SCHEMAS[what]()
+    load_plugins(settings.plugins, Path.cwd())
+    if type(settings) is not SCHEMAS[what]:
+        raise UserError(f"label {what} takes {SCHEMAS[what].__name__}, not {type(settings).__name__}")
+    if what == "maps":
+        return _maps(table, out, cast(MapSettings, settings))
+    return _images(table, out, what, cast(ImageSettings, settings), shard or Shard())
 
 
-def _maps(arguments: argparse.Namespace, table: Path, out: Path) -> int:
-    if arguments.shard:
-        raise UserError("--shard is for captions, c2c, c2i and i2i; make maps in one process")
-    settings = read_settings(MAPS, arguments.config, arguments.overrides)
-    load_plugins(settings["plugins"], Path.cwd())
-    tools = {section: plugin(MAPS, section, settings, table) for section in MAPS.sections}
+def work_folder(settings: MapSettings, out: Path) -> Path:
+    """Where maps, regions and captions are kept."""
+    return Path(settings.folder) if settings.folder else out.with_name(f"{out.stem}_maps")
+
+
+def _maps(table: Path, out: Path, settings: MapSettings) -> Outcome:
+    named = {section: plugin(settings, section, table) for section in ("segmenter", "captioner", "embedder")}
     pairs = read_pairs(table)
-    folder = Path(settings["folder"]) if settings["folder"] else out.with_name(f"{out.stem}_maps")
-    embedder = tools["embedder"]
-    failures = label_maps(
-        pairs,
-        out,
-        folder,
-        MapTools(
-            build_segmenter(*tools["segmenter"]), build_captioner(*tools["captioner"]), build_text_embedder(*embedder)
-        ),
-        MapSettings(settings["prompt"], settings["contour"], float(settings["min_area"]), settings["map_format"]),
-        progress,
+    tools = pipeline.MapTools(
+        build_segmenter(*named["segmenter"]),
+        build_captioner(*named["captioner"]),
+        build_text_embedder(*named["embedder"]),
     )
-    print(f"{out}: {len(pairs) - len(failures)} of {len(pairs)} maps; work folder {folder}")
-    _tell(failures, "map_error")
-    return 1 if failures else 0
+    made_with = pipeline.MapSettings(settings.prompt, settings.contour, settings.min_area, settings.map_format)
+    failures = pipeline.label_maps(pairs, out, work_folder(settings, out), tools, made_with, progress)
+    return Outcome(len(pairs), len(pairs) - len(failures), failures)
 
 
-def _images(arguments: argparse.Namespace, table: Path, out: Path) -> int:
-    kind = arguments.what
-    keys = IMAGES[kind]
-    settings = read_settings(keys, arguments.config, arguments.overrides)
-    load_plugins(settings["plugins"], Path.cwd())
-    wanted = [name for name in keys.sections if name != "captioner" or settings["captions"] == "make"]
-    if kind == "captions" and not wanted:
+def _images(table: Path, out: Path, kind: Kind, settings: ImageSettings, shard: Shard) -> Outcome:
+    made = isinstance(settings, CaptionSettings) and settings.captions == "make"
+    if kind == "captions" and not made:
         raise UserError("label captions: captions=table leaves nothing to do; it is for c2c and c2i")
-    names = {section: plugin(keys, section, settings, table) for section in wanted}
-    shard = parse_shard(arguments.shard) if arguments.shard else shard_of_process()
-    prefix = f"[{shard.name}] " if shard.count > 1 else ""
+    sections = [name for name in ("captioner", "embedder", "tower") if name in type(settings).model_fields]
+    named = {name: plugin(settings, name, table) for name in sections if name != "captioner" or made}
     pairs = read_pairs(table)
     tools = Tools(
-        build_captioner(*names["captioner"]) if "captioner" in names else None,
-        build_text_embedder(*names["embedder"]) if "embedder" in names else None,
-        build_tower(*names["tower"]) if "tower" in names else None,
+        build_captioner(*named["captioner"]) if "captioner" in named else None,
+        build_text_embedder(*named["embedder"]) if "embedder" in named else None,
+        build_tower(*named["tower"]) if "tower" in named else None,
     )
-    request = Request(kind, settings.get("prompt", ""), settings["pairs"], settings["drop_unlabelled"])
-    caches = Caches(Path(settings["cache"]))
-    done = label_table(pairs, out, request, tools, caches, lambda title: progress(prefix + title), shard)
-    still = f"; {done.waiting} of {shard.count} shards are still to come" if done.waiting else ""
-    print(f"{prefix}{out}: {kind} of {done.labelled} of {done.rows} pairs{still}")
-    for warning in done.warnings:
-        log.warning(f"{prefix}warning: {warning}")
-    _tell(done.errors, "label_error")
-    return 1 if done.errors else 0
+    prompt = settings.prompt if isinstance(settings, CaptionSettings) else PROMPT
+    request = images.Request(kind, prompt, settings.pairs, settings.drop_unlabelled)
+    caches, prefix = Caches(Path(settings.cache)), _prefix(shard)
+    return images.label_table(pairs, out, request, tools, caches, lambda title: progress(prefix + title), shard)
 
 
-def _tell(failures: Mapping[str, str], column: str) -> None:
-    """The first few pairs that failed, and where the others stand."""
+def _prefix(shard: Shard) -> str:
+    return f"[{shard.name}] " if shard.count > 1 else ""
+
+
+def _report(failures: Mapping[str, str], column: str) -> None:
+    """The first few pairs that failed, and where the others are."""
     for pair, reason in list(failures.items())[:SHOWN]:
         log.warning(f"FAILED {pair}: {' '.join(reason.split())}")
     if len(failures) > SHOWN:

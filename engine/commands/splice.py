@@ -55,13 +55,48 @@ def splice(arguments: argparse.Namespace) -> int:
         check_chart(out)
     if not single:
         check_table(out)
-    settings = read_settings(settings_given)
-    tower = build_tower(*settings.tower)
-    decomposer = settings.concepts.decomposer(tower, stage=progress)
-    _say_dictionary(decomposer)
+    comparer = ConceptComparer(read_settings(settings_given))
+    _log_dictionary(comparer.decomposer)
     if single:
-        return _one(pairing.pairs[0], tower, decomposer, settings, out, arguments.json)
-    return _folders(pairing, tower, decomposer, settings, out, arguments.json)
+        return _one(pairing.pairs[0], comparer, out, arguments.json)
+    return _folders(pairing, comparer, out, arguments.json)
+
+
+class ConceptComparer:
+    """Compares images by the concepts of their embeddings.
+
+    Raises:
+        UserError: a setting, tower, vocabulary or image mean that cannot be.
+    """
+
+    def __init__(self, settings: SpliceSettings) -> None:
+        self.settings, self.concepts = settings, settings.concept_settings()
+        self.tower = build_tower(settings.tower.name, settings.tower.keywords)
+        self.decomposer = self.concepts.decomposer(self.tower, stage=progress)
+
+    def compare(self, reference: Image.Image, candidate: Image.Image) -> Comparison:
+        """Of two RGB images."""
+        return self.of_vectors(embed_images(self.tower, [reference, candidate], VectorCache(EMBEDDINGS)))[0]
+
+    def of_vectors(self, vectors: NDArray[np.float32]) -> list[Comparison]:
+        """Of B references and B candidates, by their embeddings (2 B, D)."""
+        x, y = torch.from_numpy(vectors).chunk(2)
+        return compared(self.decomposer, x, y, self.settings.strategy)
+
+    def facts(self, pair: FilePair, comparison: Comparison) -> dict[str, Any]:
+        """A pair in the JSON file."""
+        return {
+            "pair_id": pair.pair_id,
+            "reference": str(pair.reference),
+            "candidate": str(pair.candidate),
+            **asdict(comparison),
+            "tower": self.tower.identity,
+            "vocabulary": self.decomposer.dictionary.vocabulary,
+            "words": len(self.decomposer.words),
+            "image_mean": self.concepts.image_mean,
+            "strategy": self.settings.strategy,
+            "sparsity": str(self.concepts.sparsity),
+        }
 
 
 def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
@@ -78,24 +113,18 @@ def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
     return pairing
 
 
-def _one(
-    pair: FilePair,
-    tower: Tower,
-    decomposer: Decomposer,
-    settings: SpliceSettings,
-    out: Path | None,
-    as_json: str | None,
-) -> int:
+def _one(pair: FilePair, comparer: ConceptComparer, out: Path | None, as_json: str | None) -> int:
     images = read_image(pair.reference), read_image(pair.candidate)
-    comparison = _compared(tower, decomposer, settings, *images)
+    comparison = comparer.compare(*images)
     print(words_of(comparison))
-    put_json(as_json, _facts(pair, comparison, tower, settings, decomposer))
+    put_json(as_json, comparer.facts(pair, comparison))
     if out is not None:
+        settings, decomposer = comparer.settings, comparer.decomposer
         notes = (
             f"1 - cosine of the weights {comparison.weights:.3f}, of the recomposed embeddings {comparison.recomposed:.3f}, "
             f"of the embeddings {comparison.cosine:.3f}",
-            f"{settings.strategy}, {settings.concepts.sparsity}; {len(decomposer.words)} words of "
-            f"{decomposer.dictionary.vocabulary}; {settings.tower[0]}",
+            f"{settings.strategy}, {comparer.concepts.sparsity}; {len(decomposer.words)} words of "
+            f"{decomposer.dictionary.vocabulary}; {settings.tower.name}",
         )
         chart = Chart("Concepts kept, lost and gained", notes, comparison, images, settings.top)
         write_whole(out, chart_bytes(chart, out.suffix.lower()))
@@ -103,25 +132,17 @@ def _one(
     return 0
 
 
-def _folders(
-    pairing: Pairing,
-    tower: Tower,
-    decomposer: Decomposer,
-    settings: SpliceSettings,
-    out: Path | None,
-    as_json: str | None,
-) -> int:
-    vectors, errors = _embedded(tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)])
+def _folders(pairing: Pairing, comparer: ConceptComparer, out: Path | None, as_json: str | None) -> int:
+    vectors, errors = _embedded(
+        comparer.tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)]
+    )
     good = [pair for pair in pairing.pairs if pair.reference in vectors and pair.candidate in vectors]
     found: dict[str, Comparison] = {}
     with progress("decomposing") as advance:
         for start in range(0, len(good), BATCH):
             pairs = good[start : start + BATCH]
-            x, y = (
-                torch.from_numpy(np.stack([vectors[path] for path in side]))
-                for side in ([pair.reference for pair in pairs], [pair.candidate for pair in pairs])
-            )
-            results = compared(decomposer, x, y, settings.strategy)
+            rows = [vectors[pair.reference] for pair in pairs] + [vectors[pair.candidate] for pair in pairs]
+            results = comparer.of_vectors(np.stack(rows))
             found |= {pair.pair_id: result for pair, result in zip(pairs, results, strict=True)}
             advance(len(found), len(good))
 
@@ -132,7 +153,7 @@ def _folders(
         comparison = found[pair.pair_id]
         row: Row = {key: f"{getattr(comparison, key):.6f}" for key in ("weights", "recomposed", "cosine")}
         row |= {kind: _listed(getattr(comparison, kind)) for kind in ("kept", "lost", "gained")}
-        return row, _facts(pair, comparison, tower, settings, decomposer)
+        return row, comparer.facts(pair, comparison)
 
     return tabulate(pairing, COLUMNS, describe, out, as_json)
 
@@ -161,13 +182,6 @@ def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[n
     return dict(zip(files, rows, strict=True)), errors
 
 
-def _compared(
-    tower: Tower, decomposer: Decomposer, settings: SpliceSettings, reference: Image.Image, candidate: Image.Image
-) -> Comparison:
-    rows = torch.from_numpy(embed_images(tower, [reference, candidate], VectorCache(EMBEDDINGS)))
-    return compared(decomposer, rows[:1], rows[1:], settings.strategy)[0]
-
-
 def words_of(comparison: Comparison) -> str:
     """The concepts as lines, and the three differences."""
     lines = []
@@ -190,24 +204,7 @@ def _listed(concepts: tuple[Concept, ...]) -> str:
     return ", ".join(parts)
 
 
-def _facts(
-    pair: FilePair, comparison: Comparison, tower: Tower, settings: SpliceSettings, decomposer: Decomposer
-) -> dict[str, Any]:
-    return {
-        "pair_id": pair.pair_id,
-        "reference": str(pair.reference),
-        "candidate": str(pair.candidate),
-        **asdict(comparison),
-        "tower": tower.identity,
-        "vocabulary": decomposer.dictionary.vocabulary,
-        "words": len(decomposer.words),
-        "image_mean": settings.concepts.image_mean,
-        "strategy": settings.strategy,
-        "sparsity": str(settings.concepts.sparsity),
-    }
-
-
-def _say_dictionary(decomposer: Decomposer) -> None:
+def _log_dictionary(decomposer: Decomposer) -> None:
     found = decomposer.dictionary
     left_out = [
         f"{count} {why}"

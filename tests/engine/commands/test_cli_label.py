@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from data_tools.synthetic import SceneSetConfig, write_region_set
-from engine.commands.label_settings import IMAGES, MAPS, plugin, read_settings
+from engine.commands.label import label_table
+from engine.commands.label_settings import C2cSettings, C2iSettings, MapSettings, plugin
 from semfid.cli import main
 from semfid.errors import UserError
+from semfid.settings import read_settings
 
 STORED = ["segmenter.name=stored", "captioner=stored", "embedder.name=hashed_words"]
 
@@ -67,18 +69,18 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (["segmentr.name=stored"], "unknown key 'segmentr.name'; did you mean 'segmenter'"),
-            (["prompt.name=x"], "unknown key 'prompt.name'"),
+            (["segmentr.name=stored"], "unknown key 'segmentr'; did you mean 'segmenter'"),
+            (["prompt.name=x"], "prompt={'name': 'x'} should be str"),
             (["segmenter.name=onefomer"], "no segmenter 'onefomer'; did you mean 'oneformer'"),
             (["captioner.name=qwen"], "no captioner 'qwen'"),
             (["segmenter.treshold=0.4"], "segmenter 'oneformer' has no keyword 'treshold'; did you mean 'threshold'"),
             (["captioner.max_new_tokens=many"], "max_new_tokens='many' should be int"),
             (["map_format=pgn"], "map_format='pgn' should be one of 'npy', 'png'"),
-            (["min_area=2"], "min_area=2 is a share of the image"),
+            (["min_area=2"], "min_area=2 must be below 1"),
             (["min_area=1e-3", "contour=wide"], "contour='wide' should be int or one of 'scaled'"),
             (["batch_size=0"], "batch_size=0 must be 1 or more"),
             (["prompt='  '"], "prompt is empty"),
-            (["segmenter=[a]"], "segmenter must be a name"),
+            (["segmenter=[a]"], "segmenter=['a']: must be a name"),
             (["--config", "nowhere.yaml"], "no file nowhere.yaml"),
             (["segmenter.name=stored"], r"segmenter: stored finds no folder"),
             (["segmenter.model=nowhere"], "segmenter: oneformer: cannot get 'nowhere'"),
@@ -107,34 +109,39 @@ class TestCommand:
     def test_a_configuration_that_is_no_mapping(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("- a\n")
         with pytest.raises(UserError, match=r"a\.yaml: the file must hold a mapping"):
-            read_settings(MAPS, str(tmp_path / "a.yaml"), [])
+            read_settings(MapSettings, tmp_path / "a.yaml")
         (tmp_path / "a.yaml").write_text("a: [\n")
         with pytest.raises(UserError, match=r"a\.yaml is not a YAML file"):
-            read_settings(MAPS, str(tmp_path / "a.yaml"), [])
+            read_settings(MapSettings, tmp_path / "a.yaml")
         with pytest.raises(UserError, match="'contour=' is not key=value"):
-            read_settings(MAPS, None, ["contour="])
+            read_settings(MapSettings, None, ["contour="])
 
 
 class TestSettings:
     def test_a_prompt_may_hold_anything(self) -> None:
-        assert read_settings(MAPS, None, ["prompt=Say: what is outlined?"])["prompt"] == "Say: what is outlined?"
-        assert read_settings(MAPS, None, ["contour=scaled", "min_area=1e-3"])["min_area"] == 0.001
+        assert read_settings(MapSettings, None, ["prompt=Say: what is outlined?"]).prompt == "Say: what is outlined?"
+        assert read_settings(MapSettings, None, ["contour=scaled", "min_area=1e-3"]).min_area == 0.001
 
     def test_defaults_are_not_changed(self) -> None:
-        read_settings(MAPS, None, ["segmenter.name=stored", "segmenter.folder=x"])
-        assert MAPS.defaults["segmenter"] == {"name": "oneformer"}
+        read_settings(MapSettings, None, ["segmenter.name=stored", "segmenter.folder=x"])
+        assert MapSettings().segmenter.name == "oneformer" and MapSettings().segmenter.keywords == {}
 
     def test_device_and_batch_size_reach_those_that_take_them(self) -> None:
-        settings = read_settings(MAPS, None, ["device=cpu", "batch_size=3", "captioner.batch_size=5"])
-        assert plugin(MAPS, "segmenter", settings, Path("t.csv")) == ("oneformer", {"device": "cpu", "batch_size": 3})
-        assert plugin(MAPS, "captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 5}
-        assert plugin(MAPS, "embedder", settings, Path("t.csv"))[1] == {}
-        stored = read_settings(MAPS, None, ["segmenter=stored"])
-        assert plugin(MAPS, "segmenter", stored, Path("a/t.csv")) == ("stored", {"folder": "a/regions"})
+        settings = read_settings(MapSettings, None, ["device=cpu", "batch_size=3", "captioner.batch_size=5"])
+        assert plugin(settings, "segmenter", Path("t.csv")) == ("oneformer", {"device": "cpu", "batch_size": 3})
+        assert plugin(settings, "captioner", Path("t.csv"))[1] == {"device": "cpu", "batch_size": 5}
+        assert plugin(settings, "embedder", Path("t.csv"))[1] == {}
+        stored = read_settings(MapSettings, None, ["segmenter=stored"])
+        assert plugin(stored, "segmenter", Path("a/t.csv")) == ("stored", {"folder": "a/regions"})
 
     def test_naming_another_plugin_in_a_section(self) -> None:
-        settings = read_settings(MAPS, None, ["segmenter={name: stored, folder: x}", "segmenter.regions=raw"])
-        assert settings["segmenter"] == {"name": "stored", "folder": "x", "regions": "raw"}
+        settings = read_settings(MapSettings, None, ["segmenter={name: stored, folder: x}", "segmenter.regions=raw"])
+        assert settings.segmenter.name == "stored" and settings.segmenter.keywords == {"folder": "x", "regions": "raw"}
+        settings = read_settings(
+            MapSettings, None, ["captioner=stored", "captioner.folder=x", "segmenter.threshold=0.4"]
+        )
+        assert (settings.captioner.name, settings.captioner.keywords) == ("stored", {"folder": "x"})
+        assert (settings.segmenter.name, settings.segmenter.keywords) == ("oneformer", {"threshold": 0.4})
 
 
 class TestLabelsOfImages:
@@ -186,8 +193,8 @@ class TestLabelsOfImages:
         ("what", "words", "message"),
         [
             ("c2c", ["captioner.name=quen2_vl"], "no captioner 'quen2_vl'; did you mean 'qwen2_vl'"),
-            ("c2c", ["tower.name=clip"], "unknown key 'tower.name' (there are: captioner, embedder,"),
-            ("i2i", ["captioner.name=blip"], "unknown key 'captioner.name'"),
+            ("c2c", ["tower.name=clip"], "unknown key 'tower' (there are: "),
+            ("i2i", ["captioner.name=blip"], "unknown key 'captioner'"),
             ("i2i", ["tower=clipp"], "no image-text tower 'clipp'; did you mean 'clip'"),
             ("c2i", ["tower.pretraind=openai"], "has no keyword 'pretraind'; did you mean 'pretrained'"),
             ("c2i", ["captioner.model=nowhere"], "captioner: qwen2_vl: cannot get 'nowhere'"),
@@ -212,7 +219,22 @@ class TestLabelsOfImages:
         assert message in said and "Traceback" not in said and not (tmp_path / "out.csv").exists()
 
     def test_device_and_batch_size_reach_the_tower(self) -> None:
-        settings = read_settings(IMAGES["c2i"], None, ["device=cpu", "batch_size=3", "tower.name=siglip"])
-        assert plugin(IMAGES["c2i"], "tower", settings, Path("t.csv")) == ("siglip", {"device": "cpu", "batch_size": 3})
-        assert plugin(IMAGES["c2i"], "captioner", settings, Path("t.csv"))[1] == {"device": "cpu", "batch_size": 3}
-        assert settings["prompt"] == "Describe this image."
+        settings = read_settings(C2iSettings, None, ["device=cpu", "batch_size=3", "tower.name=siglip"])
+        assert plugin(settings, "tower", Path("t.csv")) == ("siglip", {"device": "cpu", "batch_size": 3})
+        assert plugin(settings, "captioner", Path("t.csv"))[1] == {"device": "cpu", "batch_size": 3}
+        assert settings.prompt == "Describe this image."
+
+
+def test_from_python(scenes: Path, tmp_path: Path) -> None:
+    settings = C2cSettings.model_validate(
+        {
+            "captioner": {"name": "stored", "folder": f"{scenes.parent}/regions"},
+            "embedder": "hashed_words",
+            "cache": str(tmp_path),
+        }
+    )
+    done = label_table(scenes, tmp_path / "out.csv", settings=settings)
+    assert (done.rows, done.labelled, dict(done.errors), done.waiting) == (12, 12, {}, 0)
+    assert pd.read_csv(tmp_path / "out.csv")["c2c"].between(0, 1).all()
+    with pytest.raises(UserError, match="label i2i takes I2iSettings, not MapSettings"):
+        label_table(scenes, tmp_path / "out.csv", "i2i", MapSettings())

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from data_tools.builders.core.settings import read_settings as read_builder
 from data_tools.builders.inpainting.config import InpaintingConfig
-from engine.commands.label_settings import MAPS
-from engine.commands.label_settings import read_settings as read_label
+from engine.commands.label_settings import MapSettings
 from engine.config.schema import load_experiment
 from semfid.errors import UserError
 from semfid.io.yaml_file import read_mapping
+from semfid.settings import read_settings
 from user_study.core.settings import read_settings as read_study
 
 READERS: dict[str, Callable[[Path], object]] = {
     "mapping": read_mapping,
     "experiment": load_experiment,
-    "builder": lambda path: read_builder(InpaintingConfig, path),
-    "label": lambda path: read_label(MAPS, str(path), []),
+    "builder": lambda path: read_settings(InpaintingConfig, path),
+    "label": lambda path: read_settings(MapSettings, path),
     "study": read_study,
 }
 
