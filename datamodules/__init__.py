@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datamodules.base import PairDataModule, to_float
+from datamodules.base import PairDataModule
+from datamodules.batches import to_float
 from datamodules.image_base import ImageDataModule, ImageLoader, ImageTable
 from datamodules.splits import Part
 

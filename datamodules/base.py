@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from datamodules.batches import PairBatch
+from datamodules.batches import PairBatch, to_float
 from datamodules.files import decode_files, decode_maps, hash_files
 from datamodules.framing import Framing, PairAugment
+from datamodules.loaders import LoaderOptions, LoadingModule, PartName
 from datamodules.pair_dataset import Collate, JudgeMap, PairDataset, ReadMap
-from datamodules.samplers import EvaluationBatches, TrainBatches, WithEpoch
-from datamodules.shared_memory import Shared, check_room
+from datamodules.samplers import EvaluationBatches
 from datamodules.splits import Part, SplitConfig, split_table
 from semfid.errors import UserError
-from semfid.io.images import DECODER, Resize
+from semfid.io.images import DECODER
 from semfid.io.listing import on_disk
 from semfid.io.maps import MapError, read_map
 from semfid.io.pair_table import PairTable
@@ -33,7 +34,7 @@ Weights = Literal["none", "votes"]
 
 
 @dataclass(frozen=True)
-class LoaderConfig:
+class LoaderConfig(LoaderOptions):
     """How pairs become batches; the keywords that every datamodule takes.
 
     Attributes:
@@ -53,11 +54,6 @@ class LoaderConfig:
             the row, of a size that changed regions of other pairs have.
     """
 
-    split: dict[str, Any] | None = None
-    image_size: int = 224
-    resize: Resize = "squash"
-    batch_size: int = 32
-    workers: int = 0
     weights: Weights = "none"
     in_memory: bool = False
     augment: list[PairAugment] | None = None
@@ -65,23 +61,15 @@ class LoaderConfig:
     object_crop: float | None = None
 
     def __post_init__(self) -> None:
-        for key, least in (("image_size", 16), ("batch_size", 1), ("workers", 0)):
-            if getattr(self, key) < least:
-                raise UserError(f"data.{key} is {getattr(self, key)}; it must be at least {least}")
-        if not 0 < self.least_crop <= 1:
-            raise UserError(f"data.least_crop is {self.least_crop:g}; it must be above 0 and at most 1")
+        super().__post_init__()
         if self.object_crop is not None and not (math.isfinite(self.object_crop) and self.object_crop >= 1):
             raise UserError(f"data.object_crop is {self.object_crop:g}; it must be at least 1, the object's box itself")
-        for key, cuts in (
-            ("augment: crop", "crop" in (self.augment or ())),
-            ("object_crop", self.object_crop is not None),
-        ):
-            if cuts and self.resize in ("none", "bounded"):
-                raise UserError(f"data.{key} makes S x S images; it cannot go with data.resize: {self.resize}")
+        cuts = {"augment: crop": "crop" in (self.augment or ()), "object_crop": self.object_crop is not None}
+        self.check_windows(self.least_crop, cuts)
         SplitConfig.parse(self.split)
 
 
-class PairDataModule(L.LightningDataModule):
+class PairDataModule(LoadingModule):
     """Loads pairs of images, labels and, where they are asked for, maps. A subclass implements `load_table`.
 
     Life: ``prepare()`` reads the table and splits it (idempotent, no image is opened); ``select(part, seed, maps)`` chooses
@@ -102,16 +90,15 @@ class PairDataModule(L.LightningDataModule):
     one_size = False
     unchanged: Collection[str] = ()
     judge_map: JudgeMap | None = None
+    loader: LoaderConfig
 
     def __init__(self, loader: LoaderConfig) -> None:
-        super().__init__()
-        self.loader = loader
+        super().__init__(loader)
         self.split = SplitConfig.parse(loader.split)
         self.leaky = self.split.by == "row"
         self._prepared: tuple[PairTable, list[Part]] | None = None
-        self._hashes: dict[str, bytes] = {}
         self._part: Part | None = None
-        self._seed, self._maps = 0, False
+        self._maps = False
         self.notes: list[str] = []
 
     @classmethod
@@ -183,18 +170,15 @@ class PairDataModule(L.LightningDataModule):
             self.need_maps()
         self._part, self._seed, self._maps = part, seed, maps
 
-    def image_hashes(self, progress: Advance | None = None) -> dict[str, bytes]:
-        """Content digest of every distinct image file, by path; computed once.
+    @property
+    def count(self) -> int:
+        return len(self.table)
 
-        Raises:
-            ImageError: a file is missing.
-        """
-        if not self._hashes:
-            self._hashes = hash_files(self.dataset_paths(), progress)
-        return self._hashes
+    def rows_of(self, part: PartName) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = getattr(self._chosen(), part)
+        return rows
 
     def dataset_paths(self) -> list[str]:
-        """Every image path of the table, with repetitions."""
         self.prepare()
         return [*self.dataset.reference, *self.dataset.candidate]
 
@@ -269,21 +253,6 @@ class PairDataModule(L.LightningDataModule):
                 digest.update(of_maps.get(path, path.encode()))
         return digest.hexdigest()[:16]
 
-    def train_dataloader(self) -> DataLoader[PairBatch]:
-        part = self._chosen()
-        rank, world = self._place()
-        batches = TrainBatches(part.train, len(self.table), self.loader.batch_size, self._seed, rank, world)
-        return self._load(batches, self._maps, augmented=True)
-
-    def val_dataloader(self) -> DataLoader[PairBatch] | list[Any]:
-        rows = self._chosen().val
-        if not len(rows):
-            return []
-        return self.load(EvaluationBatches(rows, self.loader.batch_size, *self._place()), self._maps)
-
-    def test_dataloader(self) -> DataLoader[PairBatch]:
-        return self.load(EvaluationBatches(self._chosen().test, self.loader.batch_size, *self._place()), self._maps)
-
     def calibration_batches(self, pairs: int) -> DataLoader[PairBatch]:
         """At most `pairs` training pairs, in table order, not augmented, the same on every process."""
         return self.load(EvaluationBatches(self._chosen().train[:pairs], self.loader.batch_size), self._maps)
@@ -296,37 +265,27 @@ class PairDataModule(L.LightningDataModule):
             self._part = self.parts[0]
         return self._part
 
-    def _place(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
-
     def load(self, batches: Sampler[list[tuple[int, float]]], maps: bool = False) -> DataLoader[PairBatch]:
-        """A loader of pairs as they stand.
+        """A loader of pairs as they are in the files.
 
         Raises:
             UserError: maps of a table without any.
         """
-        return self._load(batches, maps, augmented=False)
+        return self._of_pairs(batches, maps, augmented=False)
 
-    def _load(self, batches: Sampler[list[tuple[int, float]]], maps: bool, augmented: bool) -> DataLoader[PairBatch]:
+    def _load(self, batches: Sampler[list[tuple[int, float]]], augmented: bool) -> DataLoader[PairBatch]:
+        return self._of_pairs(batches, self._maps, augmented)
+
+    def _of_pairs(
+        self, batches: Sampler[list[tuple[int, float]]], maps: bool, augmented: bool
+    ) -> DataLoader[PairBatch]:
         self.prepare()
         if maps:
             self.need_maps()
         if self.loader.object_crop is not None:
             self.dataset.typical_sides()  # before there are workers, which would each do it
-        dataset, workers = self.dataset.view(maps, augmented, self._seed), self.loader.workers
-        if self.loader.resize != "none":  # else images are of any size
-            pairs = min(self.loader.batch_size, len(self.table))
-            check_room(workers, len(batches), pairs * self.loader.image_size**2 * (6 + 2 * maps))  # type: ignore[arg-type]
-        return DataLoader(
-            dataset,  # type: ignore[arg-type]
-            batch_sampler=WithEpoch(batches) if dataset.augmented else batches,  # type: ignore[arg-type]
-            num_workers=workers,
-            collate_fn=Shared(self._collate),
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+        dataset = self.dataset.view(maps, augmented, self._seed)
+        return self._loader_of(dataset, self._collate, batches, dataset.augmented, 6 + 2 * maps)
 
     def _framing(self) -> Framing:
         own = self.loader
@@ -341,17 +300,6 @@ class PairDataModule(L.LightningDataModule):
                 f"{self.table.name} has no maps; add the column map, with the path of a difference map (8-bit grey PNG or "
                 "float16 .npy, relative to the table's folder) for each pair that has one"
             )
-
-
-def to_float(batch: PairBatch) -> PairBatch:
-    """uint8 images to float32 in [0, 1], maps to float32."""
-    if batch.reference.dtype != torch.uint8:
-        return batch
-    return batch._replace(
-        reference=batch.reference.float() / 255.0,
-        candidate=batch.candidate.float() / 255.0,
-        map=None if batch.map is None else batch.map.float(),
-    )
 
 
 def _check_labels(table: PairTable) -> None:

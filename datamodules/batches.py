@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -74,3 +75,19 @@ class ImageList(NamedTuple):
     captions: tuple[tuple[str, ...], ...]
     train: Tensor
     test: Tensor
+
+
+def to_float(batch: PairBatch) -> PairBatch:
+    """uint8 images to float32 in [0, 1], maps to float32."""
+    if batch.reference.dtype != torch.uint8:
+        return batch
+    return batch._replace(
+        reference=unit_range(batch.reference),
+        candidate=unit_range(batch.candidate),
+        map=None if batch.map is None else batch.map.float(),
+    )
+
+
+def unit_range(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1]; others as they are."""
+    return images.float() / 255.0 if images.dtype == torch.uint8 else images

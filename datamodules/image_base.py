@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from datamodules.batches import ImageBatch, ImageList
-from datamodules.files import decode_files, hash_files
+from datamodules.batches import ImageBatch, ImageList, unit_range
+from datamodules.files import decode_files
 from datamodules.image_dataset import Augment, ImageCollate, ImageDataset
-from datamodules.samplers import EvaluationBatches, TrainBatches, WithEpoch
-from datamodules.shared_memory import Shared, check_room
+from datamodules.loaders import LoaderOptions, LoadingModule, PartName
 from semfid.errors import UserError, did_you_mean
-from semfid.io.images import Resize
 from semfid.io.listing import on_disk
 from semfid.io.splits import cut, shuffled, split_counts
 from semfid.progress import Advance
@@ -58,7 +54,7 @@ class ImageTable:
 
 
 @dataclass(frozen=True)
-class ImageLoader:
+class ImageLoader(LoaderOptions):
     """How single images become batches; the keywords that every datamodule of images takes.
 
     Attributes:
@@ -73,23 +69,14 @@ class ImageLoader:
         least_crop: least share of the area that ``crop`` keeps.
     """
 
-    split: dict[str, Any] | None = None
-    image_size: int = 224
-    resize: Resize = "squash"
     batch_size: int = 64
-    workers: int = 0
     in_memory: bool = False
     augment: list[Augment] | None = None
     least_crop: float = 0.5
 
     def __post_init__(self) -> None:
-        for key, least in (("image_size", 16), ("batch_size", 1), ("workers", 0)):
-            if getattr(self, key) < least:
-                raise UserError(f"data.{key} is {getattr(self, key)}; it must be at least {least}")
-        if not 0 < self.least_crop <= 1:
-            raise UserError(f"data.least_crop is {self.least_crop:g}; it must be above 0 and at most 1")
-        if "crop" in (self.augment or ()) and self.resize in ("none", "bounded"):
-            raise UserError(f"data.augment: crop makes S x S images; it cannot go with data.resize: {self.resize}")
+        super().__post_init__()
+        self.check_windows(self.least_crop, {"augment: crop": "crop" in (self.augment or ())})
         parse_split(self.split)
 
 
@@ -120,7 +107,7 @@ def parse_split(value: Mapping[str, Any] | None) -> tuple[float, float, int]:
     return val, test, int(found["seed"])
 
 
-class ImageDataModule(L.LightningDataModule):
+class ImageDataModule(LoadingModule):
     """Loads single images. A subclass implements `load_images`.
 
     Life: ``prepare()`` reads the table (idempotent, no image is opened); ``select(seed)`` sets the order and the
@@ -132,12 +119,11 @@ class ImageDataModule(L.LightningDataModule):
         rows: int64 rows of ``train``, ``val`` and ``test``.
     """
 
+    loader: ImageLoader
+
     def __init__(self, loader: ImageLoader) -> None:
-        super().__init__()
-        self.loader = loader
+        super().__init__(loader)
         self._prepared: tuple[ImageTable, ImageList] | None = None
-        self._hashes: dict[str, bytes] = {}
-        self._seed = 0
 
     def load_images(self) -> ImageTable:
         """Read or make the table; called once per process."""
@@ -178,6 +164,14 @@ class ImageDataModule(L.LightningDataModule):
     def listed(self) -> ImageList:
         self.prepare()
         return self._prepared[1]  # type: ignore[index]
+
+    @property
+    def count(self) -> int:
+        return len(self.table.paths)
+
+    def rows_of(self, part: PartName) -> NDArray[np.int64]:
+        self.prepare()
+        return self.test_rows if part == "test" else self.rows[part]
 
     @property
     def test_part(self) -> str:
@@ -221,12 +215,11 @@ class ImageDataModule(L.LightningDataModule):
         Raises:
             ImageError: a file is missing.
         """
-        if not self._hashes:
-            self._hashes = hash_files(self.dataset_paths(), progress)
+        hashes = self.image_hashes(progress)
         digest = hashlib.sha256(self.table.content_hash().encode())
         digest.update(str([self.rows[part].tolist() for part in PARTS]).encode())
         for path in self.dataset_paths():
-            digest.update(self._hashes[path])
+            digest.update(hashes[path])
         return digest.hexdigest()[:16]
 
     def check_images(self, progress: Advance) -> None:
@@ -237,44 +230,12 @@ class ImageDataModule(L.LightningDataModule):
         """
         decode_files(self.dataset_paths(), progress)
 
-    def train_dataloader(self) -> DataLoader[ImageBatch]:
-        rank, world = self._place()
-        count, size = len(self.table.paths), self.loader.batch_size
-        return self.load(TrainBatches(self.rows["train"], count, size, self._seed, rank, world))
-
-    def val_dataloader(self) -> DataLoader[ImageBatch] | list[Any]:
-        rows = self.rows["val"]
-        return self.load(EvaluationBatches(rows, self.loader.batch_size, *self._place())) if len(rows) else []
-
-    def test_dataloader(self) -> DataLoader[ImageBatch]:
-        return self.load(EvaluationBatches(self.test_rows, self.loader.batch_size, *self._place()))
-
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> ImageBatch:
         """uint8 images to float32 in [0, 1]."""
-        return batch if batch.image.dtype != torch.uint8 else batch._replace(image=_to_unit(batch.image))
+        return batch._replace(image=unit_range(batch.image))
 
-    def load(self, batches: Sampler[list[tuple[int, float]]]) -> DataLoader[ImageBatch]:
-        workers = self.loader.workers
-        if self.loader.resize != "none":  # else images are of any size
-            images = min(self.loader.batch_size, len(self.table.paths))
-            check_room(workers, len(batches), images * self.loader.image_size**2 * 3)  # type: ignore[arg-type]
-        return DataLoader(
-            self.dataset,  # type: ignore[arg-type]
-            batch_sampler=WithEpoch(batches),  # type: ignore[arg-type]
-            num_workers=workers,
-            collate_fn=Shared(self._collate),
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def _place(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
-
-
-def _to_unit(images: Tensor) -> Tensor:
-    return images.float() / 255.0
+    def _load(self, batches: Sampler[list[tuple[int, float]]], augmented: bool) -> DataLoader[ImageBatch]:
+        return self._loader_of(self.dataset, self._collate, batches, with_epoch=True, bytes_per_pixel=3)
 
 
 def _parts(table: ImageTable, split: Mapping[str, Any] | None) -> dict[str, NDArray[np.int64]]:

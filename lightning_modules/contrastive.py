@@ -109,10 +109,8 @@ class Contrastive(ImageTask):
         filler, _ = gather_with_gradient(fills_up)
         with torch.autocast(image.device.type, enabled=False):
             loss = info_nce(image, text, self.log_scale.exp(), key, filler == 0, own)
-        total = 1.0 if math.isinf(batch.total) else batch.total  # its loss is 0 already
-        # DDP averages gradients over processes; this makes the average the mean over the whole batch
-        loss = loss * (self.trainer.world_size / total)
-        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(keys))
+        # of a share without a row of its own the loss is 0 already
+        loss = self.step_loss(loss, batch._replace(total=1.0) if math.isinf(batch.total) else batch)
         self.log("train/temperature", (-self.log_scale.detach()).exp(), on_step=True, batch_size=1)
         return loss
 
@@ -120,13 +118,12 @@ class Contrastive(ImageTask):
         with torch.no_grad():
             self.log_scale.clamp_(max=math.log(HIGHEST_SCALE))
 
-    def _collect(self, batch: ImageBatch) -> None:
+    def evaluate(self, batch: ImageBatch) -> None:
         keys = torch.tensor([_key(sentence) % (1 << 52) for sentence in batch.caption])  # exact as float64
         image, text = self.embed_images(batch.image), self.embed_texts(batch.caption)
         self.collect(batch.row, {"image": image, "text": text, "key": keys})
 
-    def _figures(self) -> tuple[dict[str, float], dict[str, Tensor]]:
-        found = self.gathered()
+    def summary(self, found: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, Tensor]]:
         image, text, key = found["image"], found["text"], found["key"]
         to_text, to_image = _first_is_right(image, text, key), _first_is_right(text, image, key)
         figures = {
@@ -141,19 +138,8 @@ class Contrastive(ImageTask):
             figures["zero_shot_top1"] = float((nearest == labels)[labels >= 0].double().mean())
         return figures, {"row": found["row"], "image_to_text": to_text.long(), "text_to_image": to_image.long()}
 
-    def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
-        self._collect(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        figures, _ = self._figures()  # equal on every process already
-        recall = (figures["recall1_image_to_text"] + figures["recall1_text_to_image"]) / 2
-        self.log("val_recall1", recall, rank_zero_only=False, sync_dist=False)
-
-    def test_step(self, batch: ImageBatch, batch_index: int) -> None:
-        self._collect(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.figures, self.results = self._figures()
+    def monitored(self, figures: Mapping[str, float]) -> dict[str, float]:
+        return {"val_recall1": (figures["recall1_image_to_text"] + figures["recall1_text_to_image"]) / 2}
 
     def save(self, folder: Path) -> None:
         """``trunk.safetensors``, without projections and text side."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 
@@ -13,17 +12,14 @@ from backbones import Backbone
 from datamodules.batches import PairBatch
 from heads import Head, build_head
 from heads.inputs import HeadInput, input_of, joined_pairs
-from lightning_modules.gather import gather_rows
+from lightning_modules.base import TrainedModule
 from lightning_modules.losses.pairs import PairLoss, Target
-from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
 from registry import LOSSES
 from registry import named as named
 from semfid.errors import UserError
 
-DEFAULT_OPTIMIZER = {"name": "adam", "lr": 1e-4}
 
-
-class PairModule(L.LightningModule):
+class PairModule(TrainedModule):
     """A trunk, a head, a loss. Register a subclass in `LIGHTNING_MODULES`; its first parameter is `trunk`.
 
     A subclass implements `training_loss`, `evaluated`, `validation_figures` and `calibrate_head`. Evaluation collects rows
@@ -47,6 +43,8 @@ class PairModule(L.LightningModule):
     needs_maps: bool = False
     start_head: Callable[[Head, Tensor, Tensor], None] | None = None
     target: ClassVar[Target] = "scores"
+    default_optimizer: ClassVar[Mapping[str, Any]] = {"name": "adam", "lr": 1e-4}
+    trunk: Backbone
 
     def __init__(
         self,
@@ -55,16 +53,11 @@ class PairModule(L.LightningModule):
         loss: dict[str, Any] | str = "mse",
         optimizer: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(trunk, optimizer)
         head_name, head_keywords = named(head, "model.head")
-        self.optimizer_config = dict(optimizer or DEFAULT_OPTIMIZER)
-        check_optimizer(self.optimizer_config)
-        self.trunk = trunk
         self.head: Head = build_head(head_name, trunk, head_keywords)
         self.loss = build_loss(loss, "model.loss", self.target)
         self.predicted: tuple[Tensor, Tensor] | None = None
-        self._rows: list[Tensor] = []
-        self._columns: list[Tensor] = []
 
     @classmethod
     def check(cls, keywords: Mapping[str, Any]) -> None:
@@ -120,10 +113,7 @@ class PairModule(L.LightningModule):
         return self(reference, candidate).sum()
 
     def training_step(self, batch: PairBatch, batch_index: int) -> Tensor:
-        # DDP averages gradients over processes; this makes the average the mean over the whole batch
-        loss = self.training_loss(batch) * (self.trainer.world_size / batch.total)
-        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(batch.row))
-        return loss
+        return self.step_loss(self.training_loss(batch), batch)
 
     def on_fit_start(self) -> None:
         """Calibrate the head, and start it, on training pairs before epoch 0; a resumed run has that in its checkpoint."""
@@ -145,38 +135,17 @@ class PairModule(L.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
         self.head.project()
 
-    def configure_optimizers(self) -> Any:
-        trunk = [parameter for parameter in self.trunk.parameters() if parameter.requires_grad]
-        known = {id(parameter) for parameter in self.trunk.parameters()}
-        own = [parameter for parameter in self.parameters() if parameter.requires_grad and id(parameter) not in known]
-        if not own and not trunk:
-            return None
-        optimizer = build_optimizer(self.optimizer_config, own, trunk)
-        schedule = build_schedule(self.optimizer_config, optimizer, int(self.trainer.estimated_stepping_batches))
-        if schedule is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _collect(self, batch: PairBatch) -> None:
-        self._rows.append(batch.row)
-        self._columns.append(self.evaluated(batch).detach().double())
+    def evaluate(self, batch: PairBatch) -> None:
+        self.collect(batch.row, {"values": self.evaluated(batch)})
 
     def _gather(self) -> Tensor:
-        rows, columns = gather_rows(torch.cat(self._rows), torch.cat(self._columns))
-        self._rows.clear()
-        self._columns.clear()
-        self.predicted = rows, columns[:, 0]
-        return columns
-
-    def validation_step(self, batch: PairBatch, batch_index: int) -> None:
-        self._collect(batch)
+        found = self.gathered()
+        self.predicted = found["row"], found["values"][:, 0]
+        return found["values"]
 
     def on_validation_epoch_end(self) -> None:
-        for name, value in self.validation_figures(self._gather()).items():
-            self.log(f"val_{name}", value, rank_zero_only=False, sync_dist=False)  # equal on every process already
-
-    def test_step(self, batch: PairBatch, batch_index: int) -> None:
-        self._collect(batch)
+        figures = self.validation_figures(self._gather())
+        self.log_validation({f"val_{name}": value for name, value in figures.items()})
 
     def on_test_epoch_end(self) -> None:
         self._gather()

@@ -75,12 +75,9 @@ class Supervised(ImageTask):
         loss = F.cross_entropy(
             logits, batch.label, ignore_index=-1, label_smoothing=self.label_smoothing, reduction="sum"
         )
-        # DDP averages gradients over processes; this makes the average the mean over the whole batch
-        loss = loss * (self.trainer.world_size / batch.total)
-        self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(logits))
-        return loss
+        return self.step_loss(loss, batch)
 
-    def _collect(self, batch: ImageBatch) -> None:
+    def evaluate(self, batch: ImageBatch) -> None:
         logits = self(batch.image).double()
         # rank of the right class: how many others score as high or higher
         own = logits.gather(1, batch.label.clamp(min=0)[:, None])  # (B, 1)
@@ -88,8 +85,7 @@ class Supervised(ImageTask):
         loss = F.cross_entropy(logits, batch.label.clamp(min=0), reduction="none")
         self.collect(batch.row, {"label": batch.label, "predicted": logits.argmax(dim=1), "rank": rank, "loss": loss})
 
-    def _figures(self) -> tuple[dict[str, float], dict[str, Tensor]]:
-        found = self.gathered()
+    def summary(self, found: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, Tensor]]:
         known = found["label"] >= 0
         if not bool(known.any()):
             raise UserError("none of the held-out images has a class; hold out others (data.split.seed)")
@@ -99,22 +95,7 @@ class Supervised(ImageTask):
             "top5": float((rank < 5).double().mean()),
             "loss": float(loss.mean()),
         }
-        return figures, found
-
-    def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
-        self._collect(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        figures, _ = self._figures()
-        for name in ("top1", "loss"):  # equal on every process already
-            self.log(f"val_{name}", figures[name], rank_zero_only=False, sync_dist=False)
-
-    def test_step(self, batch: ImageBatch, batch_index: int) -> None:
-        self._collect(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.figures, found = self._figures()
-        self.results = {"row": found["row"], **{name: found[name].long() for name in ("label", "predicted")}}
+        return figures, {"row": found["row"], **{name: found[name].long() for name in ("label", "predicted")}}
 
     def save(self, folder: Path) -> None:
         """``trunk.safetensors``, without the classifier."""

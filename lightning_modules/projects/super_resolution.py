@@ -145,10 +145,9 @@ class SuperResolution(ImageTask):
             self.log("train/semantic", meaning.detach().mean(), on_step=True, on_epoch=False, batch_size=len(raw))
             total = pixel + self.semantic_weight * meaning
         self.log("train/l1", pixel.detach().mean(), on_step=True, on_epoch=False, batch_size=len(raw))
-        # DDP averages gradients over processes; this makes the average the mean over the whole batch
-        return total.sum() * (self.trainer.world_size / batch.total)
+        return self.step_loss(total.sum(), batch)
 
-    def _collect(self, batch: ImageBatch) -> None:
+    def evaluate(self, batch: ImageBatch) -> None:
         photos, low = batch.image, self.shrink(batch.image, batch.row)
         output = self(low)
         plain = F.interpolate(low, scale_factor=self.scale, mode="bicubic", align_corners=False).clamp(0.0, 1.0)
@@ -169,23 +168,8 @@ class SuperResolution(ImageTask):
                     [plain[index], output[index], photos[index]], dim=2
                 ).cpu()  # (3, H, 3 W)
 
-    def _figures(self) -> tuple[dict[str, float], dict[str, Tensor]]:
-        found = self.gathered()
+    def summary(self, found: dict[str, Tensor]) -> tuple[dict[str, float], dict[str, Tensor]]:
         return {name: float(values.mean()) for name, values in found.items() if name != "row"}, found
-
-    def validation_step(self, batch: ImageBatch, batch_index: int) -> None:
-        self._collect(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        figures, _ = self._figures()
-        for name in ("psnr", "judged"):  # equal on every process already
-            self.log(f"val_{name}", figures[name], rank_zero_only=False, sync_dist=False)
-
-    def test_step(self, batch: ImageBatch, batch_index: int) -> None:
-        self._collect(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.figures, self.results = self._figures()
 
     def save(self, folder: Path) -> None:
         """``network.safetensors``; ``examples.png``: bicubic, output, photo of some held-out images."""

@@ -34,8 +34,9 @@ def _gather_in(rank: int, store: str, padded: bool, module: GlobalRegressor, ans
     else:
         batches = [[row for row, _ in batch] for batch in EvaluationBatches(rows, 2, rank, 2)]
     for batch in batches:
-        module._rows.append(torch.tensor(batch))
-        module._columns.append(torch.from_numpy(np.stack([SCORES[batch], LABELS[batch]], axis=1)))
+        module.collect(
+            torch.tensor(batch), {"values": torch.from_numpy(np.stack([SCORES[batch], LABELS[batch]], axis=1))}
+        )
     columns = module._gather()
     answers.put((rank, module.predicted[0].tolist(), score_figures(columns[:, 0], columns[:, 1])))
     dist.barrier()

@@ -235,7 +235,7 @@ def test_recall_counts_equal_sentences_as_right() -> None:
     for row in range(12):
         side = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])[row % 2][None]
         module.collect(torch.tensor([row]), {"image": side, "text": side, "key": torch.tensor([row % 2])})
-    figures, results = module._figures()
+    figures, results = module.summary(module.gathered())
     assert figures["recall1_image_to_text"] == figures["recall1_text_to_image"] == 1.0
     assert results["image_to_text"].tolist() == [1] * 12
 

@@ -1,0 +1,137 @@
+"""How items become batches: what datamodules of pairs and of single images share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from datamodules.files import hash_files
+from datamodules.samplers import EvaluationBatches, TrainBatches, WithEpoch
+from datamodules.shared_memory import Shared, check_room
+from semfid.errors import UserError
+from semfid.io.images import Resize
+
+PartName = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """Keywords of every datamodule.
+
+    Attributes:
+        split: which items are held out.
+        image_size: S; images become S x S.
+        resize: see `images.Resize`.
+        batch_size: items per optimiser step, over all processes together.
+        workers: decoding processes per training process; results do not depend on it.
+    """
+
+    split: dict[str, Any] | None = None
+    image_size: int = 224
+    resize: Resize = "squash"
+    batch_size: int = 32
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for key, least in (("image_size", 16), ("batch_size", 1), ("workers", 0)):
+            if getattr(self, key) < least:
+                raise UserError(f"data.{key} is {getattr(self, key)}; it must be at least {least}")
+
+    def check_windows(self, least_crop: float, cuts: Mapping[str, bool]) -> None:
+        """Refuse windows of images that are not S x S.
+
+        Args:
+            least_crop: least share of the area that a random window keeps.
+            cuts: keywords under which windows are cut, and whether they do it.
+        """
+        if not 0 < least_crop <= 1:
+            raise UserError(f"data.least_crop is {least_crop:g}; it must be above 0 and at most 1")
+        for key, cut in cuts.items():
+            if cut and self.resize in ("none", "bounded"):
+                raise UserError(f"data.{key} makes S x S images; it cannot go with data.resize: {self.resize}")
+
+
+class LoadingModule(L.LightningDataModule):
+    """A datamodule whose loaders give rows of one table; of pairs (`PairDataModule`) or of single images (`ImageDataModule`).
+
+    A subclass implements `count`, `rows_of`, `dataset_paths` and `_load`.
+    """
+
+    def __init__(self, loader: LoaderOptions) -> None:
+        super().__init__()
+        self.loader = loader
+        self._hashes: dict[str, bytes] = {}
+        self._seed = 0
+
+    @property
+    def count(self) -> int:
+        """Rows of the table."""
+        raise NotImplementedError(f"{type(self).__name__} must implement count")
+
+    def rows_of(self, part: PartName) -> NDArray[np.int64]:
+        """Rows of a part, (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement rows_of")
+
+    def dataset_paths(self) -> list[str]:
+        """Every image path of the table, with repetitions."""
+        raise NotImplementedError(f"{type(self).__name__} must implement dataset_paths")
+
+    def image_hashes(self, progress: Callable[[int, int], None] | None = None) -> dict[str, bytes]:
+        """Content digest of every distinct image file, by path; computed once.
+
+        Raises:
+            ImageError: a file is missing.
+        """
+        if not self._hashes:
+            self._hashes = hash_files(self.dataset_paths(), progress)
+        return self._hashes
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        rows, size = self.rows_of("train"), self.loader.batch_size
+        return self._load(TrainBatches(rows, self.count, size, self._seed, *self._place()), augmented=True)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        return self._evaluation("val") if len(self.rows_of("val")) else []
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self._evaluation("test")
+
+    def _evaluation(self, part: PartName) -> DataLoader[Any]:
+        batches = EvaluationBatches(self.rows_of(part), self.loader.batch_size, *self._place())
+        return self._load(batches, augmented=False)
+
+    def _place(self) -> tuple[int, int]:
+        """Rank and number of the processes."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+    def _load(self, batches: Sampler[list[tuple[int, float]]], augmented: bool) -> DataLoader[Any]:
+        raise NotImplementedError(f"{type(self).__name__} must implement _load")
+
+    def _loader_of(
+        self,
+        dataset: Dataset[Any],
+        collate: Callable[[Sequence[Any]], Any],
+        batches: Sampler[list[tuple[int, float]]],
+        with_epoch: bool,
+        bytes_per_pixel: int,
+    ) -> DataLoader[Any]:
+        """A loader whose workers, where there are any, have room for its batches in shared memory."""
+        workers = self.loader.workers
+        if self.loader.resize != "none":  # else images are of any size
+            items = min(self.loader.batch_size, self.count)
+            check_room(workers, len(batches), items * self.loader.image_size**2 * bytes_per_pixel)  # type: ignore[arg-type]
+        return DataLoader(
+            dataset,
+            batch_sampler=WithEpoch(batches) if with_epoch else batches,  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=Shared(collate),
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
