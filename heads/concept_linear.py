@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heads.contract import Compress, Head, LinearForm, Scale, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes, compressed
+from heads.statistics import channel_rms, compressed
 from registry import HEADS
 
 
@@ -55,7 +55,7 @@ class ConceptLinear(Head):
         if not self.needs_calibration:
             return
         squared = self._inputs(statistic).double()  # (n, K)
-        sizes = channel_sizes(squared)
+        sizes = channel_rms(squared)
         if sizes.any():
             self.scale.copy_(sizes * (squared / sizes).sum(dim=1).mean())
 
@@ -67,7 +67,7 @@ class ConceptLinear(Head):
         return self._inputs(statistic) / self.scale  # (n, K)
 
     def linear_sizes(self, inputs: Tensor) -> Tensor:
-        sizes = channel_sizes(inputs.double() * self.scale.double()) / self.scale.double()
+        sizes = channel_rms(inputs.double() * self.scale.double()) / self.scale.double()
         return torch.where(sizes > 0, sizes, 1.0)
 
     def set_linear(self, weights: Tensor, bias: float) -> None:

@@ -3,7 +3,7 @@
     score = output( sum_i a_i (k(z, z_i) - k(0, z_i) - k(z, 0) + 1) ),   k(z, z_i) = mean_b exp(-gamma |z_b - z_ib|^2)
 
 A block b is one pooling of one stage, compressed; z divides each input by its size over the training pairs (as
-`heads.statistics.channel_sizes` gives it) and by the root of the block's width, so that blocks weigh alike. The kernel is
+`heads.statistics.channel_rms` gives it) and by the root of the block's width, so that blocks weigh alike. The kernel is
 anchored: every function it spans is exactly 0 at identical images.
 
 Its weights are solved for and never trained: kernel ridge regression and its kin (Saunders et al., ICML 1998) are linear in the
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from heads.contract import Compress, Head, LinearForm, Normalize, TrunkShape
 from heads.output import Output, apply_output
-from heads.statistics import channel_sizes, compressed, is_sided, last_taps, of_last_taps, parse_poolings
+from heads.statistics import channel_rms, compressed, is_sided, last_taps, of_last_taps, parse_poolings
 from registry import HEADS
 from semfid.errors import UserError
 from semfid.scoring.predictors import kernel_changes
@@ -92,7 +92,7 @@ class Kernel(Head):
                 "use lpips_linear with pooling and compress"
             )
         inputs = self.inputs(statistic)
-        sizes = [channel_sizes(block) * len(block.T) ** 0.5 for block in inputs.split(self.widths, dim=1)]
+        sizes = [channel_rms(block) * len(block.T) ** 0.5 for block in inputs.split(self.widths, dim=1)]
         self.scale = torch.cat([torch.where(own > 0, own, 1.0) for own in sizes]).to(inputs)
         self.support = inputs / self.scale
         self.coefficients = inputs.new_full((len(inputs),), 1 / len(inputs))

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from heads.contract import Compress, LinearForm, MapHead, Normalize, Scale, TrunkShape
 from heads.output import Output, apply_output
 from heads.statistics import (
-    channel_sizes,
+    channel_rms,
     compressed,
     is_sided,
     last_taps,
@@ -167,7 +167,7 @@ class _LinearHead(MapHead):
 
 def _sizes_by_tap(inputs: Tensor, widths: Sequence[int]) -> Tensor:
     """(D,) sizes of the inputs (n, D), tap by tap; 0 in a tap where nothing moves."""
-    return torch.cat([channel_sizes(tap) for tap in inputs.split(tuple(widths), dim=1)])
+    return torch.cat([channel_rms(tap) for tap in inputs.split(tuple(widths), dim=1)])
 
 
 @HEADS.register(

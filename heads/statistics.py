@@ -1,4 +1,4 @@
-"""How heads name and scale their statistics; the functions themselves stand in `semfid.scoring.statistics`, for the wheel too."""
+"""How heads name and scale what they pool; the functions themselves are in `semfid.scoring.statistics`, for the wheel too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     "LOG_UNIT",
     "SIDES",
     "STEPS",
-    "channel_sizes",
+    "channel_rms",
     "compressed",
     "differences_for",
     "is_sided",
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def channel_sizes(pooled: Tensor) -> Tensor:
+def channel_rms(pooled: Tensor) -> Tensor:
     """(C,) float64 root mean squares over items of one stage's pooled statistic, (n, C), plus their mean.
 
     The mean keeps a channel that these items hardly move from exploding on others; all 0 where nothing moves.

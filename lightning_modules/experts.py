@@ -27,7 +27,7 @@ from backbones import Backbone
 from heads import build_head
 from heads.kernel import Kernel
 from heads.local_evidence import LocalEvidence
-from heads.statistics import channel_sizes, compressed, split_side
+from heads.statistics import channel_rms, compressed, split_side
 from lightning_modules.optimizers import check_optimizer
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError, did_you_mean
@@ -165,7 +165,7 @@ class Experts(nn.Module):
         means = torch.cat(
             [compressed(grid.float(), compress).mean(dim=(2, 3)) for grid in grids], dim=1
         ).double()  # (n, K)
-        scale = channel_sizes(means).numpy()
+        scale = channel_rms(means).numpy()
         scale[scale == 0] = 1.0
         inputs = means.numpy() / scale
         penalty = RESTORED_PENALTY * np.eye(len(scale))

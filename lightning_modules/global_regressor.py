@@ -12,8 +12,8 @@ from backbones import Backbone
 from datamodules.batches import PairBatch
 from heads.inputs import KINDS, first_pairs
 from heads.output import full_precision
-from lightning_modules.pair_module import PairModule, named, score_figures
-from registry import HEADS, LIGHTNING_MODULES
+from lightning_modules.pair_module import PairModule, score_figures
+from registry import HEADS, LIGHTNING_MODULES, named
 from semfid.errors import UserError
 
 START_PAIRS = 4096  # that the weights which a training starts from are fitted to

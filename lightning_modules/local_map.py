@@ -13,8 +13,9 @@ from backbones import Backbone
 from datamodules.batches import PairBatch
 from heads import Head
 from heads.output import full_precision
-from lightning_modules.pair_module import PairModule, build_loss, check_loss, named, score_figures
-from registry import HEADS, LIGHTNING_MODULES
+from lightning_modules.losses import build_loss, check_loss
+from lightning_modules.pair_module import PairModule, score_figures
+from registry import HEADS, LIGHTNING_MODULES, named
 from semfid.errors import UserError
 from semfid.scoring.scorer import upsampled
 

@@ -13,9 +13,8 @@ from datamodules.batches import PairBatch
 from heads import Head, build_head
 from heads.inputs import HeadInput, input_of, joined_pairs
 from lightning_modules.base import TrainedModule
-from lightning_modules.losses.pairs import PairLoss, Target
-from registry import LOSSES
-from registry import named as named
+from lightning_modules.losses import Target, build_loss, check_loss
+from registry import named
 from semfid.errors import UserError
 
 
@@ -160,28 +159,6 @@ class PairModule(TrainedModule):
                 f"this checkpoint belongs to the trunk {saved}, not {self.trunk.identity}; use the backbone, and the weights, "
                 "that it was trained with"
             )
-
-
-def build_loss(loss: Mapping[str, Any] | str, where: str, target: Target) -> PairLoss:
-    """A registered loss that takes what a module compares.
-
-    Raises:
-        UserError: unknown name or keyword, a loss of scores for maps or the reverse.
-    """
-    name, keywords = named(loss, where)
-    check_loss(name, where, target)
-    built: PairLoss = LOSSES.build(name, **keywords)  # type: ignore[assignment]
-    return built
-
-
-def check_loss(name: str, where: str, target: Target) -> None:
-    """Refuse a loss that does not take what a module compares."""
-    takes = getattr(LOSSES.get(name).factory, "takes", ("scores",))
-    if target not in takes:
-        fitting = [
-            other for other in LOSSES.names() if target in getattr(LOSSES.get(other).factory, "takes", ("scores",))
-        ]
-        raise UserError(f"{where}: '{name}' takes {' and '.join(takes)}, not {target}; use one of {', '.join(fitting)}")
 
 
 def score_figures(scores: Tensor, labels: Tensor) -> dict[str, float]:

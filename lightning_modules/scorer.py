@@ -16,8 +16,7 @@ from backbones.contract import weights_hash
 from heads import Head, build_head
 from heads.inputs import input_of
 from heads.output import full_precision
-from lightning_modules.pair_module import named
-from registry import DATAMODULES, load_plugins
+from registry import DATAMODULES, load_plugins, named
 from semfid.errors import UserError
 from semfid.io.torch_files import DamagedFileError, load_whole
 from semfid.io.yaml_file import read_mapping

@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.pair_module import named
 from models.text_encoders import build_text_embedder
 from models.text_encoders.hashed_words import terms
-from registry import TEXT_EMBEDDERS
+from registry import TEXT_EMBEDDERS, named
 from semfid.errors import UserError, did_you_mean
 from semfid.typing_checks import fits
 

@@ -21,7 +21,7 @@ from engine.training.init_from import InitialWeights
 from engine.training.trainer_options import check_options, check_selection
 from lightning_modules.image_module import ImageTask
 from lightning_modules.optimizers import check_optimizer
-from lightning_modules.pair_module import PairModule, named
+from lightning_modules.pair_module import PairModule
 from registry import (
     BACKBONES,
     CAPTIONERS,
@@ -33,6 +33,7 @@ from registry import (
     TEXT_EMBEDDERS,
     TOWERS,
     Registry,
+    named,
 )
 from semfid.errors import UserError, did_you_mean
 from semfid.typing_checks import describe_type, fits

@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning_modules.experts import Experts
 from lightning_modules.image_module import ImageTask
-from lightning_modules.pair_module import PairModule, named
-from registry import LIGHTNING_MODULES, RegistryError
+from lightning_modules.pair_module import PairModule
+from registry import LIGHTNING_MODULES, RegistryError, named
 
 
 def task_class(config: Mapping[str, Any]) -> type[ImageTask] | None:

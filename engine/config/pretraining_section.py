@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.pair_module import named
-from registry import BACKBONES
+from registry import BACKBONES, named
 from semfid.errors import UserError, did_you_mean
 
 KEYS = ("data", "model", "trainer", "selection", "seed")

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from engine.config.module_types import is_experts, needs_maps
 from heads import Head
-from lightning_modules.pair_module import named
 from lightning_modules.scorer import RunScorer, load_finished
 from metrics import TrainingFreeMetric
-from registry import HEADS, METRICS, RegistryError
+from registry import HEADS, METRICS, RegistryError, named
 from semfid.scoring.scorer import Description, Scorer, upsampled
 
 

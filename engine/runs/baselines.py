@@ -19,7 +19,7 @@ from engine.config.expansion import short_word
 from engine.rank_zero import progress
 from engine.runs.run import Workbench, carry_out, prediction_table
 from engine.runs.run_folder import RunFolder
-from lightning_modules.pair_module import named
+from registry import named
 from registry import CAPTIONERS, METRICS, TOWERS
 from semfid.errors import UserError
 

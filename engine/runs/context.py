@@ -8,7 +8,7 @@ from backbones import Backbone, build_backbone
 from datamodules import ImageDataModule, PairDataModule
 from engine.config.module_types import needs_maps
 from engine.rank_zero import log, progress
-from lightning_modules.pair_module import named
+from registry import named
 from registry import DATAMODULES
 from semfid.errors import UserError
 

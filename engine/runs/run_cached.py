@@ -26,7 +26,8 @@ from engine.runs.run_folder import RunFolder
 from engine.runs.context import Workbench
 from heads import Head, build_head
 from heads.inputs import HeadInput, input_of
-from lightning_modules.pair_module import PairModule, named
+from lightning_modules.pair_module import PairModule
+from registry import named
 from semfid.io.files import write_whole
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError

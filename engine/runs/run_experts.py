@@ -32,7 +32,7 @@ from heads import LinearForm
 from heads.local_evidence import LocalEvidence
 from lightning_modules.experts import Experts
 from lightning_modules.losses.pairs import SquaredError
-from lightning_modules.pair_module import named
+from registry import named
 from lightning_modules.scorer import METRIC
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError

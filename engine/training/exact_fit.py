@@ -20,8 +20,7 @@ from engine.config.module_types import module_class
 from engine.training.exact import Choice, Huber, Logistic, PointLoss, Problem, Squared, choose_and_solve
 from heads import Head, LinearForm
 from lightning_modules.global_regressor import GlobalRegressor
-from lightning_modules.pair_module import named
-from registry import HEADS, LOSSES, Registry
+from registry import HEADS, LOSSES, Registry, named
 from semfid.errors import UserError
 
 Fit = Literal["exact", "gradient"]

@@ -18,8 +18,7 @@ from engine.runs.provenance import provenance
 from engine.runs.run_folder import RunFolder
 from engine.training.trainer import train_and_test
 from lightning_modules.image_module import ImageTask
-from lightning_modules.pair_module import named
-from registry import LIGHTNING_MODULES
+from registry import LIGHTNING_MODULES, named
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 

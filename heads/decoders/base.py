@@ -14,7 +14,7 @@ from heads.contract import Head, Normalize, Scale, TrunkShape
 from heads.decoders.map_score import MapScore, ScoreOfMap
 from heads.features import padded
 from heads.output import Output, apply_output, full_precision
-from heads.statistics import channel_sizes
+from heads.statistics import channel_rms
 from semfid.errors import UserError
 
 Norm = Literal["batch", "group"]
@@ -125,7 +125,7 @@ class DecoderHead(Head):
             return
         scales = []
         for tap in self._padded(statistic):
-            sizes = channel_sizes(tap.double().mean(dim=(2, 3)))  # (C_l,)
+            sizes = channel_rms(tap.double().mean(dim=(2, 3)))  # (C_l,)
             scales.append(sizes if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))
 

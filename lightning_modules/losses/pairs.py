@@ -7,13 +7,14 @@ whose target is known (not NaN).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from registry import LOSSES
+from registry import LOSSES, named
 from semfid.errors import UserError
 
 Target = Literal["scores", "maps"]
@@ -131,3 +132,25 @@ class Ranking(PairLoss):
         counted = weight[:, None] * weight[None, :] * sign.square()
         partners = (weight[None, :] * sign.square()).sum(dim=1).clamp(min=1e-6)  # (B,)
         return ((F.softplus(-sign * margin) * counted).sum(dim=1) / partners).sum()
+
+
+def build_loss(loss: Mapping[str, Any] | str, where: str, target: Target) -> PairLoss:
+    """A registered loss that takes what a module compares.
+
+    Raises:
+        UserError: unknown name or keyword, a loss of scores for maps or the reverse.
+    """
+    name, keywords = named(loss, where)
+    check_loss(name, where, target)
+    built: PairLoss = LOSSES.build(name, **keywords)  # type: ignore[assignment]
+    return built
+
+
+def check_loss(name: str, where: str, target: Target) -> None:
+    """Refuse a loss that does not take what a module compares."""
+    takes = getattr(LOSSES.get(name).factory, "takes", ("scores",))
+    if target not in takes:
+        fitting = [
+            other for other in LOSSES.names() if target in getattr(LOSSES.get(other).factory, "takes", ("scores",))
+        ]
+        raise UserError(f"{where}: '{name}' takes {' and '.join(takes)}, not {target}; use one of {', '.join(fitting)}")

@@ -1,0 +1,1 @@
+"""Research beside the framework: it uses the contracts and nothing depends on it."""

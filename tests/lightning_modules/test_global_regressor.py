@@ -17,10 +17,10 @@ from backbones import Backbone, build_backbone
 from datamodules.batches import PairBatch
 from heads import Head
 from heads.inputs import input_of
-from lightning_modules.global_regressor import GlobalRegressor, named
+from lightning_modules.global_regressor import GlobalRegressor
 from lightning_modules.losses.pairs import PairLoss
 from lightning_modules.pair_module import score_figures
-from registry import HEADS, LIGHTNING_MODULES, LOSSES
+from registry import HEADS, LIGHTNING_MODULES, LOSSES, named
 from semfid.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(dataloader|eval mode|logger|log_every_n_steps|workers).*")

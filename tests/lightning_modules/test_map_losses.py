@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.pair_module import build_loss
+from lightning_modules.losses import build_loss
 from registry import LOSSES
 from semfid.errors import UserError
 
