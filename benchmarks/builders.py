@@ -162,7 +162,7 @@ def measure_inpainting(folder: Path, count: int) -> None:
     """The plan of the inpainting builder, all photos inspected and nothing painted."""
     from data_tools.builders.core.coco import CocoSet
     from data_tools.builders.inpainters.contract import build_inpainter
-    from data_tools.builders.inpainters.object_bank import Donors
+    from data_tools.builders.inpainters.object_bank import ObjectBank
     from data_tools.builders.inpainting.config import InpaintingConfig, Photos
     from data_tools.builders.inpainting.plan import Plan
 
@@ -175,7 +175,7 @@ def measure_inpainting(folder: Path, count: int) -> None:
         photos = CocoSet(config.photos.images, config.photos.instances)
     inpainter = build_inpainter("patch_donor", {})
     with timed("donors and filters of annotations"):
-        inpainter.meet(Donors(photos, config.donors))
+        inpainter.meet(ObjectBank(photos, config.donors))
         plan = Plan(photos, config, inpainter)
     with timed("inspections"):
         inspections = [plan.inspection(photo) for photo in plan.worth]

@@ -88,7 +88,7 @@ def _create(metric: str, mode: Literal["FR", "NR"], device: str) -> Any:
     except ImportError as error:
         raise UserError(
             f"pyiqa is not installed ({error}), and semfid does not install it: its licence is non-commercial. If that suits "
-            "you, pip install pyiqa; else use lpips, ms_ssim or dinov2_cosine, or clearness for quality"
+            "you, pip install pyiqa; else use lpips, ms_ssim or dinov2_cosine, or deblocked_sharpness for quality"
         ) from error
     known = list(pyiqa.list_models())
     if metric not in known:

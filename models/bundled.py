@@ -43,16 +43,16 @@ class NetworkFile:
         Raises:
             UserError: there is none, it is not a safetensors file, or one of another kind.
         """
-        path, mend = Path(path), f"python tools/make_{kind}.py makes one"
+        path, fix = Path(path), f"python tools/make_{kind}.py makes one"
         if not path.is_file():
-            raise UserError(f"{kind}: no weights file {path}; {mend}")
+            raise UserError(f"{kind}: no weights file {path}; {fix}")
         try:
             with safe_open(path, framework="pt") as file:
                 facts = dict(file.metadata() or {})
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{kind}: {path} is not a safetensors file ({error}); {mend}") from error
+            raise UserError(f"{kind}: {path} is not a safetensors file ({error}); {fix}") from error
         if facts.get("kind") != kind:
-            raise UserError(f"{kind}: {path} holds {facts.get('kind', 'something else')}; {mend}")
+            raise UserError(f"{kind}: {path} holds {facts.get('kind', 'something else')}; {fix}")
         return cls(path, kind, content_digest(path).hex()[:16], facts)
 
     def load(self, **parts: nn.Module) -> None:

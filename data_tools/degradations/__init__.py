@@ -1,4 +1,4 @@
-"""What makes a small, spoilt version of a photo, for super-resolution to mend: strengths, seeds, and a record of every draw.
+"""Small, degraded versions of photos for super-resolution to restore: strengths, seeds, and a record of every draw.
 
 A file dropped into this folder that registers a `Degradation` is available by name everywhere.
 """

@@ -53,11 +53,11 @@ class Bsrgan(Degradation):
         return [self._record(draws, check_strength(strength)) for strength in strengths]
 
     def apply(self, image: Image, record: Any) -> Image:
-        spoilt = super().apply(image, record)
+        degraded = super().apply(image, record)
         if record["reading"] != "blended":
-            return spoilt
+            return degraded
         f = np.float32(record["strength"])
-        return f * spoilt + (1 - f) * shrink_bicubic(image, self.factor)
+        return f * degraded + (1 - f) * shrink_bicubic(image, self.factor)
 
     def _record(self, draws: _Draws, strength: float) -> Record:
         f = strength if self.reading == "scaled" else 1.0

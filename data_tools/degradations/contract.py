@@ -19,7 +19,7 @@ LEAST_PIXELS = 4  # of the short side of what comes out
 
 
 class Degradation(ABC):
-    """Makes a small, spoilt version of a photo.
+    """Makes a small, degraded version of a photo.
 
     All draws of an image come from one generator and before a strength scales them, so that the strengths of one image share
     their draws and differ in nothing else.

@@ -25,7 +25,7 @@ from data_tools.region_maps import segmenting
 from data_tools.region_maps.captioning import Captions, caption_regions
 from data_tools.region_maps.map_builder import MapMaker, MapOutcome
 from data_tools.region_maps.segmenting import segment_pictures
-from metrics.label.tables import held, moved, relative, shown
+from metrics.label.tables import displayed, locked, rebased, relative
 from models.captioners import Captioner
 from models.captioners.errors import LabelError
 from models.captioners.overlay import Contour
@@ -88,7 +88,7 @@ def label_maps(
     Raises:
         UserError: another process works in the folder; a model that cannot be had; a full disk.
     """
-    with held(folder):
+    with locked(folder):
         made, errors, counts = _Run(table, folder, tools, settings, stage).maps()
     ids = [str(value) for value in table.frame["pair_id"]]
     frame = table.frame.drop(columns=[name for name in OWN if name in table.frame])
@@ -98,7 +98,7 @@ def label_maps(
         frame = frame.rename(columns={"map": KEPT})
     for column in ("reference", "candidate", KEPT):
         if column in frame:
-            frame[column] = [moved(str(path), table.root, out.parent) for path in frame[column]]
+            frame[column] = [rebased(str(path), table.root, out.parent) for path in frame[column]]
     rows = range(len(frame))
     frame = frame.assign(
         map=[relative(made[row].path, out.parent) if row in made else "" for row in rows],
@@ -198,7 +198,7 @@ class _Run:
         for row, pair in rows.items():
             broken = [one for one in pair if one.name in faults]
             if broken:
-                self.errors[row] = f"{shown(broken[0].path)}: {faults[broken[0].name]}"
+                self.errors[row] = f"{displayed(broken[0].path)}: {faults[broken[0].name]}"
             else:
                 kept[row] = pair
         return kept

@@ -58,7 +58,7 @@ _ACCENTS = ("red", "yellow", "blue", "white", "green", "orange", "pink", "turquo
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """One instance.
 
     Attributes:
@@ -88,7 +88,7 @@ def shade(colour: RGB, factor: float) -> RGB:
     return tuple(int(c + (255 - c) * mix) for c in colour)  # type: ignore[return-value]
 
 
-def look(category: str, variant: int) -> Look:
+def look(category: str, variant: int) -> Appearance:
     """The instance `variant` of a class."""
     palette = PALETTES[category]
     draws = np.random.default_rng([variant, 11]).random(9).tolist()
@@ -100,7 +100,7 @@ def look(category: str, variant: int) -> Look:
     shape = int(draws[5] * SHAPES.get(category, 1))
     if category == "tree" and colour != "green":
         shape = 0  # firs and palms are green
-    return Look(colour, main, shade(main, 0.72), shade(main, 1.45), accent, shape, draws[6], draws[7], draws[8])
+    return Appearance(colour, main, shade(main, 0.72), shade(main, 1.45), accent, shape, draws[6], draws[7], draws[8])
 
 
 def _jitter(value: int, draw: float) -> int:

@@ -11,11 +11,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from data_tools.synthetic.appearance import RGB, shade
 
 Point = tuple[float, float]
+Stops = list[tuple[float, RGB]]
 
 _CIRCLE = [(math.cos(2 * math.pi * k / 20), math.sin(2 * math.pi * k / 20)) for k in range(20)]
 _T = np.linspace(0, 1, 6, endpoint=False)[:, None]
@@ -29,14 +30,14 @@ _BASIS = np.hstack(  # Catmull-Rom: weights of the points before, at, after and 
 )
 
 
-class Pen:
-    """A pen that draws for one object.
+class Canvas:
+    """A canvas that draws for one object.
 
     Args:
         draw: of a four-band canvas.
         ident: instance id, 0 for the background.
         left, top, scale: the box on the canvas, in its pixels.
-        canvas: side of the canvas in pixels; outlines are as wide for small objects as for large ones.
+        side: of the whole canvas in pixels; outlines are as wide for small objects as for large ones.
         mirror: flip left and right.
         tilt: lean to the right around the feet, in radians.
     """
@@ -48,14 +49,14 @@ class Pen:
         left: float,
         top: float,
         scale: float,
-        canvas: int,
+        side: int,
         mirror: bool = False,
         tilt: float = 0.0,
     ) -> None:
         self._draw = draw
         self._ident = ident
         self._scale = scale
-        self.edge_width = max(2, round(canvas / 120))
+        self.edge_width = max(2, round(side / 120))
         cos, sin = math.cos(tilt) * scale, math.sin(tilt) * scale
         sign = -1.0 if mirror else 1.0
         # canvas = (x - 1/2, y - 1) rotated, mirrored, scaled, moved to the middle of the box's lower side
@@ -149,3 +150,31 @@ def _smooth(points: Sequence[Point]) -> list[Point]:
     quads = np.stack([p[:-3], p[1:-2], p[2:-1], p[3:]], axis=1)
     smooth: list[Point] = [(x, y) for x, y in (_BASIS @ quads).reshape(-1, 2).tolist()]
     return [*smooth, points[-1]]
+
+
+class Stage:
+    """The four-band canvas of a scene before anything is drawn on it.
+
+    Args:
+        side: pixels of the square canvas.
+    """
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._take(Image.new("CMYK", (side, side)))
+
+    def fill(self, stops: Stops) -> None:
+        """Paint the whole canvas: colours by height, linear between the stops (y, colour)."""
+        rows = np.linspace(0, 1, self.side)
+        ys = [y for y, _ in stops]
+        column = np.zeros((self.side, 1, 4), dtype=np.uint8)
+        for band in range(3):
+            column[:, 0, band] = np.interp(rows, ys, [colour[band] for _, colour in stops])
+        words = column.view(np.uint32)[:, :, 0]  # whole pixels: repeating bytes is ten times slower
+        pixels = np.ascontiguousarray(np.broadcast_to(words, (self.side, self.side)))
+        self._take(Image.frombytes("CMYK", (self.side, self.side), pixels.tobytes()))
+
+    def _take(self, image: Image.Image) -> None:
+        self.image = image
+        self.draw = ImageDraw.Draw(image)
+        self.canvas = Canvas(self.draw, 0, 0.0, 0.0, float(self.side), self.side)

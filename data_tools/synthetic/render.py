@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_tools.synthetic import draw_animals, draw_food, draw_household, draw_plants, draw_vehicles
-from data_tools.synthetic.appearance import Look, look
-from data_tools.synthetic.backgrounds import BACKGROUNDS, Background, Stage
-from data_tools.synthetic.canvas import Pen
+from data_tools.synthetic.appearance import Appearance, look
+from data_tools.synthetic.backgrounds import BACKGROUNDS, Background
+from data_tools.synthetic.canvas import Canvas, Stage
 from data_tools.synthetic.categories import category
 from data_tools.synthetic.scene_spec import ObjectSpec, SceneSpec
 from semfid.errors import UserError
@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 SIZES = (64, 512)
 _GRID = 128  # textures are made on this grid and scaled, so that a scene looks the same at every size
 
-DRAWINGS: dict[str, Callable[[Pen, Look], None]] = {
+DRAWINGS: dict[str, Callable[[Canvas, Appearance], None]] = {
     **draw_vehicles.DRAWINGS,
     **draw_animals.DRAWINGS,
     **draw_food.DRAWINGS,
@@ -66,11 +66,11 @@ def render(spec: SceneSpec, size: int = 128) -> Rendered:
         category(one.category)  # names near misses
         scale = one.size * side
         left, top = (one.x - one.size / 2) * side, (one.y - one.size) * side
-        pen = Pen(stage.draw, number, left, top, scale, side, one.mirror)
-        DRAWINGS[one.category](pen, look(one.category, one.variant))
-    bands = np.asarray(stage.canvas.reduce(2))
+        canvas = Canvas(stage.draw, number, left, top, scale, side, one.mirror)
+        DRAWINGS[one.category](canvas, look(one.category, one.variant))
+    bands = np.asarray(stage.image.reduce(2))
     # the foremost of the four fine pixels: every pixel that an object touches belongs to its mask
-    fine = np.asarray(stage.canvas)[:, :, 3]
+    fine = np.asarray(stage.image)[:, :, 3]
     ids = np.maximum(np.maximum(fine[::2, ::2], fine[::2, 1::2]), np.maximum(fine[1::2, ::2], fine[1::2, 1::2]))
     light = _light(spec.objects, ids)
     tint = np.asarray(background.tint, dtype=np.float32) * (0.95 + 0.1 * rng.random(3, dtype=np.float32))

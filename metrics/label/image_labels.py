@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from metrics.captions import PROMPT as PROMPT
 from metrics.captions import SIDES, embed_captions
-from metrics.label.tables import shown
+from metrics.label.tables import displayed
 from models.captioners import Captioner
 from models.captioners.cache import CaptionCache, caption_pictures
 from models.dual_encoders import Tower
@@ -202,7 +202,7 @@ def _made_captions(job: _Job, captioner: Captioner, sides: Sequence[int]) -> dic
         for row, pair in enumerate(job.rows):
             one = pair[side]
             if one is not None and one.name in faults:
-                job.labels.errors.setdefault(row, f"{shown(one.path)}: {faults[one.name]}")
+                job.labels.errors.setdefault(row, f"{displayed(one.path)}: {faults[one.name]}")
     return {side: [found.get(name, "") for name in job.names(side)] for side in sides}
 
 

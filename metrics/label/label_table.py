@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from metrics.label.image_labels import Caches, Kind, Labels, Tools, label_images
 from metrics.label.pairing import with_candidate_pairs
-from metrics.label.tables import held, moved
+from metrics.label.tables import locked, rebased
 from models.segmenters.region_store import read_json, write_json
 from semfid.errors import UserError
 from semfid.io.pair_table import PairTable, write_pairs
@@ -88,7 +88,7 @@ def label_table(
     else:
         parts = out.with_name(f"{out.stem}_parts")
         key = _hash([request.kind, request.pairs, request.drop_unlabelled, made_with, whole.content_hash()])
-        with held(parts, wait=True):
+        with locked(parts, wait=True):
             write_json(parts / f"{shard.index}-of-{shard.count}-{key}.json", own.as_json())
             files = [parts / f"{index}-of-{shard.count}-{key}.json" for index in range(shard.count)]
             waiting = sum(not file.is_file() for file in files)
@@ -164,7 +164,7 @@ def _write(whole: PairTable, out: Path, labels: _Part, request: Request, made_wi
     ids = [str(value) for value in frame["pair_id"]]
     for column in PATHS:
         if column in frame:
-            frame = frame.assign(**{column: [moved(str(path), whole.root, out.parent) for path in frame[column]]})
+            frame = frame.assign(**{column: [rebased(str(path), whole.root, out.parent) for path in frame[column]]})
     frame = frame.assign(
         **{name: [values[one] for one in ids] for name, values in labels.columns.items()},
         **{ERROR: [labels.errors.get(one, "") for one in ids]},

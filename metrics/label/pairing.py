@@ -19,7 +19,7 @@ def with_candidate_pairs(table: PairTable) -> PairTable:
     """The table with each two candidates of a source as one more row, behind the others.
 
     The column ``pairing`` says ``reference`` or ``candidates``. A new row's pair_id and origin are those of its two, joined by
-    ``~``; the first one is its reference. Labels and other columns are empty: they speak of the pair with the photo. Rows that
+    ``~``; the first one is its reference. Labels and other columns are empty: they are of the pair with the photo. Rows that
     an earlier call has added stay as they are.
 
     Raises:

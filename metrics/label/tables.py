@@ -10,7 +10,7 @@ from pathlib import Path
 from semfid.io.locks import lock
 
 
-def shown(path: Path) -> str:
+def displayed(path: Path) -> str:
     """A path as messages give it."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
@@ -20,7 +20,7 @@ def relative(path: Path, base: Path) -> str:
     return Path(os.path.relpath(path, base)).as_posix()
 
 
-def moved(path: str, old: Path, new: Path) -> str:
+def rebased(path: str, old: Path, new: Path) -> str:
     """A table's path, for a table in another folder."""
     if not path.strip() or old.resolve() == new.resolve():
         return path
@@ -28,14 +28,14 @@ def moved(path: str, old: Path, new: Path) -> str:
 
 
 @contextlib.contextmanager
-def held(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Keep other processes out; the hold ends with the process, however it ends.
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keep other processes out; the lock ends with the process, however it ends.
 
     Args:
-        wait: for the process that holds it, in place of an error.
+        wait: for the process that has it, in place of an error.
 
     Raises:
-        UserError: another process holds it, or the folder cannot be written.
+        UserError: another process has it, or the folder cannot be written.
     """
     busy = "" if wait else f"another process is working in {folder}; wait for it, or set folder="
     with lock(folder / ".lock", "set folder=", busy):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data_tools.builders.sr_outputs.scores import quality_of
 from metrics import QualityMetric
-from metrics.clearness import clearness
+from metrics.sharpness import deblocked_sharpness
 from registry import QUALITY_METRICS
 from semfid.errors import UserError
 from semfid.io.images import load_pixels
@@ -57,14 +57,15 @@ class TestQualityContract:
 
 def test_the_builder_takes_them_by_name() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-    named: Any = quality_of("clearness")
-    assert named(image) == pytest.approx(clearness(image), abs=1e-6)
+    named: Any = quality_of("deblocked_sharpness")
+    assert named(image) == pytest.approx(deblocked_sharpness(image), abs=1e-6)
     musiq: Any = quality_of({"name": "pyiqa", "metric": "musiq", "device": "cpu"})
     assert musiq(image) == pytest.approx((image / 255).std(ddof=1), abs=1e-5)
     with pytest.raises(UserError, match=r"scores.quality: no-reference quality 'pyiqa' needs the keyword 'metric'"):
         quality_of("pyiqa")
     with pytest.raises(
-        UserError, match=r"neither one of blur_effect, clearness, pyiqa nor module:function; did you mean 'clear"
+        UserError,
+        match=r"neither one of blur_effect, clearness, deblocked_sharpness, pyiqa nor module:function; did you mean 'clear",
     ):
         quality_of("clearnes")
     with pytest.raises(UserError, match=r"scores.quality: pyiqa: 'psnr' compares two images"):

@@ -87,7 +87,7 @@ class Worker:
                 if self.give_up_after is not None and in_a_row >= self.give_up_after:
                     raise UserError(
                         f"{unit.stage}: {in_a_row} units in a row failed, the last ({unit.sample}, {unit.variant}) with: "
-                        f"{entry.reason}; mend it and go on with --retry-failed"
+                        f"{entry.reason}; fix it and go on with --retry-failed"
                     )
             seconds += time.monotonic() - before
             advance(start + len(batch), len(pending))

@@ -49,7 +49,7 @@ class Checks(Settings):
 
 
 @dataclass
-class Judge:
+class QualityChecker:
     """The checks with their models, which are loaded at the first picture."""
 
     checks: Checks
@@ -57,7 +57,7 @@ class Judge:
     lpips: Compare | None = None
     clip: Agree | None = None
 
-    def judge(
+    def check(
         self,
         source: NDArray[np.uint8],
         result: NDArray[np.uint8],
@@ -153,7 +153,7 @@ def _enlarged(image: torch.Tensor) -> torch.Tensor:
 
 
 def columns(checks: Checks) -> Mapping[str, bool]:
-    """The figures that `Judge.judge` gives under these checks, in the order of the table."""
+    """The figures that `QualityChecker.check` gives under these checks, in the order of the table."""
     return {
         "changed_inside": True,
         "changed_outside": True,

@@ -32,7 +32,7 @@ from data_tools.builders.edits.preview import pick, rows_of_sheet
 from data_tools.builders.edits.reading import reader_of
 from data_tools.builders.edits.scene import Scenes
 from data_tools.builders.edits.tables import Merged, merge
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 from data_tools.builders.inpainters.patch_donor import PatchDonor
 from registry import load_plugins
 from semfid.errors import UserError
@@ -72,7 +72,7 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
 
 
 def _tools(photos: CocoFolders, config: EditsConfig) -> Tools:
-    donors = Donors(photos, config.donors)
+    donors = ObjectBank(photos, config.donors)
     plain = PatchDonor(background="patch")
     hard = PatchDonor(match_colour=0.85, match_to="object", soften=1, fill=0.01, background="patch")
     for inpainter in (plain, hard):

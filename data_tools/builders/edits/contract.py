@@ -14,7 +14,7 @@ from data_tools.builders.core.errors import UnitError
 from data_tools.builders.edits.reading import Line
 from data_tools.builders.edits.scene import Scene
 from data_tools.builders.inpainters.contract import Inpainter
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 
 NO_LEVEL = "none"
 Pool = Literal["nothing", "plain", "hard", "any", "text"]
@@ -30,7 +30,7 @@ class Tools:
         hard_area: shares of the photo that a hard edit may cover.
     """
 
-    donors: Donors
+    donors: ObjectBank
     plain: Inpainter
     hard: Inpainter
     supercategory: Mapping[str, str]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 from registry import INPAINTERS
 
 
@@ -72,7 +72,7 @@ class Inpainter:
     identity: str
     facts: Mapping[str, Any] = {}
 
-    def meet(self, donors: Donors) -> None:
+    def meet(self, donors: ObjectBank) -> None:
         """Learn of the other photos' objects, before anything is planned."""
 
     def offers(self, category: str, photo: int) -> bool:

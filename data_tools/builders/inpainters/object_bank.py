@@ -18,7 +18,7 @@ CONNECTED = 0.8  # least share of a donor's largest part: a donor in pieces is a
 
 
 @dataclass
-class Donors:
+class ObjectBank:
     """Which objects may be donors, by category.
 
     A donor is whole: no crowd, away from the border, large enough to be scaled up a little.
@@ -42,7 +42,7 @@ class Donors:
         return any(instance.photo != photo for instance in pool)
 
     def of(self, category: str, photo: int) -> Sequence[Instance]:
-        """Donors of a category in other photos, in order of photos and ids."""
+        """ObjectBank of a category in other photos, in order of photos and ids."""
         return [instance for instance in self._pool.get(category, []) if instance.photo != photo]
 
     def cut(self, instance: Instance) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint8]]:

@@ -14,7 +14,7 @@ from data_tools.builders.core.masks import box_of, dilate, widen
 from data_tools.builders.core.settings import require
 from data_tools.builders.inpainters.contract import Inpainter, Painted, Request
 from data_tools.builders.inpainters.filling import filled, patch_filled
-from data_tools.builders.inpainters.object_bank import DONOR_FAULTS, Donors
+from data_tools.builders.inpainters.object_bank import DONOR_FAULTS, ObjectBank
 from models.hub import libraries
 from registry import INPAINTERS
 
@@ -62,9 +62,9 @@ class PatchDonor(Inpainter):
             self.identity += f" background={background}"
         self.match_to, self.background = match_to, background
         self.facts = {"libraries": libraries("opencv-python-headless", "numpy")}
-        self._donors: Donors | None = None
+        self._donors: ObjectBank | None = None
 
-    def meet(self, donors: Donors) -> None:
+    def meet(self, donors: ObjectBank) -> None:
         self._donors = donors
 
     def offers(self, category: str, photo: int) -> bool:
@@ -107,7 +107,7 @@ class PatchDonor(Inpainter):
                 continue
         raise UnitError(f"none of {len(candidates)} donors of {request.after} can be read")
 
-    def _met(self) -> Donors:
+    def _met(self) -> ObjectBank:
         if self._donors is None:
             raise TypeError("patch_donor was asked before it met its donors")
         return self._donors

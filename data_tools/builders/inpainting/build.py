@@ -21,10 +21,10 @@ from data_tools.builders.core.contact_sheet import contact_sheet
 from data_tools.builders.core.eta import Estimator, estimate_line
 from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.journal import latest_entries
-from data_tools.builders.core.quality import Judge
+from data_tools.builders.core.quality import QualityChecker
 from data_tools.builders.core.work_items import Unit
 from data_tools.builders.inpainters.contract import build_inpainter
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 from data_tools.builders.inpainting.config import InpaintingConfig
 from data_tools.builders.inpainting.inpaint import Painter
 from data_tools.builders.inpainting.plan import Plan
@@ -49,10 +49,10 @@ def build(config_file: str, overrides: Sequence[str], call: Call) -> int:
     keywords = {key: value for key, value in config.inpainter.items() if key != "name"}
     inpainter = build_inpainter(config.inpainter["name"], keywords)
     photos = CocoSet(config.photos.images, config.photos.instances, config.photos.captions)
-    inpainter.meet(Donors(photos, config.donors))
+    inpainter.meet(ObjectBank(photos, config.donors))
     plan = Plan(photos, config, inpainter)
     with open_build(Path(config.out), BUILDER, config.stamp(photos.digest, inpainter.identity), call) as worker:
-        run = _Run(plan, worker, call, Painter(plan, Judge(config.checks, config.device)))
+        run = _Run(plan, worker, call, Painter(plan, QualityChecker(config.checks, config.device)))
         run.preview() if call.preview else run.whole()
         with worker.folder.merging():
             merged = merge(worker.folder, plan)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.executor import Made
 from data_tools.builders.core.masks import dilate, feathered, pasted, shaped
-from data_tools.builders.core.quality import Judge
+from data_tools.builders.core.quality import QualityChecker
 from data_tools.builders.core.work_items import Unit
 from data_tools.builders.inpainters.contract import Painted, Request
 from data_tools.builders.inpainting.config import SAME_CLASS
@@ -25,7 +25,7 @@ class Painter:
     """Makes the units of the stage `inpainting_plan.PAINT`."""
 
     plan: Plan
-    judge: Judge
+    checker: QualityChecker
 
     def make(self, batch: Sequence[Unit]) -> list[Made | UnitError]:
         """Candidate, masks and map of each unit."""
@@ -47,7 +47,7 @@ class Painter:
         alpha = feathered(repaint, config.masks.feather)
         result = pasted(source, painted.picture, alpha)
         texts = tuple(plan.prompt(photo.id, name) for name in (instance.category, work.after))
-        figures, rejected = self.judge.judge(source, result, repaint, alpha, (texts[0], texts[1]))
+        figures, rejected = self.checker.check(source, result, repaint, alpha, (texts[0], texts[1]))
         changed = self._changed(work.level, mask, repaint, painted)
         stem = f"{Path(photo.file).stem}_{instance.id}"
         names = {

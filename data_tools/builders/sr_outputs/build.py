@@ -1,4 +1,4 @@
-"""`semfid build sr-outputs`: photos, degraded at several strengths, and mended by several models.
+"""`semfid build sr-outputs`: photos, degraded at several strengths, and restored by several models.
 
     HQ/<photo>.png                              photos whose sides are no multiples of 4, cut to such; others stay where they lie
     LQ_x4[_degfac_<strength>]/<photo>.png        inputs of the models (strength 1 has no degfac)

@@ -33,7 +33,7 @@ class ScoreSettings(Settings):
 
     lpips: Literal["alex", "vgg"] | None = None
     lpips_weights: str | None = None
-    quality: str | dict[str, Any] | None = "clearness"
+    quality: str | dict[str, Any] | None = "deblocked_sharpness"
 
 
 class SrSettings(Settings):

@@ -56,8 +56,8 @@ class Lpips:
 
 
 def quality_of(given: str | Mapping[str, Any] | None, device: str = "cpu") -> Quality | None:
-    """The no-reference measure of a setting: a registered one (``clearness``, ``{name: pyiqa, metric: musiq}``; see `semfid list
-    quality_metrics`), or ``module:function`` of your own.
+    """The no-reference measure of a setting: a registered one (``deblocked_sharpness``, ``{name: pyiqa, metric: musiq}``; see
+    `semfid list quality_metrics`), or ``module:function`` of your own.
 
     The function takes (H, W, 3) uint8 RGB and returns a number, larger for better. That is the place for KonIQ++ with weights
     of your own.

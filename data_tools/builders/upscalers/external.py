@@ -37,7 +37,7 @@ class ExternalCommand(Upscaler):
         folder: where it runs: the model's repository.
         timeout: seconds of a whole run; then all its processes are ended.
         fixed: what of the command decides what comes out, for the identity.
-        cut_padding: mend StableSR's one known fault, see `without_padding`.
+        cut_padding: correct StableSR's one known fault, see `without_padding`.
     """
 
     def __init__(

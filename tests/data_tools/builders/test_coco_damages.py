@@ -15,7 +15,7 @@ from data_tools.builders.core.coco import CocoSet
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.instance_filters import Filters
 from data_tools.builders.edits.photos import CocoFolder, CocoFolders
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 from semfid.errors import ImageError, UserError
 
 Content = dict[str, Any]
@@ -57,7 +57,7 @@ def of_set(photos: CocoSet | CocoFolders) -> Objects:
 def through_inpainting(root: Path, instances: Path) -> tuple[Objects, int]:
     """Objects, and how many annotations are said to be left out, as `semfid build inpainting` reads them."""
     photos = CocoSet(root / "images", instances)
-    donors = Donors(photos, Filters(area=(0, 1), box_side=1, border=0))
+    donors = ObjectBank(photos, Filters(area=(0, 1), box_side=1, border=0))
     for category in photos.supercategory:
         for donor in donors.of(category, photo=-1):
             try:

@@ -23,7 +23,7 @@ from data_tools.builders.edits.reading import AUTO, Line, reader_of
 from data_tools.builders.edits.scene import Fit, Scene, Scenes
 from data_tools.builders.edits.text import inked, other_words, redrawn, reordered, runs
 from data_tools.builders.inpainters.filling import patch_filled
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 from data_tools.builders.inpainters.patch_donor import PatchDonor
 from semfid.errors import UserError
 from semfid.io.pair_table import read_pairs
@@ -40,7 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> CocoFolders:
 
 @pytest.fixture(scope="module")
 def tools(photos: CocoFolders) -> Tools:
-    donors = Donors(photos, Filters(short_side=0, area=(0.01, 0.9), box_side=8, border=1))
+    donors = ObjectBank(photos, Filters(short_side=0, area=(0.01, 0.9), box_side=8, border=1))
     plain, hard = PatchDonor(background="patch"), PatchDonor(match_to="object", match_colour=0.85, background="patch")
     for inpainter in (plain, hard):
         inpainter.meet(donors)

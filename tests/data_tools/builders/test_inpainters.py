@@ -17,7 +17,7 @@ from data_tools.builders.core.instance_filters import Filters
 from data_tools.builders.core.masks import dilate
 from data_tools.builders.inpainters.contract import Inpainter, Painted, Request, build_inpainter
 from data_tools.builders.inpainters.diffusion import padded, to_uint8
-from data_tools.builders.inpainters.object_bank import Donors
+from data_tools.builders.inpainters.object_bank import ObjectBank
 from data_tools.builders.inpainters.patch_donor import filled, moved_colours, placed
 from data_tools.builders.inpainting.build import build
 from registry import INPAINTERS, RegistryError
@@ -58,7 +58,7 @@ def request_of(photos: CocoSet, after: str = "car", seed: int = 0, crop: tuple[i
 
 def ready(name: str, folders: dict[str, Path], photos: CocoSet) -> Inpainter:
     inpainter = build_inpainter(name, keywords(name, folders))
-    inpainter.meet(Donors(photos, FILTERS))
+    inpainter.meet(ObjectBank(photos, FILTERS))
     inpainter.prepare(["a photo of a car", "a photo of a dog"], "cpu")
     return inpainter
 
@@ -179,7 +179,7 @@ def test_the_donor_stands_in_the_box(photos: CocoSet) -> None:
 
 def test_a_donor_of_the_wanted_category_takes_the_place(photos: CocoSet) -> None:
     inpainter = build_inpainter("patch_donor", {"match_colour": 0.0, "soften": 0})
-    inpainter.meet(Donors(photos, FILTERS))
+    inpainter.meet(ObjectBank(photos, FILTERS))
     for after, colour in (("car", (200, 20, 20)), ("bus", (240, 200, 20))):
         painted = inpainter.paint(request_of(photos, after))
         assert painted.covered is not None and painted.covered.sum() > 300
@@ -200,7 +200,7 @@ def test_a_donor_that_cannot_be_read_is_passed_over(photos: CocoSet, tmp_path: P
     for one in cars[1:]:
         broken.path(one.photo).write_bytes(b"no image")
     inpainter = build_inpainter("patch_donor", {})
-    inpainter.meet(Donors(broken, FILTERS))
+    inpainter.meet(ObjectBank(broken, FILTERS))
     painted = inpainter.paint(request_of(photos))
     assert painted.facts["donor_image_id"] == cars[0].photo
     broken.path(cars[0].photo).write_bytes(b"no image")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from data_tools.builders.core.masks import feathered
-from data_tools.builders.core.quality import Checks, Judge, load_clip, load_lpips, widened
+from data_tools.builders.core.quality import Checks, QualityChecker, load_clip, load_lpips, widened
 from semfid.errors import UserError
 
 
@@ -27,22 +27,22 @@ def scene(change: int = 60) -> tuple[np.ndarray, ...]:
 
 
 def test_the_change_inside() -> None:
-    figures, rejected = Judge(Checks(changed_inside=0.2)).judge(*scene(60), ("dog", "cat"))
+    figures, rejected = QualityChecker(Checks(changed_inside=0.2)).check(*scene(60), ("dog", "cat"))
     assert figures == {"changed_inside": pytest.approx(60 / 255, abs=1e-6), "changed_outside": 0.0} and rejected == ""
-    figures, rejected = Judge(Checks(changed_inside=0.25)).judge(*scene(60), ("dog", "cat"))
+    figures, rejected = QualityChecker(Checks(changed_inside=0.25)).check(*scene(60), ("dog", "cat"))
     assert rejected == "changed_inside 0.2353 is below 0.25"
-    assert Judge(Checks(changed_inside=None)).judge(*scene(0), ("dog", "cat"))[1] == ""
+    assert QualityChecker(Checks(changed_inside=None)).check(*scene(0), ("dog", "cat"))[1] == ""
 
 
 def test_a_pixel_outside() -> None:
     source, result, mask, alpha = scene()
     result[0, 0, 1] ^= 1
     result[9, 15] += 1  # within the feather
-    figures, rejected = Judge(Checks()).judge(source, result, mask, alpha, ("dog", "cat"))
+    figures, rejected = QualityChecker(Checks()).check(source, result, mask, alpha, ("dog", "cat"))
     assert rejected == "1 pixels outside the mask have changed" and figures["changed_outside"] == pytest.approx(
         1 / 255, abs=1e-6
     )
-    assert Judge(Checks(unchanged_outside=False)).judge(source, result, mask, alpha, ("dog", "cat"))[1] == ""
+    assert QualityChecker(Checks(unchanged_outside=False)).check(source, result, mask, alpha, ("dog", "cat"))[1] == ""
 
 
 def test_models_see_the_box_and_its_surroundings() -> None:
@@ -57,14 +57,14 @@ def test_models_see_the_box_and_its_surroundings() -> None:
         return [{"a dog": 0.30, "a cat": 0.25}[text] for text in texts]
 
     checks = Checks(lpips_inside=0.1, clip_margin=0.0, context=0.2)
-    judge = Judge(checks, lpips=compare, clip=agree)
-    figures, rejected = judge.judge(*scene(), ("a dog", "a cat"))
+    checker = QualityChecker(checks, lpips=compare, clip=agree)
+    figures, rejected = checker.check(*scene(), ("a dog", "a cat"))
     assert set(shapes) == {(28, 35, 3)}
     assert (figures["lpips_inside"], figures["clip_target"], figures["clip_margin"]) == (0.05, 0.25, -0.05)
     assert rejected == "lpips_inside 0.0500 is below 0.1; clip_margin -0.0500 is below 0"
-    figures, rejected = judge.judge(*scene(), ("a dog", "a dog"))
+    figures, rejected = checker.check(*scene(), ("a dog", "a dog"))
     assert "clip_margin" not in figures and rejected == "lpips_inside 0.0500 is below 0.1", "there is no other class"
-    assert judge.judge(*scene(), ("a cat", "a dog"))[0]["clip_margin"] == 0.05
+    assert checker.check(*scene(), ("a cat", "a dog"))[0]["clip_margin"] == 0.05
 
 
 def test_a_box_stays_in_the_image() -> None:

@@ -21,7 +21,7 @@ from data_tools.builders.sr_outputs.build import build
 from data_tools.builders.sr_outputs.scores import ssim
 from data_tools.degradations import Record, build_degradation
 from data_tools.degradations.operations import from_bytes, to_bytes
-from metrics.clearness import clearness
+from metrics.sharpness import deblocked_sharpness
 from semfid.errors import UserError
 from semfid.io.pair_table import read_pairs
 from semfid.settings import read_settings
@@ -73,7 +73,7 @@ def test_a_build_makes_its_files_tables_and_provenance(tmp_path: Path) -> None:
         kernel = Image.Resampling.BICUBIC if row["model"] == "bicubic" else Image.Resampling.LANCZOS
         assert (np.asarray(Image.fromarray(small).resize((64, 48), kernel)) == output).all()
         assert row["ssim"] == pytest.approx(ssim(photo, output), abs=1e-6)
-        assert row["quality"] == pytest.approx(clearness(output), abs=1e-6)
+        assert row["quality"] == pytest.approx(deblocked_sharpness(output), abs=1e-6)
     # photos stay where they lie, unless their sides are no multiples of 4
     assert [path.resolve().is_relative_to(out) for path in table.paths("reference")] == [
         name == "p1" for name in frame["source_id"]

@@ -14,7 +14,7 @@ from sr_support import picture
 from data_tools.builders.core.photo_folder import SourceFiles
 from data_tools.builders.sr_outputs.scores import Lpips, quality_of, ssim
 from data_tools.builders.sr_outputs.selection import SelectionSettings, left_out, select, shares
-from metrics.clearness import blockiness, clearness, sharpness
+from metrics.sharpness import blockiness, deblocked_sharpness, sharpness
 from semfid.errors import UserError
 from semfid.io.splits import deal
 
@@ -58,7 +58,7 @@ def test_lpips_reads_torchvisions_checkpoint(tmp_path: Path) -> None:
 
 def test_clearness_falls_with_blur_and_blocks() -> None:
     sharp = picture(3, 256, 256)
-    values = [clearness(cv2.GaussianBlur(sharp, (0, 0), sigma)) for sigma in (0.1, 1.0, 2.0, 4.0)]
+    values = [deblocked_sharpness(cv2.GaussianBlur(sharp, (0, 0), sigma)) for sigma in (0.1, 1.0, 2.0, 4.0)]
     assert values == sorted(values, reverse=True) and values[0] > values[-1] + 0.05
     luma = cv2.cvtColor(sharp, cv2.COLOR_RGB2GRAY).astype(np.float32)
     lost = []
@@ -71,7 +71,10 @@ def test_clearness_falls_with_blur_and_blocks() -> None:
         cv2.resize(luma, (8, 8), interpolation=cv2.INTER_AREA), (256, 256), interpolation=cv2.INTER_NEAREST
     )
     assert blockiness(0.7 * luma + 0.3 * blocks) > blockiness(luma) + 0.2
-    assert blockiness(np.zeros((64, 64), np.float32)) == 0 and 0 <= clearness(np.zeros((64, 64, 3), np.uint8)) <= 1
+    assert (
+        blockiness(np.zeros((64, 64), np.float32)) == 0
+        and 0 <= deblocked_sharpness(np.zeros((64, 64, 3), np.uint8)) <= 1
+    )
 
 
 def own_measure(image: np.ndarray) -> float:

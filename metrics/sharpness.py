@@ -13,6 +13,7 @@ from torch import Tensor
 from metrics import QualityMetric
 from metrics.memo import pictures
 from registry import QUALITY_METRICS
+from semfid.errors import deprecated
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -20,13 +21,20 @@ BLOCK = 32  # pixels: JPEG's 8, four times larger
 
 
 @QUALITY_METRICS.register(
-    "clearness", summary="sharpness less visible blocks; no model", source="blur effect, Crete et al. 2007"
+    "deblocked_sharpness", summary="sharpness less visible blocks; no model", source="blur effect, Crete et al. 2007"
 )
-class Clearness(QualityMetric):
+class DeblockedSharpness(QualityMetric):
     """In [0, 1]; noise counts as sharpness. Blocks are those of JPEG, four times enlarged."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return _each(images, clearness)
+        return _each(images, deblocked_sharpness)
+
+
+@QUALITY_METRICS.register("clearness", summary="the old name of deblocked_sharpness")
+def clearness() -> DeblockedSharpness:
+    """`DeblockedSharpness` under the name that it had before version 0.2."""
+    deprecated("the quality metric 'clearness' is now 'deblocked_sharpness'")
+    return DeblockedSharpness()
 
 
 @QUALITY_METRICS.register(
@@ -47,7 +55,7 @@ def _luma(image: Bytes) -> Floats:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.float32)
 
 
-def clearness(image: Bytes) -> float:
+def deblocked_sharpness(image: Bytes) -> float:
     """A plain no-reference quality in [0, 1]: sharpness less visible blocks. It knows nothing of what is shown, and noise
     counts as sharpness; a learned metric is better.
     """
