@@ -10,7 +10,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from engine.results.pairs import run_figures
+from engine.config.sections import Evaluation
+from engine.results.pairs import compute_metrics
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         }
     )
     start = time.perf_counter()
-    found = run_figures(table, {"bootstraps": 1000, "level": 0.95, "by_origin": True})
+    found = compute_metrics(table, Evaluation())
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(

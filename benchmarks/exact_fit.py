@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from backbones import build_backbone
 from datamodules import Part
-from engine.runs.ablation import ablate, read_sweep
-from engine.runs.context import Workbench
+from engine.runs.ablation import ablate
+from engine.runs.context import RunContext
 from engine.runs.run_cached import make_head, make_module, statistics_of
+from engine.runs.sweep import read_sweep
 from engine.training.exact import Problem, Squared, choose_and_solve
 from engine.training.exact_fit import exact_settings, fit_exactly
 
@@ -68,28 +70,28 @@ def sweep(scenes: int, size: int, bare: int) -> None:
             return read_sweep(path, [])
 
         first, second = read("none"), read("sqrt")
-        bench = Workbench()
-        data = bench.data(first.variants[0].config)
+        context = RunContext()
+        data = context.data(first.variants[0].config)
         images = {digest: data.dataset.image(path) for path, digest in data.image_hashes().items()}
         print(f"{len(data.table)} pairs, {len(images)} distinct images, {torch.get_num_threads()} threads", flush=True)
-        wall, processor = bare_passes(bench, first.variants[0].config, list(images.values()), bare)
+        wall, processor = bare_passes(list(images.values()), bare)
         print(f"bare trunks: {wall:.1f} s ({processor:.1f} s of processor), scaled from {bare} images", flush=True)
         for title, experiment in (("first sweep", first), ("second sweep", second)):
             watch = Watch()
-            _, failures = ablate(experiment, bench=bench)
+            _, failures = ablate(experiment, context=context)
             share = [own / other for own, other in zip(watch.read(), (wall, processor), strict=True)]
             print(
                 f"{title}: {watch} = {share[0]:.3f} ({share[1]:.3f}) x bare trunks, {len(failures)} failures",
                 flush=True,
             )
-        fits_alone(bench, second, wall, processor)
+        fits_alone(context, second, wall, processor)
 
 
-def bare_passes(bench: Workbench, config: dict, images: list[torch.Tensor], count: int) -> tuple[float, float]:  # type: ignore[type-arg]
+def bare_passes(images: list[torch.Tensor], count: int) -> tuple[float, float]:
     """Seconds of all images through both trunks, from `count` of them."""
     total = np.zeros(2)
     for name in ("resnet50_imagenet", "resnet50_clip"):
-        trunk = bench.trunk({**config, "model": {"backbone": {"name": name, "pretrained": "none"}}})
+        trunk = build_backbone(name, {"pretrained": "none"})
         trunk = trunk.to("cuda" if torch.cuda.is_available() else "cpu")
         with torch.inference_mode():
             for at in (-32, *range(0, count, 32)):  # the first pass warms up
@@ -102,13 +104,13 @@ def bare_passes(bench: Workbench, config: dict, images: list[torch.Tensor], coun
     return float(wall), float(processor)
 
 
-def fits_alone(bench: Workbench, experiment, wall: float, processor: float) -> None:  # type: ignore[no-untyped-def]
+def fits_alone(context: RunContext, experiment, wall: float, processor: float) -> None:  # type: ignore[no-untyped-def]
     """The 18 fits, each of all pairs, statistics at hand."""
     spent = np.zeros(2)
     for variant in experiment.variants:
-        config, data = variant.config, bench.data(variant.config)
-        trunk = bench.trunk(config)
-        values = statistics_of(config, bench, trunk, make_module(config, trunk).head, "")
+        config, data = variant.config, context.data(variant.config)
+        trunk = context.trunk(config)
+        values = statistics_of(config, context, trunk, make_module(config, trunk).head, "")
         rows = np.arange(len(data.table))
         sources = data.table.frame["source_id"].astype(str).tolist()
         watch = Watch()

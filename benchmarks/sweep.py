@@ -14,8 +14,10 @@ from pathlib import Path
 
 import torch
 
-from engine.runs.ablation import ablate, read_sweep
-from engine.runs.run import Workbench
+from backbones import build_backbone
+from engine.runs.ablation import ablate
+from engine.runs.context import RunContext
+from engine.runs.sweep import read_sweep
 
 EXPERIMENT = """
 name: sweep
@@ -54,16 +56,15 @@ def main() -> None:
             return read_sweep(path, [])
 
         first, second = sweep(0.01), sweep(0.02)
-        bench = Workbench()
-        data = bench.data(first.variants[0].config)
+        context = RunContext()
+        data = context.data(first.variants[0].config)
         images = {digest: data.dataset.image(path) for path, digest in data.image_hashes().items()}
         print(f"{len(data.table)} pairs, {len(images)} distinct images, {torch.get_num_threads()} threads", flush=True)
 
         distinct = list(images.values())
         bare = 0.0
         for name in ("resnet50_imagenet", "resnet50_clip"):
-            config = {**first.variants[0].config, "model": {"backbone": {"name": name, "pretrained": "none"}}}
-            trunk = bench.trunk(config).to("cuda" if torch.cuda.is_available() else "cpu")
+            trunk = build_backbone(name, {"pretrained": "none"}).to("cuda" if torch.cuda.is_available() else "cpu")
             with torch.inference_mode():
                 start = time.perf_counter()
                 for at in range(0, len(distinct), 32):
@@ -74,7 +75,7 @@ def main() -> None:
 
         for title, experiment in (("first sweep", first), ("second sweep", second)):
             start = time.perf_counter()
-            _, failures = ablate(experiment, bench=bench)
+            _, failures = ablate(experiment, context=context)
             seconds = time.perf_counter() - start
             print(
                 f"{title}: {seconds:.1f} s = {seconds / bare:.3f} x bare trunks, {len(failures)} failures", flush=True

@@ -16,13 +16,14 @@ from backbones.contract import weights_hash
 from heads import Head, build_head
 from heads.inputs import input_of
 from heads.output import full_precision
-from registry import DATAMODULES, load_plugins, named
+from lightning_modules.model_config import RunFile, read_run_file
+from registry import DATAMODULES, load_plugins
 from semfid.errors import UserError
 from semfid.io.torch_files import DamagedFileError, load_whole
-from semfid.io.yaml_file import read_mapping
 from semfid.scoring.default_metric import load_metric_file
 from semfid.scoring.exported import load_exported, one_path
 from semfid.scoring.scorer import Description, Facts, Scorer
+from semfid.settings import PluginSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 METRIC = "metric.pt"  # that a run of experts writes
@@ -98,18 +99,17 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         parts = [path for path in parts if path.stem == f"part-{part}"]
         if not parts:
             raise UserError(f"{folder} has no part {part}; leave it out to use all folds")
-    load_plugins(config.get("plugins") or [])
-    name, backbone = named(config["model"]["backbone"], "model.backbone")
-    tuning = backbone.get("tuning", "frozen")
-    if tuning != "frozen" and len(parts) > 1:
+    load_plugins(config.plugins)
+    backbone = config.model.needed_backbone
+    if config.model.tuning != "frozen" and len(parts) > 1:
         raise UserError(
             f"{folder}: each of its {len(parts)} folds trained a trunk of its own; choose one by its number"
         )
-    trunk = build_backbone(name, _with_weights(backbone, folder))
+    trunk = build_backbone(backbone.name, _with_weights(backbone.keywords, folder))
     heads = [_head(config, trunk, path) for path in parts]
     trunk.eval()  # before anything passes: BatchNorm that was trained would take up its statistics
     provenance = _json(folder / "provenance.json")
-    defaults = {key: _default(config["data"], key) for key in DEFAULTS}
+    defaults = {key: _default(config.data, key) for key in DEFAULTS}
     figures = _json(folder / "metrics.json").get("pooled", {})
     facts = Facts(
         run=f"{folder.resolve().parent.name}/{folder.resolve().name}",
@@ -165,19 +165,14 @@ def _finished(folder: Path) -> None:
         raise UserError(f"{folder} is not finished (its state is {state}); run its experiment again")
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> RunFile:
     _finished(folder)
-    try:
-        config = read_mapping(folder / "config.yaml")
-    except UserError as error:
-        raise UserError(f"{folder / 'config.yaml'} cannot be read; train the run again") from error
+    config = read_run_file(folder)
     if (folder / METRIC).is_file():
         raise UserError(f"{folder} has no heads: it wrote its metric as one file; use {folder / METRIC}")
-    if "backbone" not in config["model"] or "head" not in config["model"]:
-        raise UserError(
-            f"{folder} is a run of {config['model'].get('name')}, which scores no pairs; use a learned variant"
-        )
-    return dict(config)
+    if config.model.backbone is None or config.model.head is None:
+        raise UserError(f"{folder} is a run of {config.model.name}, which scores no pairs; use a learned variant")
+    return config
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -200,9 +195,9 @@ def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
     raise UserError(f"{folder}: its trunk weights {given} are missing; put the file back, or train the run again")
 
 
-def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
-    name, keywords = named(config["model"]["head"], "model.head")
-    head = build_head(name, trunk, keywords)
+def _head(config: RunFile, trunk: Backbone, path: Path) -> Head:
+    spec = config.model.needed_head
+    head = build_head(spec.name, trunk, spec.keywords)
     try:
         saved = load_whole(path)
     except (OSError, DamagedFileError) as error:
@@ -218,11 +213,10 @@ def _head(config: dict[str, Any], trunk: Backbone, path: Path) -> Head:
     return head
 
 
-def _default(data: dict[str, Any], key: str) -> Any:
-    name, keywords = named(data, "data")
-    if key in keywords:
-        return keywords[key]
-    parameter = DATAMODULES.get(name).keywords.get(key)
+def _default(data: PluginSpec, key: str) -> Any:
+    if key in data.keywords:
+        return data.keywords[key]
+    parameter = DATAMODULES.get(data.name).keywords.get(key)
     return DEFAULTS[key] if parameter is None else parameter.default
 
 

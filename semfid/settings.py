@@ -6,17 +6,26 @@ Experiments, builds, labels, concepts and the study describe their files as clas
 
 from __future__ import annotations
 
+import copy
 import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, Union
+from typing import Any, ClassVar, Self, TypeVar, Union
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from semfid.errors import UserError, deprecated, did_you_mean
@@ -37,24 +46,84 @@ class Settings(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
 
 
-class PluginSpec(BaseModel):
+class KeyFault(ValueError):
+    """A fault of a value whose text names the key itself; ``{key}`` in it stands for the dotted key."""
+
+
+class Section(BaseModel):
+    """A section whose keywords are those of what it configures. It is given back as it was written: nothing is filled in."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+    _given: Any = PrivateAttr(default_factory=dict)
+    _mapping: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, cls):
+            return value
+        mapping = cls.spelled_out(value)
+        section = handler(mapping)
+        section._given, section._mapping = copy.deepcopy(value), copy.deepcopy(dict(mapping))
+        return section
+
+    @model_serializer(mode="plain")
+    def _as_written(self) -> Any:
+        return copy.deepcopy(self._given)
+
+    @classmethod
+    def spelled_out(cls, value: Any) -> Any:
+        """The mapping that a short spelling stands for.
+
+        Raises:
+            KeyFault: no spelling of such a section.
+        """
+        return value
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """What the file gives, as a mapping."""
+        return copy.deepcopy(self._mapping)
+
+    @property
+    def text(self) -> str:
+        """Equal for sections that say the same."""
+        return json.dumps(self._mapping, sort_keys=True, default=str)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def changed(self, keywords: Mapping[str, Any]) -> Self:
+        """The section with other values of some keys."""
+        return type(self).model_validate({**self.written, **keywords})
+
+
+class PluginSpec(Section):
     """A registered plugin and its keywords, written ``{name: x, a: 1}`` or ``x``."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
     name: str
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    def spelled_out(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            return value
+        near = [key for key in value if did_you_mean(key, ["name"])] if isinstance(value, Mapping) else []
+        meant = f"; did you mean 'name' by {near[0]!r}?" if near and "name" not in value else ""
+        raise KeyFault(f"{{key}} must be a name or a mapping with a name, not {value!r}{meant}")
 
     @property
     def keywords(self) -> dict[str, Any]:
         """The keywords, as the registry checks and passes them."""
-        return dict(self.model_extra or {})
+        return {str(key): value for key, value in self.written.items() if key != "name"}
 
 
 S = TypeVar("S", bound=Settings)
+M = TypeVar("M", bound=BaseModel)
 
 
 def read_settings(schema: type[S], path: str | Path | None, overrides: Sequence[str] = (), example: str = EXAMPLE) -> S:
@@ -125,7 +194,7 @@ def check_keys(schema: Any, values: Any, where: str, prefix: str = "") -> dict[s
             raise UserError(
                 f"{where}: unknown key '{prefix}{key}'{did_you_mean(str(key), known)} (there are: {', '.join(known)})"
             )
-        section, labelled = section_of(known[key].annotation)
+        section, labelled = section_of(known[key].annotation, Settings)
         if section is not None and labelled:
             if not isinstance(value, Mapping):
                 raise UserError(f"{where}: {prefix}{key} must hold a mapping of labels; it is {value!r}")
@@ -136,14 +205,14 @@ def check_keys(schema: Any, values: Any, where: str, prefix: str = "") -> dict[s
     return taken
 
 
-def section_of(annotation: Any) -> tuple[type[Settings] | None, bool]:
+def section_of(annotation: Any, kind: type[M]) -> tuple[type[M] | None, bool]:
     """The class of a field that is a section (also one that may be null), and whether it holds many of them by label."""
     options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     for option in options:
-        if isinstance(option, type) and issubclass(option, Settings):
+        if isinstance(option, type) and issubclass(option, kind):
             return option, False
         inner = typing.get_args(option)
-        if len(inner) == 2 and isinstance(inner[1], type) and issubclass(inner[1], Settings):
+        if len(inner) == 2 and isinstance(inner[1], type) and issubclass(inner[1], kind):
             return inner[1], True
     return None, False
 
@@ -204,7 +273,7 @@ def _over_defaults(schema: type[Settings], values: Mapping[str, Any]) -> dict[st
     filled = dict(values)
     for name, field in schema.model_fields.items():
         key = field.alias or name
-        section, labelled = section_of(field.annotation)
+        section, labelled = section_of(field.annotation, Settings)
         if section is None or labelled or not isinstance(values.get(key), Mapping):
             continue
         own = _over_defaults(section, values[key])
@@ -220,7 +289,9 @@ def _first_fault(schema: type[Settings], errors: Sequence[ErrorDetails]) -> str:
     if first["type"] == "missing" and path.split(".")[-1] == str(first["loc"][-1]):  # no item of a list
         return f"{path} is missing"
     value, context = _shown(first["input"]), first.get("ctx", {})
-    if "error" in context:  # a rule of the section: it says itself what is wrong
+    if "error" in context:  # a rule of ours: it says itself what is wrong
+        if isinstance(context["error"], KeyFault):
+            return str(context["error"]).replace("{key}", path)
         return str(context["error"]) if not path else f"{path}={value}: {context['error']}"
     bounds = {"greater_than_equal": ("ge", "{:g} or more"), "greater_than": ("gt", "above {:g}")}
     bounds |= {"less_than_equal": ("le", "{:g} or less"), "less_than": ("lt", "below {:g}")}
@@ -240,7 +311,7 @@ def _shown(value: Any) -> str:
 def _key_of(schema: type[Settings], place: Sequence[int | str]) -> tuple[str, Any]:
     """The dotted key that an error's place names, and its annotation; parts below the last known key are left out."""
     path: list[str] = []
-    current: type[Settings] | None = schema
+    current: type[BaseModel] | None = schema
     annotation: Any = None
     parts = list(place)
     while parts and current is not None:
@@ -250,7 +321,7 @@ def _key_of(schema: type[Settings], place: Sequence[int | str]) -> tuple[str, An
             break
         path.append(name)
         annotation = field.annotation
-        current, labelled = section_of(annotation)
+        current, labelled = section_of(annotation, BaseModel)
         if labelled and parts:
             path.append(str(parts.pop(0)))
         if current is not None and parts and parts[0] == current.__name__:  # the branch of a union

@@ -55,9 +55,9 @@ def test_yaml_of_the_documentation_is_yaml(name: str) -> None:
 
 def test_documented_experiment_passes_the_check(tmp_path: Path) -> None:
     """The long example names only keys that exist."""
-    from engine.config.check import check_config
+    from engine.config.check import Checker
     from engine.config.expansion import expand
-    from engine.config.schema import load_experiment
+    from engine.config.reading import load_experiment
 
     block = re.search(r"```yaml\n(extends.*?)```", (ROOT / "docs" / "experiments.md").read_text(), flags=re.S)
     assert block is not None
@@ -69,4 +69,4 @@ def test_documented_experiment_passes_the_check(tmp_path: Path) -> None:
     variants = expand(config, "x.yaml")
     assert len(variants) == 2 * 3 * 3
     for variant in variants:
-        check_config(variant.config)
+        Checker().check(variant.config)

@@ -15,8 +15,8 @@ from registry import REGISTRIES, load_entry_points, load_plugins
 from semfid.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from engine.config.schema import Variant
-    from engine.runs.run import Workbench
+    from engine.config.expansion import Variant
+    from engine.runs.context import RunContext
 
 log = logging.getLogger("semfid")
 SHOWN = ("srcc", "krcc", "plcc", "mse")
@@ -28,29 +28,29 @@ def ablate(arguments: argparse.Namespace) -> int:
     from engine.report import report_of_sweep
     from engine.results.pairs import Results
     from engine.runs.ablation import ablate as run_all
-    from engine.runs.ablation import check_data, read_sweep
-    from engine.runs.run import Workbench
+    from engine.runs.context import RunContext
+    from engine.runs.sweep import check_data, read_sweep
 
     sweep = read_sweep(arguments.experiment, arguments.overrides)
-    bench = Workbench()
+    context = RunContext()
     if arguments.check:
         with _naming(sweep.file):
-            check_data(sweep, bench, images=True)
+            check_data(sweep, context, images=True)
         print(f"{sweep.file}: {len(sweep.variants)} variants, configuration and data are fine")
         return 0
     with _naming(sweep.file):
-        results, failures = run_all(sweep, arguments.jobs, bench)
+        results, failures = run_all(sweep, arguments.jobs, context)
     for result in results:
         print(result.screen)
         if isinstance(result, Results) and result.maps is not None:
             print(result.maps.screen)
     if results:
-        folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
+        folder = sweep.config.folder
         print(f"tables: {folder}/results.*; runs: {folder}/")
         tables = [result for result in results if isinstance(result, Results)]
         if tables:
             with _naming(sweep.file):
-                print(f"report: {report_of_sweep(sweep, tables, bench, failures)}")
+                print(f"report: {report_of_sweep(sweep, tables, context, failures)}")
     for failure in failures:
         log.warning(f"FAILED {failure}")
     return 1 if failures else 0
@@ -60,8 +60,9 @@ def run_one(arguments: argparse.Namespace) -> int:
     """Train and evaluate one variant."""
     from engine.rank_zero import is_rank_zero
     from engine.results.map_metrics import add_wanted_maps, check_maps
-    from engine.runs.ablation import check_data, read_sweep
-    from engine.runs.run import Workbench, run_variant
+    from engine.runs.context import RunContext
+    from engine.runs.run import run_variant
+    from engine.runs.sweep import check_data, read_sweep
 
     overrides = list(arguments.overrides)
     if arguments.variant is None:
@@ -71,20 +72,20 @@ def run_one(arguments: argparse.Namespace) -> int:
     if number > len(sweep.variants):
         raise UserError(f"--variant {number}: {sweep.file} has {len(sweep.variants)} variants")
     variant = sweep.variants[number - 1]
-    bench = Workbench()
+    context = RunContext()
     if arguments.check:
         with _naming(sweep.file):
-            check_data(dataclasses.replace(sweep, variants=[variant]), bench, images=True)
+            check_data(dataclasses.replace(sweep, variants=[variant]), context, images=True)
         print(f"{sweep.file}: configuration and data are fine")
         return 0
     with _naming(sweep.file):
-        if not variant.config["model"]:
+        if variant.config.model is None:
             raise UserError("there is no model to train; `semfid ablate` scores the baselines")
         if arguments.pretraining:
-            return _pretraining_alone(variant, bench)
-        check_maps(variant.config, bench)
-        folder = run_variant(variant, bench, variant.label)
-        add_wanted_maps(variant, bench, folder)
+            return _pretraining_alone(variant, context)
+        check_maps(variant.config, context)
+        folder = run_variant(variant, context, variant.label)
+        add_wanted_maps(variant, context, folder)
     if is_rank_zero():
         log.info(f"run folder: {folder.path}")
         metrics = folder.read_json("metrics.json")
@@ -99,16 +100,16 @@ def run_one(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _pretraining_alone(variant: Variant, bench: Workbench) -> int:
+def _pretraining_alone(variant: Variant, context: RunContext) -> int:
     """The trunk that a variant asks for by name, so that many of its variants can then run side by side."""
     from engine.rank_zero import is_rank_zero
     from engine.runs.pretraining import pretrained
 
-    done = pretrained(variant, bench)
+    done = pretrained(variant, context)
     if done is variant:
         raise UserError("--pretraining: model.backbone.pretrained of this variant names no entry of pretraining")
     if is_rank_zero():
-        print(done.config["model"]["backbone"]["pretrained"])
+        print(done.config.backbone.keywords["pretrained"])
     return 0
 
 

@@ -1,26 +1,19 @@
-"""Everything that can be wrong with an experiment, found before the first run starts."""
+"""What can be wrong with an experiment beyond its types, found before the first run starts."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import logging
-import math
-import warnings
 from typing import Any
 
-import lightning as L
-import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-
 from datamodules import ImageDataModule, PairDataModule
-from engine.config.module_types import module_class, task_class
-from engine.config.pretraining_section import check_section, pretraining_config
+from engine.config.pretraining_section import check_wanted, pretraining_config
+from engine.config.schema import RunConfig
+from engine.config.trainer_section import TrainerSection
 from engine.training.exact_fit import fit_of, starts_exactly
 from engine.training.init_from import InitialWeights
-from engine.training.trainer_options import check_options, check_selection
+from engine.training.lightning_trainer import make_trainer
+from engine.training.trainer_options import check_selection
 from lightning_modules.image_module import ImageTask
-from lightning_modules.optimizers import check_optimizer
+from lightning_modules.model_config import ModelSection
 from lightning_modules.pair_module import PairModule
 from registry import (
     BACKBONES,
@@ -33,19 +26,10 @@ from registry import (
     TEXT_EMBEDDERS,
     TOWERS,
     Registry,
-    named,
 )
 from semfid.errors import UserError, did_you_mean
-from semfid.typing_checks import describe_type, fits
+from semfid.settings import PluginSpec
 
-OURS = (
-    "logger",
-    "callbacks",
-    "default_root_dir",
-    "use_distributed_sampler",
-    "enable_checkpointing",
-    "num_sanity_val_steps",
-)
 PLUGINS_OF_METRICS: dict[str, Registry[Any]] = {
     "backbone": BACKBONES,
     "tower": TOWERS,
@@ -55,215 +39,154 @@ PLUGINS_OF_METRICS: dict[str, Registry[Any]] = {
 MONITORS = ("val_mse", "val_srcc", "last")
 
 
-def check_config(config: dict[str, Any], known: set[str] | None = None) -> None:
-    """Names, keywords and types of a resolved variant, and the devices it asks for. Opens no image, loads no weights.
+class Checker:
+    """Checks the variants of an experiment; what several of them share is looked at once."""
 
-    Args:
-        known: pretrainings that were found to be fine; variants share them. Added to.
+    def __init__(self) -> None:
+        self._trainers: set[TrainerSection] = set()
+        self._pretrainings: set[tuple[int, str]] = set()
 
-    Raises:
-        UserError: the first mistake, with its key.
-    """
-    _check_data(config["data"])
-    _check_baselines(config["baselines"])
-    if config["evaluation"]["bootstraps"] < 1 or not 0 < config["evaluation"]["level"] < 1:
-        raise UserError("evaluation: bootstraps must be at least 1 and level between 0 and 1")
-    if not config["model"]:
-        _check_without_model(config)
-        return
-    model_name, model = named(config["model"], "model")
-    task = task_class(config)
-    _check_kind(config, task)
-    if "backbone" not in model and task is not None and not task.needs_trunk:
-        model["backbone"] = None
-    if "backbone" not in model:
-        LIGHTNING_MODULES.check_named(config["model"], "model", ("backbone",))  # it may be there, mistyped
+    def check(self, config: RunConfig) -> None:
+        """Names, keywords and types of a variant, and the devices it asks for. Opens no image, loads no weights.
+
+        Raises:
+            UserError: the first mistake, with its key.
+        """
+        _check_data(config.data)
+        _check_baselines(config.baselines)
+        if config.model is None:
+            _check_without_model(config)
+            self._check_trainer(config.trainer)
+            return
+        task = config.task_class
+        _check_kind(config, task)
+        _check_model(config.model, task)
+        module = config.module_class
+        if module is not None and issubclass(module, PairModule):
+            module.check(config.model.module_keywords)
+        if config.init_from is not None and task is not None:
+            raise UserError(
+                f"init_from is of models of pairs; remove it: model: '{config.model.name}' learns from single images"
+            )
+        InitialWeights.of(config)
+        _check_fit(config)
+        _check_monitor(config, task)
+        self._check_trainer(config.trainer)
+        monitor = config.selection.monitor
+        if monitor != "last" and (task is None or monitor in task.monitors):
+            check_selection(config.trainer, monitor)
+        self._check_pretraining(config)
+
+    def _check_trainer(self, trainer: TrainerSection) -> None:
+        """Lightning's own look at the section: devices that are not there, a precision that does not exist."""
+        if trainer not in self._trainers:
+            make_trainer(trainer)
+            self._trainers.add(trainer)
+
+    def _check_pretraining(self, config: RunConfig) -> None:
+        """Every entry of the section, as if a variant asked for it."""
+        check_wanted(config)
+        for name in config.pretraining:
+            own = pretraining_config(config, name)
+            key = config.trainer.processes, own.model_dump_json()
+            if key in self._pretrainings:
+                continue
+            try:
+                self.check(own)
+            except UserError as error:
+                raise UserError(f"pretraining.{name}: {error}") from error
+            if own.task_class is None:
+                raise UserError(
+                    f"pretraining.{name}: model: '{own.needed_model.name}' does not learn from single images; use supervised or "
+                    "contrastive"
+                )
+            if own.trainer.processes not in (1, config.trainer.processes):
+                raise UserError(
+                    f"pretraining.{name}: it spans {own.trainer.processes} processes and its variants "
+                    f"{config.trainer.processes}; let it use as many, or 1"
+                )
+            self._pretrainings.add(key)
+
+
+def _check_model(model: ModelSection, task: type[ImageTask] | None) -> None:
+    """The lightning module, and the backbone, head and losses that it names."""
+    given = "backbone" in model.written
+    if not given and (task is None or task.needs_trunk):
+        LIGHTNING_MODULES.check_named(model.written, "model", ("backbone",))  # it may be there, mistyped
         raise UserError(
             "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
         )
-    given = model.pop("backbone")
-    if given is not None or task is None or task.needs_trunk:
-        BACKBONES.check_named(given, "model.backbone")
-    LIGHTNING_MODULES.check_named({"name": model_name, **model}, "model", ("backbone",))
+    if model.backbone is not None:
+        BACKBONES.check_named(model.backbone.written, "model.backbone")
+    elif task is None or task.needs_trunk:
+        raise UserError("model.backbone must be a name or a mapping with a name, not None")
+    LIGHTNING_MODULES.check_named({"name": model.name, **model.module_keywords}, "model", ("backbone",))
     if task is not None:
-        task.check(model)
-    if "head" in model:
-        HEADS.check_named(model["head"], "model.head")
+        task.check(model.module_keywords)
+    if model.head is not None:
+        HEADS.check_named(model.head.written, "model.head")
     for key in ("loss", "score_loss"):
-        if key in model:
-            LOSSES.check_named(model[key], f"model.{key}")
-    module = module_class(config)
-    if module is not None and issubclass(module, PairModule):
-        module.check(model)
-    if config.get("init_from") is not None and task is not None:
-        raise UserError(f"init_from is of models of pairs; remove it: model: '{model_name}' learns from single images")
-    InitialWeights.of(config)
-    _check_fit(config)
-    if model.get("optimizer") is not None:
-        check_optimizer(model["optimizer"])
-    selection = config["selection"]
-    # the schema's default, val_mse, is a word of pairs; to a module that does not log it, it means the last epoch
-    monitors = MONITORS if task is None else ("last", *task.monitors)
-    if selection["monitor"] not in monitors and (task is None or selection["monitor"] != "val_mse"):
-        raise UserError(
-            f"selection.monitor is {selection['monitor']!r}{did_you_mean(selection['monitor'], monitors)} "
-            f"(there are: {', '.join(monitors)})"
-        )
-    processes = make_trainer(config).world_size
-    if selection["monitor"] != "last" and (task is None or selection["monitor"] in task.monitors):
-        check_selection(config["trainer"], selection["monitor"])
-    _check_pretraining(config, processes, set() if known is None else known)
+        if key in model.keywords:
+            LOSSES.check_named(model.keywords[key], f"model.{key}")
 
 
-def _check_fit(config: dict[str, Any]) -> None:
-    fit, penalty = fit_of(config), config.get("penalty")
+def _check_fit(config: RunConfig) -> None:
+    fit = fit_of(config)
     starts_exactly(config)
-    if penalty is not None and not (penalty > 0 and math.isfinite(penalty)):
-        raise UserError(f"penalty is {penalty:g}; it must be a positive number such as 0.01, or null to choose it")
-    if penalty is not None and fit == "gradient":
+    if config.penalty is not None and fit == "gradient":
         raise UserError("penalty is of exact fits, and this variant trains by gradient; remove it")
 
 
-def _check_baselines(metrics: list[Any]) -> None:
+def _check_monitor(config: RunConfig, task: type[ImageTask] | None) -> None:
+    # the schema's default, val_mse, is a word of pairs; to a module that does not log it, it means the last epoch
+    monitors = MONITORS if task is None else ("last", *task.monitors)
+    monitor = config.selection.monitor
+    if monitor not in monitors and (task is None or monitor != "val_mse"):
+        raise UserError(
+            f"selection.monitor is {monitor!r}{did_you_mean(monitor, monitors)} (there are: {', '.join(monitors)})"
+        )
+
+
+def _check_baselines(metrics: tuple[PluginSpec, ...]) -> None:
     """Names and keywords of training-free metrics, and of the plugins that these name."""
     for metric in metrics:
-        METRICS.check_named(metric, "baselines")
-        name, keywords = named(metric, "baselines")
+        METRICS.check_named(metric.written, "baselines")
         for key, registry in PLUGINS_OF_METRICS.items():
-            if key in keywords:
-                registry.check_named(keywords[key], f"baselines: {name}: {key}")
+            if key in metric.keywords:
+                registry.check_named(metric.keywords[key], f"baselines: {metric.name}: {key}")
 
 
-def _check_without_model(config: dict[str, Any]) -> None:
+def _check_without_model(config: RunConfig) -> None:
     """An experiment of training-free metrics alone."""
-    if not config["baselines"]:
+    if not config.baselines:
         raise UserError(
             "there is neither a model nor a baseline; give model: {...} (docs/experiments.md), or baselines: [ssim]"
         )
-    if config.get("init_from") is not None or config["pretraining"]:
-        key = "pretraining" if config["pretraining"] else "init_from"
+    if config.init_from is not None or config.pretraining:
+        key = "pretraining" if config.pretraining else "init_from"
         raise UserError(f"{key} is of a model, and there is none; remove it, or give one")
-    factory: Any = DATAMODULES.get(named(config["data"], "data")[0]).factory
-    if isinstance(factory, type) and issubclass(factory, ImageDataModule):
+    if _of_images(config.data):
         raise UserError("baselines are metrics of pairs, and data gives single images; use pairs, user_study or scenes")
-    make_trainer(config)
 
 
-def _check_pretraining(config: dict[str, Any], processes: int, known: set[str]) -> None:
-    """Every entry of the section, as if a variant asked for it."""
-    if not config.get("pretraining"):
-        return
-    check_section(config)
-    for name in config["pretraining"]:
-        own = pretraining_config(config, name)
-        if f"{processes} {own!r}" in known:
-            continue
-        try:
-            check_config(own)
-        except UserError as error:
-            raise UserError(f"pretraining.{name}: {error}") from error
-        if task_class(own) is None:
-            raise UserError(
-                f"pretraining.{name}: model: '{own['model']['name']}' does not learn from single images; use supervised or "
-                "contrastive"
-            )
-        own_processes = make_trainer(own).world_size
-        if own_processes not in (1, processes):
-            raise UserError(
-                f"pretraining.{name}: it spans {own_processes} processes and its variants {processes}; let it use as many, or 1"
-            )
-        known.add(f"{processes} {own!r}")
+def _of_images(data: PluginSpec) -> bool:
+    factory: Any = DATAMODULES.get(data.name).factory
+    return isinstance(factory, type) and issubclass(factory, ImageDataModule)
 
 
-def _check_kind(config: dict[str, Any], task: type[ImageTask] | None) -> None:
+def _check_kind(config: RunConfig, task: type[ImageTask] | None) -> None:
     """A module of single images needs such data, and a module of pairs needs pairs."""
-    data_name, _ = named(config["data"], "data")
-    model_name, _ = named(config["model"], "model")
-    factory: Any = DATAMODULES.get(data_name).factory
-    of_images = isinstance(factory, type) and issubclass(factory, ImageDataModule)
-    if task is None and of_images and model_name in LIGHTNING_MODULES.names():
-        raise UserError(f"data: '{data_name}' gives single images and model: '{model_name}' learns from pairs")
+    data, model, of_images = config.data.name, config.needed_model.name, _of_images(config.data)
+    if task is None and of_images and model in LIGHTNING_MODULES.names():
+        raise UserError(f"data: '{data}' gives single images and model: '{model}' learns from pairs")
     if task is not None and not of_images:
-        raise UserError(f"data: '{data_name}' gives pairs and model: '{model_name}' learns from single images")
-    if task is not None and config["baselines"]:
-        raise UserError(f"baselines are metrics of pairs; remove them: model: '{model_name}' learns from single images")
+        raise UserError(f"data: '{data}' gives pairs and model: '{model}' learns from single images")
+    if task is not None and config.baselines:
+        raise UserError(f"baselines are metrics of pairs; remove them: model: '{model}' learns from single images")
 
 
-def _check_data(data: dict[str, Any]) -> None:
-    DATAMODULES.check_named(data, "data")
-    name, keywords = named(data, "data")
-    factory: Any = DATAMODULES.get(name).factory
+def _check_data(data: PluginSpec) -> None:
+    DATAMODULES.check_named(data.written, "data")
+    factory: Any = DATAMODULES.get(data.name).factory
     if isinstance(factory, type) and issubclass(factory, PairDataModule):
-        factory.check(keywords)
-
-
-def make_trainer(config: dict[str, Any], **ours: Any) -> L.Trainer:
-    """`lightning.Trainer` from the section ``trainer``, with what the engine adds.
-
-    Raises:
-        UserError: an unknown key, a value that Lightning refuses, a device that is not there.
-    """
-    keywords = dict(config["trainer"])
-    known = list(inspect.signature(L.Trainer).parameters)
-    for key in keywords:
-        if key in OURS:
-            raise UserError(f"trainer.{key} is set by the engine; remove it")
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=3)
-            raise UserError(
-                f"trainer: lightning.Trainer has no keyword '{key}'" + (f"; did you mean {close}?" if close else "")
-            )
-        annotation = inspect.signature(L.Trainer).parameters[key].annotation
-        if not fits(keywords[key], annotation):
-            raise UserError(f"trainer.{key} is {keywords[key]!r}; it must be {describe_type(annotation)}")
-    epochs = keywords.get("max_epochs", 1)
-    if epochs is not None and epochs < 1 and epochs != -1:
-        raise UserError(f"trainer.max_epochs is {epochs}; it must be at least 1")
-    if keywords.get("fast_dev_run"):
-        raise UserError(
-            "trainer.fast_dev_run keeps no checkpoint to evaluate; set trainer.max_epochs=1 trainer.limit_train_batches=2"
-        )
-    check_options(keywords)
-    if "spawn" in str(keywords.get("strategy")) or "fork" in str(keywords.get("strategy")):
-        raise UserError(f"trainer.strategy: {keywords['strategy']} loses what its processes compute; use ddp")
-    if keywords.get("accelerator") in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise UserError(
-            f"trainer.accelerator is {keywords['accelerator']!r} but torch sees no GPU; set trainer.accelerator=auto, or install "
-            "a driver and a CUDA build of torch"
-        )
-    if keywords.get("sync_batchnorm") and not torch.cuda.is_available():
-        keywords["sync_batchnorm"] = False  # it exists on GPUs only; one YAML should serve a laptop and a cluster
-    quiet_lightning()
-    defaults = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-    }
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return L.Trainer(**{**defaults, **keywords, **ours}, use_distributed_sampler=False, num_sanity_val_steps=0)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
-
-
-def quiet_lightning() -> None:
-    """Keep Lightning's banners off the screen; its warnings that matter here are errors of ours."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*in eval mode at the start of training.*",
-        ".*Found .* module.* in eval mode.*",
-        ".*smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists.*",
-        ".*LeafSpec.*",
-        ".*tensorboardX.*",
-        ".*srun.*",
-        ".*barrier.*",
-        ".*custom batch sampler.*",
-        ".*predict returned None.*",
-        ".*Total length of `DataLoader`.*",
-    ):
-        warnings.filterwarnings("ignore", message)
+        factory.check(data.keywords)

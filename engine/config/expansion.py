@@ -6,18 +6,48 @@ import copy
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from engine.config.reading import FREE, get_key
+from engine.config.schema import Experiment, RunConfig
+from semfid.errors import UserError, did_you_mean
+from semfid.settings import as_mapping, validate
 
-from engine.config.schema import Experiment, Variant, get_key, set_key
-from semfid.errors import UserError
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a sweep.
+
+    Attributes:
+        config: the resolved experiment, without `sweep`.
+        choices: what the sweep set, in its order.
+        words: what the label says of each choice.
+        repeat: which of the repeats that ``data.split.repeats`` asks for, from 0.
+    """
+
+    config: RunConfig
+    choices: dict[str, Any]
+    words: tuple[str, ...] = ()
+    repeat: int = 0
+
+    @property
+    def label(self) -> str:
+        """What the table calls it: the choices without the seed."""
+        return " ".join(self.words) or self.config.name
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def title(self) -> str:
+        """Label and seed; of a training-free metric, which has no seed, the label."""
+        return f"{self.label} seed={self.seed}" if self.config.learns else self.label
 
 
-def expand(config: dict[str, Any], where: str) -> list[Variant]:
+def expand(experiment: Experiment, where: str) -> list[Variant]:
     """All variants of an experiment, in the order of its sweep; one where it has none.
 
     ``data.split.repeats: R`` makes R runs of each: repeat r has the split's seed plus r and the run's seed plus r.
@@ -25,17 +55,15 @@ def expand(config: dict[str, Any], where: str) -> list[Variant]:
     Raises:
         UserError: a sweep key that leads nowhere, an empty list, repeated values.
     """
-    sweep: dict[str, Any] = config["sweep"]
+    sweep = experiment.sweep
     for key, values in sweep.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{where}: sweep.{key} must be a list of values, such as [1, 2]; it is {values!r}")
         if len({json.dumps(value, sort_keys=True) for value in values}) != len(values):
             raise UserError(f"{where}: sweep.{key} names a value twice")
-    base = {key: value for key, value in config.items() if key not in ("sweep", "sweep_mode")}
-    if config["sweep_mode"] not in ("grid", "one_factor"):
-        raise UserError(f"{where}: sweep_mode is {config['sweep_mode']!r}; choose grid or one_factor")
+    base = as_mapping(experiment, ("sweep", "sweep_mode"))
     combinations: list[dict[str, Any]]
-    if config["sweep_mode"] == "grid":
+    if experiment.sweep_mode == "grid":
         combinations = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
     else:
         combinations = _one_factor(base, sweep, where)
@@ -43,7 +71,7 @@ def expand(config: dict[str, Any], where: str) -> list[Variant]:
     for choices in combinations:
         resolved = copy.deepcopy(base)
         for key, value in choices.items():
-            set_key(resolved, key, value, where)
+            _choose(resolved, key, value, where)
         runs = _repeats(_typed(resolved, where))
         if len(runs) > 1 and "seed" in sweep:
             raise UserError(
@@ -53,31 +81,38 @@ def expand(config: dict[str, Any], where: str) -> list[Variant]:
     return _told_apart(variants)
 
 
-def _repeats(config: dict[str, Any]) -> list[dict[str, Any]]:
+def _choose(config: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set a dotted key; the sections on the way must exist, and a key outside the free sections must be known."""
+    *path, last = key.split(".")
+    node = config
+    for part in path:
+        if not isinstance(node.get(part), dict):
+            raise UserError(f"{where}: sweep.{key}: there is no section '{part}'{did_you_mean(part, node)}")
+        node = node[part]
+    if last not in node and key.split(".")[0] not in FREE:
+        raise UserError(f"{where}: sweep.{key}: no such key{did_you_mean(last, node)}")
+    node[last] = copy.deepcopy(value)
+
+
+def _repeats(config: RunConfig) -> list[RunConfig]:
     """The runs that ``data.split.repeats`` asks for; what is wrong with the split, its own check says."""
-    split = config["data"].get("split")
+    split = config.data.keywords.get("split")
     numbers = [split.get("repeats", 1), split.get("seed", 0)] if isinstance(split, dict) else [1, 0]
     if not all(type(number) is int for number in numbers):
         return [config]
-    runs = []
-    for repeat in range(max(1, numbers[0])):
-        run = copy.deepcopy(config) if repeat else config
-        if repeat:
-            run["data"]["split"]["seed"], run["seed"] = numbers[1] + repeat, config["seed"] + repeat
-        runs.append(run)
+    runs = [config]
+    for repeat in range(1, numbers[0]):
+        data = config.data.changed({"split": {**(split or {}), "seed": numbers[1] + repeat}})
+        runs.append(config.model_copy(update={"data": data, "seed": config.seed + repeat}))
     return runs
 
 
-def _typed(resolved: dict[str, Any], where: str) -> dict[str, Any]:
+def _typed(resolved: dict[str, Any], where: str) -> RunConfig:
     """A variant held against the schema: a sweep sets values that the file's own check has not seen."""
-    free = {"pretraining": resolved["pretraining"]} if isinstance(resolved.get("pretraining"), dict) else {}
-    rest = {key: value for key, value in resolved.items() if key not in free}  # OmegaConf is slow with deep sections
     try:
-        checked = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(Experiment), rest), resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(f"{where}: sweep.{error.full_key}: {str(error.msg).splitlines()[0]}") from error
-    assert isinstance(checked, dict)
-    return {str(key): value for key, value in {**checked, **free}.items() if key not in ("sweep", "sweep_mode")}
+        return validate(RunConfig, resolved, "sweep")
+    except UserError as error:
+        raise UserError(f"{where}: sweep.{str(error).removeprefix('sweep: ')}") from error
 
 
 def _told_apart(variants: list[Variant]) -> list[Variant]:

@@ -1,267 +1,208 @@
-"""The experiment file: a typed schema, inheritance, overrides, and the sweep that it spells out.
-
-Unknown keys and wrong types are errors that name the file and the key. The sections `data`, `model` and `trainer` are
-checked against the signatures of what they configure (`engine.config.check`).
-"""
+"""The experiment file as types: what it may say, and what a run is made from."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from pydantic import BeforeValidator, Field, field_serializer, field_validator
 
-from semfid.errors import UserError, did_you_mean
-from semfid.io.yaml_file import read_mapping
-
-OVERRIDE_ONLY_HINT = "write key=value, such as seed=1 or model.optimizer.lr=1e-3"
-
-
-@dataclass
-class SelectionConfig:
-    """Which epoch of a training is kept. Looks at the validation part only.
-
-    Attributes:
-        monitor: ``val_mse``, ``val_srcc``, or ``last`` (no selection).
-        patience: stop after so many epochs without improvement; null: never.
-    """
-
-    monitor: str = "val_mse"
-    patience: int | None = None
+from engine.config.sections import Cache, Evaluation, Pretraining, Selection, pretraining_entries
+from engine.config.trainer_section import TrainerSection
+from lightning_modules.experts import Experts
+from lightning_modules.image_module import ImageTask
+from lightning_modules.model_config import ModelSection
+from lightning_modules.pair_module import PairModule
+from registry import LIGHTNING_MODULES, RegistryError
+from semfid.errors import UserError
+from semfid.settings import KeyFault, PluginSpec, Settings, as_mapping, validate
 
 
-@dataclass
-class EvaluationConfig:
-    """How figures are reported.
-
-    Attributes:
-        bootstraps: resamples of the sources.
-        level: of the intervals.
-        alpha: of the paired comparisons, after Holm's correction.
-        by_origin: also give figures per origin.
-        maps: figures of difference maps against the table's maps. true: of every variant and baseline that gives maps; null: of
-            variants that learn from maps, and of the baselines beside them.
-    """
-
-    bootstraps: int = 1000
-    level: float = 0.95
-    alpha: float = 0.05
-    by_origin: bool = True
-    maps: bool | None = None
+def _text(value: Any) -> Any:
+    """A number that stands where a text is wanted, such as a name 2024."""
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-@dataclass
-class CacheConfig:
-    """Statistics of frozen trunks on disk.
-
-    Attributes:
-        enabled: off: every variant computes its own.
-        folder: relative to the working directory.
-        max_gb: the least recently used statistics are removed beyond this size.
-    """
-
-    enabled: bool = True
-    folder: str = ".cache/statistics"
-    max_gb: float = 20.0
+Text = Annotated[str, BeforeValidator(_text)]
 
 
-@dataclass
-class Experiment:
-    """One experiment file.
-
-    Attributes:
-        name: folder of the runs.
-        seed: of initial weights, order and dropout.
-        data: ``{name: <datamodule>, keywords}``.
-        model: ``{name: <lightning module>, backbone: {...}, keywords}``; left out where only baselines are compared.
-        fit: ``exact`` solves for the weights of a linear head on a frozen backbone; ``gradient`` trains. Left out: exact where
-            head, loss and trainer allow it.
-        penalty: of an exact fit on squared weights, see `engine.training.exact`; null: chosen by leaving training photos out.
-        start: of a training by gradient. ``exact``: a linear head starts from the exact fit on the features as they are before
-            the training, of at most 4,096 training pairs; ``random``, the default, from its initial weights.
-        init_from: a finished run, or a pattern that fits one, whose weights a training starts from.
-        pretraining: name -> ``{data, model, trainer, selection, seed}``: a trunk that `model.backbone.pretrained` may
-            name; it is trained first, on single images.
-        compile: torch.compile the trunk.
-        baselines: training-free metrics to stand beside the learned variants: names or ``{name: ..., keywords}``.
-        trainer: goes to `lightning.Trainer` as it stands.
-        sweep: key -> list of values; every combination is a variant. Seeds are averaged.
-        sweep_mode: ``grid``, or ``one_factor`` (each key varied alone around the file's own values).
-        plugins: modules or files to import.
-        output: folder of all runs.
-    """
-
-    name: str = MISSING
+class _Common(Settings):
+    name: Text
+    """Folder of the runs."""
     seed: int = 0
-    data: dict[str, Any] = MISSING
-    model: dict[str, Any] = field(default_factory=dict)
-    fit: str | None = None
+    """Of initial weights, order and dropout."""
+    data: PluginSpec
+    """Datamodule and its keywords."""
+    model: ModelSection | None = None
+    """Lightning module, backbone and keywords; left out where only baselines are compared."""
+    fit: Literal["exact", "gradient"] | None = None
+    """``exact`` solves for the weights of a linear head on a frozen backbone; ``gradient`` trains. Left out: exact where head,
+    loss and trainer allow it."""
     penalty: float | None = None
-    start: str | None = None
+    """Of an exact fit on squared weights, see `engine.training.exact`; null: chosen by leaving training photos out."""
+    start: Literal["exact", "random"] | None = None
+    """Of a training by gradient. ``exact``: a linear head starts from the exact fit on the features as they are before the
+    training, of at most 4,096 training pairs; ``random``, the default, from its initial weights."""
     init_from: str | None = None
-    pretraining: dict[str, Any] = field(default_factory=dict)
+    """A finished run, or a pattern that fits one, whose weights a training starts from."""
+    pretraining: Annotated[dict[str, Pretraining], BeforeValidator(pretraining_entries)] = Field(default_factory=dict)
+    """Backbones that `model.backbone.pretrained` may name; each is trained first, on single images."""
     compile: bool = False
-    selection: SelectionConfig = field(default_factory=SelectionConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    cache: CacheConfig = field(default_factory=CacheConfig)
-    baselines: list[Any] = field(default_factory=list)
-    trainer: dict[str, Any] = field(default_factory=dict)
-    sweep: dict[str, Any] = field(default_factory=dict)
-    sweep_mode: str = "grid"
-    plugins: list[str] = field(default_factory=list)
-    output: str = "runs"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One run of a sweep.
-
-    Attributes:
-        config: the resolved experiment, without `sweep`.
-        choices: what the sweep set, in its order.
-        words: what the label says of each choice.
-        repeat: which of the repeats that ``data.split.repeats`` asks for, from 0.
-    """
-
-    config: dict[str, Any]
-    choices: dict[str, Any]
-    words: tuple[str, ...] = ()
-    repeat: int = 0
+    """torch.compile the backbone."""
+    selection: Selection = Selection()
+    evaluation: Evaluation = Evaluation()
+    cache: Cache = Cache()
+    baselines: tuple[PluginSpec, ...] = ()
+    """Training-free metrics beside the learned variants: names or ``{name: ..., keywords}``."""
+    trainer: TrainerSection = TrainerSection()
+    """Goes to `lightning.Trainer` as it is."""
+    plugins: tuple[Text, ...] = ()
+    """Modules or files to import."""
+    output: Text = "runs"
+    """Folder of all runs."""
 
     @property
-    def label(self) -> str:
-        """What the table calls it: the choices without the seed."""
-        return " ".join(self.words) or str(self.config["name"])
+    def folder(self) -> Path:
+        """Of the experiment's runs."""
+        return Path(self.output) / self.name
+
+    @field_validator("data", "model", mode="before")
+    @classmethod
+    def _check_mapping(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise KeyFault(f"{{key}} must be a mapping with a name, such as {{name: {value}}}")
+        return None if value == {} else value
+
+    @field_serializer("model")
+    def _model(self, model: ModelSection | None) -> Any:
+        return {} if model is None else model.model_dump(mode="json")
+
+    @field_validator("fit", mode="before")
+    @classmethod
+    def _check_fit(cls, value: Any) -> Any:
+        if value not in (None, "exact", "gradient"):
+            raise KeyFault(f"{{key}} is {value!r}; choose exact or gradient, or leave it out")
+        return value
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _check_start(cls, value: Any) -> Any:
+        if value not in (None, "exact", "random"):
+            raise KeyFault(f"{{key}} is {value!r}; choose exact or random, or leave it out")
+        return value
+
+    @field_validator("penalty")
+    @classmethod
+    def _check_penalty(cls, value: float | None) -> float | None:
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise KeyFault(f"{{key}} is {value:g}; it must be a positive number such as 0.01, or null to choose it")
+        return value
+
+
+class Experiment(_Common):
+    """One experiment file, with what it extends and the overrides of the command line."""
+
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    """Key -> list of values; every combination is a variant. Seeds are averaged."""
+    sweep_mode: Literal["grid", "one_factor"] = "grid"
+    """``grid``, or ``one_factor`` (each key varied alone around the file's own values)."""
+
+    @field_validator("sweep_mode", mode="before")
+    @classmethod
+    def _check_mode(cls, value: Any) -> Any:
+        if value not in ("grid", "one_factor"):
+            raise KeyFault(f"{{key}} is {value!r}; choose grid or one_factor")
+        return value
+
+
+class RunConfig(_Common):
+    """What one run is made from: an experiment with one choice of everything that it sweeps."""
+
+    pretrained_by: str | None = None
+    """The entry of `pretraining` that trained the backbone's weights."""
+    identities: dict[str, str] | None = None
+    """Of a training-free metric: the models that it asks, by their weights. None: a run that learns."""
 
     @property
-    def seed(self) -> int:
-        return int(self.config["seed"])
+    def module_class(self) -> type[Any] | None:
+        """The class that the module is registered as; None where there is no such module, or a function makes it."""
+        if self.model is None:  # only training-free metrics are compared
+            return None
+        try:
+            factory: Any = LIGHTNING_MODULES.get(self.model.name).factory
+        except RegistryError:  # a training-free metric stands in `model` too; the check reports a mistyped name
+            return None
+        return factory if isinstance(factory, type) else None
+
+    @property
+    def task_class(self) -> type[ImageTask] | None:
+        """The class of the module where it trains on single images; None where it learns from pairs, or there is no module."""
+        found = self.module_class
+        return found if found is not None and issubclass(found, ImageTask) else None
+
+    @property
+    def is_experts(self) -> bool:
+        """Whether it is of experts and a gate, which write metrics' files."""
+        found = self.module_class
+        return found is not None and issubclass(found, Experts)
+
+    @property
+    def needs_maps(self) -> bool:
+        """Whether the module trains on difference maps."""
+        found = self.module_class
+        return found is not None and issubclass(found, PairModule) and found.wants_maps(self.needed_model.keywords)
+
+    @property
+    def needed_model(self) -> ModelSection:
+        """The model of a run that has one.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self.model is None:
+            raise UserError("there is no model to train; `semfid ablate` scores the baselines")
+        return self.model
+
+    @property
+    def backbone(self) -> PluginSpec:
+        """The backbone of a run that has one.
+
+        Raises:
+            UserError: there is none.
+        """
+        return self.needed_model.needed_backbone
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is a run of a model, not of a training-free metric."""
+        return self.identities is None
+
+    def of_metric(self, metric: PluginSpec, identities: dict[str, str]) -> RunConfig:
+        """A training-free metric on the same data: nothing of a training counts."""
+        trained = {"trainer": TrainerSection(), "init_from": None, "fit": None, "penalty": None, "start": None}
+        model = ModelSection.model_validate(metric.written)
+        return self.model_copy(update={**trained, "seed": 0, "model": model, "identities": identities})
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The resolved mapping, as ``config.yaml`` holds it and as the run's hash takes it."""
+        added = {"pretrained_by": self.pretrained_by, "identities": self.identities}
+        mapping = as_mapping(self, [key for key, value in added.items() if value is None])
+        return mapping if self.learns else {**mapping, "selection": {}, "trainer": {}}
 
 
-def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML with everything it extends, apply ``key=value`` overrides, check the schema, resolve.
+def recorded_config(settings: Mapping[str, Any], folder: Path, learned: bool) -> RunConfig:
+    """The configuration that a run's folder holds, also one of an older version.
+
+    Args:
+        settings: content of its ``config.yaml``.
+        learned: False: the run of a training-free metric.
 
     Raises:
-        UserError: one line with file, key and fix.
+        UserError: a value of another type.
     """
-    path = Path(path)
-    merged: dict[str, Any] = {}
-    for layer, origin in _read_layers(path, ()):
-        _check_keys(layer, origin)
-        merged = _merge(merged, layer)
-    try:
-        schema = OmegaConf.structured(Experiment)
-        config = OmegaConf.merge(schema, merged)
-        for override in overrides:
-            key, value = _parse_override(override)
-            OmegaConf.update(
-                config, key, value, merge=not isinstance(value, (dict, list)), force_add=_inside_free_section(key)
-            )
-        missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            raise UserError(f"{path}: {missing[0]} is missing; the experiment needs name and data")
-        resolved = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        where = getattr(error, "full_key", None)
-        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
-        raise UserError(f"{path}: {where + ': ' if where else ''}{reason}") from error
-    if not isinstance(resolved, dict):
-        raise UserError(f"{path}: the file must hold a mapping")
-    return {str(name): value for name, value in resolved.items()}
-
-
-def get_key(config: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key, or None."""
-    node: Any = config
-    for part in key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
-            return None
-        node = node[part]
-    return node
-
-
-def set_key(config: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Set a dotted key; the sections on the way must exist, and a key outside the free sections must be known."""
-    *path, last = key.split(".")
-    node = config
-    for part in path:
-        if not isinstance(node.get(part), dict):
-            raise UserError(f"{where}: sweep.{key}: there is no section '{part}'{did_you_mean(part, node)}")
-        node = node[part]
-    if last not in node and not _inside_free_section(key):
-        raise UserError(f"{where}: sweep.{key}: no such key{did_you_mean(last, node)}")
-    node[last] = copy.deepcopy(value)
-
-
-def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[dict[str, Any], Path]]:
-    """The file's mapping after those it extends, each with the file that it came from."""
-    if path.resolve() in seen:
-        raise UserError(f"{path}: extends itself, through {' -> '.join(p.name for p in seen)}")
-    mapping = read_mapping(path, "experiment file")
-    parents = mapping.pop("extends", [])
-    layers: list[tuple[dict[str, Any], Path]] = []
-    parents = [parents] if isinstance(parents, str) else parents
-    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise UserError(f"{path}: extends is {parents!r}; give the path of a YAML, or a list of paths")
-    for parent in parents:
-        layers += _read_layers(path.parent / parent, (*seen, path.resolve()))
-    if isinstance(mapping.get("plugins"), list):
-        mapping["plugins"] = [
-            str((path.parent / p).resolve()) if str(p).endswith(".py") else p for p in mapping["plugins"]
-        ]
-    return [*layers, (mapping, path)]
-
-
-def _check_keys(layer: dict[str, Any], where: Path) -> None:
-    known = list(Experiment.__dataclass_fields__)
-    for key in layer:
-        if key not in known:
-            raise UserError(f"{where}: unknown key '{key}'{did_you_mean(key, known)} (there are: {', '.join(known)})")
-
-
-def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """Child over parent. A mapping that names another plugin replaces the parent's: its keywords are not the child's.
-
-    A `sweep` replaces the parent's too: an experiment should say itself what it varies.
-    """
-    merged = dict(parent)
-    for key, value in child.items():
-        before = merged.get(key)
-        if (
-            isinstance(before, dict)
-            and isinstance(value, dict)
-            and key != "sweep"
-            and before.get("name") in (None, value.get("name", before.get("name")))
-        ):
-            merged[key] = _merge(before, value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _parse_override(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key or value == "":
-        raise UserError(f"override '{text}' is not key=value; {OVERRIDE_ONLY_HINT}")
-    known = list(Experiment.__dataclass_fields__)
-    if key.split(".")[0] not in known:
-        raise UserError(f"override '{text}': unknown key '{key}'{did_you_mean(key.split('.')[0], known)}")
-    try:
-        parsed = OmegaConf.to_container(OmegaConf.create(f"value: {value}"), resolve=False)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"override '{text}': the value is not YAML: {str(error).splitlines()[0]}") from error
-    return _sweep_key(key), parsed["value"]  # type: ignore[index,call-overload]
-
-
-def _sweep_key(key: str) -> str:
-    """``sweep.model.head.depth`` names one key of the mapping `sweep`, dots and all."""
-    return f"sweep[{key[len('sweep.') :]}]" if key.startswith("sweep.") else key
-
-
-def _inside_free_section(key: str) -> bool:
-    return key.split(".")[0] in ("data", "model", "trainer", "pretraining") or key.startswith("sweep")
+    known = {key: value for key, value in settings.items() if key in RunConfig.model_fields}
+    if not learned:
+        known.setdefault("identities", {})
+    return validate(RunConfig, {"name": folder.parent.name, **known}, str(folder / "config.yaml"))

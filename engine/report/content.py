@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from engine.results.pairs import Finished, Results
+from engine.config.sections import Evaluation
+from engine.results.pairs import Results, RunResult
 from semfid.stats import Cell, Resamples, calibration_curve, group_means, resamples_needed, wilson
 from semfid.stats.tables import cell_text as as_printed
 
@@ -23,7 +24,7 @@ DIGITS = 4
 FloatArray = npt.NDArray[np.float64]
 
 
-def table_content(result: Results, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def table_content(result: Results, evaluation: Evaluation) -> dict[str, Any]:
     """Everything that the page's script needs of a table; JSON as it is, without NaN.
 
     Returns:
@@ -34,19 +35,19 @@ def table_content(result: Results, evaluation: Mapping[str, Any]) -> dict[str, A
     """
     first = by_pair(result.runs[0].predictions)
     label = first["difference"].to_numpy(dtype=float)
-    resamples = Resamples.draw(first["source_id"].astype(str).to_numpy(), int(evaluation["bootstraps"]), 0)
+    resamples = Resamples.draw(first["source_id"].astype(str).to_numpy(), evaluation.bootstraps, 0)
     pairs: dict[str, Any] = {"id": first["pair_id"].astype(str).tolist(), "label": _rounded(label)}
     if "votes" in first.columns:
-        low, high = wilson(first["yes_votes"].to_numpy(), first["votes"].to_numpy(), evaluation["level"])
+        low, high = wilson(first["yes_votes"].to_numpy(), first["votes"].to_numpy(), evaluation.level)
         pairs |= {"low": _rounded(low), "high": _rounded(high), "votes": first["votes"].astype(int).tolist()}
     origin = first["origin"].astype(str).to_numpy() if "origin" in first.columns else None
     origins: list[dict[str, Any]] = []
     if origin is not None:
         names, index = np.unique(origin, return_inverse=True)
         pairs["origin"] = index.tolist()
-        means = group_means(label, origin, resamples, evaluation["level"])
+        means = group_means(label, origin, resamples, evaluation.level)
         origins = [{"name": str(name), **_mean(means[str(name)])} for name in names]
-    runs: dict[str, list[Finished]] = {}
+    runs: dict[str, list[RunResult]] = {}
     for run in result.runs:
         runs.setdefault(run.label, []).append(run)
     variants = []
@@ -67,7 +68,7 @@ def table_content(result: Results, evaluation: Mapping[str, Any]) -> dict[str, A
                 "runs": [_run(run, label, origin, resamples, evaluation) for run in own],
             }
         )
-    return {"pairs": pairs, "origins": origins, "variants": variants, "level": evaluation["level"]}
+    return {"pairs": pairs, "origins": origins, "variants": variants, "level": evaluation.level}
 
 
 def by_pair(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -76,10 +77,10 @@ def by_pair(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _run(
-    run: Finished, label: FloatArray, origin: Any, resamples: Resamples, evaluation: Mapping[str, Any]
+    run: RunResult, label: FloatArray, origin: Any, resamples: Resamples, evaluation: Evaluation
 ) -> dict[str, Any]:
     predicted = by_pair(run.predictions)["predicted"].to_numpy(dtype=float)
-    bins = calibration_curve(label, predicted, resamples, level=evaluation["level"])
+    bins = calibration_curve(label, predicted, resamples, level=evaluation.level)
     best, worst = examples(label, predicted, by_rank=not run.learned)
     content: dict[str, Any] = {
         "seed": run.seed,
@@ -89,7 +90,7 @@ def _run(
         "worst": worst,
     }
     if origin is not None:
-        means = group_means(predicted, origin, resamples, evaluation["level"])
+        means = group_means(predicted, origin, resamples, evaluation.level)
         content["origins"] = [_mean(means[name]) for name in sorted(means)]
     return content
 
@@ -113,7 +114,7 @@ def examples(
     return [row for row in near.tolist() if row not in worst][:count], worst
 
 
-def headline(result: Results, evaluation: Mapping[str, Any]) -> list[str]:
+def headline(result: Results, evaluation: Evaluation) -> list[str]:
     """What the table allows to say, one sentence each."""
     ranked = [row for row in result.rows if _finite(row["srcc"])]
     if not ranked:
@@ -144,10 +145,10 @@ def headline(result: Results, evaluation: Mapping[str, Any]) -> list[str]:
     sources = result.runs[0].predictions["source_id"].nunique()
     if sources < FEW_SOURCES and len(result.rows) > 1:
         sentences.append(f"These are {sources} sources only, so intervals and marks are rough.")
-    needed = resamples_needed(len(result.rows), evaluation["alpha"])
-    if len(result.rows) > 1 and int(evaluation["bootstraps"]) < needed:
+    needed = resamples_needed(len(result.rows), evaluation.alpha)
+    if len(result.rows) > 1 and evaluation.bootstraps < needed:
         sentences.append(
-            f"With {evaluation['bootstraps']} resamples nothing can be told apart; {len(result.rows)} variants need "
+            f"With {evaluation.bootstraps} resamples nothing can be told apart; {len(result.rows)} variants need "
             f"evaluation.bootstraps of {needed} at least."
         )
     return sentences

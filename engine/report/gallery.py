@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.config.schema import RunConfig
 from engine.report.content import by_pair, named_some, plain_text
 from engine.report.heatmaps import BROKEN, resized
 from engine.report.map_pairs import MapPair
@@ -22,7 +23,7 @@ from engine.report.tables import map_table_view
 from engine.results.map_makers import MapMaker
 from engine.results.map_targets import Map
 from engine.results.maps import MapResults, read_figures
-from engine.results.run_result import Finished, by_variant
+from engine.results.run_result import RunResult, by_variant
 from semfid.scoring.heatmap import STOPS, colours, overlay
 from semfid.stats import Cell
 
@@ -43,7 +44,7 @@ class MapSource:
     """
 
     pair: Callable[[str], MapPair]
-    maker: Callable[[Finished, dict[str, Any]], MapMaker | str]
+    maker: Callable[[RunResult, RunConfig], MapMaker | str]
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Budget:
 
 
 def maps_view(
-    maps: MapResults, source: MapSource | None, configs: Mapping[Path, dict[str, Any]], album: Album, budget: Budget
+    maps: MapResults, source: MapSource | None, configs: Mapping[Path, RunConfig], album: Album, budget: Budget
 ) -> dict[str, Any]:
     """What the template prints of a table's maps.
 
@@ -118,10 +119,10 @@ def _exists(cell: Cell) -> bool:
 
 
 def _variant(
-    run: Finished,
+    run: RunResult,
     seeds: int,
     source: MapSource,
-    configs: Mapping[Path, dict[str, Any]],
+    configs: Mapping[Path, RunConfig],
     album: Album,
     budget: Budget,
 ) -> dict[str, Any]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from engine.config.schema import RunConfig
 from engine.report.pictures import DrawMap, Pixels, thumbnail
 from engine.results.map_makers import MapMaker, RunMaps, gives_maps, map_maker
 from engine.results.map_targets import Map
-from engine.results.run_result import Finished
+from engine.results.run_result import RunResult
 from semfid.errors import UserError
 from semfid.io.images import load_pixels
 from semfid.scoring.heatmap import overlay
@@ -23,7 +23,7 @@ from semfid.scoring.heatmap import overlay
 BROKEN = (UserError, OSError, EOFError, RuntimeError, pickle.UnpicklingError)
 
 
-def map_drawer(run: Finished, config: dict[str, Any]) -> DrawMap | str:
+def map_drawer(run: RunResult, config: RunConfig) -> DrawMap | str:
     """What draws the maps of a run; where there are none, a sentence that says why, empty where none are expected.
 
     Args:
@@ -37,10 +37,10 @@ def map_drawer(run: Finished, config: dict[str, Any]) -> DrawMap | str:
         return f"No heat maps: {' '.join(str(error).split())}."
 
 
-def open_maker(run: Finished, config: dict[str, Any]) -> MapMaker | str:
+def open_maker(run: RunResult, config: RunConfig) -> MapMaker | str:
     """What makes the maps of a run that has figures of them, or why it cannot be had."""
     try:
-        return map_maker(run.path, config, run.learned)
+        return map_maker(run.path, config)
     except BROKEN as error:
         return " ".join(str(error).split())
 

@@ -11,15 +11,17 @@ from engine.report.heatmaps import map_drawer, open_maker
 from engine.report.map_pairs import MapPairs
 from engine.report.write import Origins, Paths, paths_by_pair, write_report
 from engine.results.pairs import Results
-from engine.runs.ablation import Sweep
-from engine.runs.context import Workbench
+from engine.runs.context import RunContext
+from engine.runs.sweep import Sweep
 
 
-def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, failures: Sequence[str] = ()) -> Path:
+def report_of_sweep(
+    sweep: Sweep, results: Sequence[Results], context: RunContext, failures: Sequence[str] = ()
+) -> Path:
     """Write ``<output>/<name>/report.html``.
 
     Args:
-        bench: with the data that the sweep ran on.
+        context: with the data that the sweep ran on.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -29,11 +31,11 @@ def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, 
     def data_of(result: Results) -> PairDataModule:
         known = [configs[run.label, run.seed] for run in result.runs if (run.label, run.seed) in configs]
         if known:
-            return bench.data(known[0])
+            return context.data(known[0])
         tested = set(
             result.runs[0].predictions["pair_id"]
         )  # of training-free metrics alone: the data that has these pairs
-        every = [bench.data(variant.config) for variant in sweep.variants]
+        every = [context.data(variant.config) for variant in sweep.variants]
         return next((data for data in every if tested <= set(data.table.frame["pair_id"])), every[0])
 
     def paths(result: Results) -> Paths:
@@ -45,12 +47,5 @@ def report_of_sweep(sweep: Sweep, results: Sequence[Results], bench: Workbench, 
     def maps(result: Results) -> MapSource:
         return MapSource(MapPairs(data_of(result)), open_maker)
 
-    folder = Path(str(sweep.config["output"])) / str(sweep.config["name"])
-    return write_report(
-        folder,
-        str(sweep.config["name"]),
-        results,
-        sweep.config["evaluation"],
-        Origins(paths, map_drawer, maps),
-        failures,
-    )
+    config, origins = sweep.config, Origins(paths, map_drawer, maps)
+    return write_report(config.folder, config.name, results, config.evaluation, origins, failures)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.config.schema import RunConfig, recorded_config
+from engine.config.sections import Evaluation
 from engine.report.configs import differing, flatten, provenance_table
 from engine.report.content import by_pair, headline, table_content
 from engine.report.event_images import write_event_images
@@ -16,7 +18,7 @@ from engine.report.gallery import Budget, MapSource, maps_view, pictures_of
 from engine.report.page import render
 from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
 from engine.report.tables import table_view
-from engine.results.pairs import Finished, Results
+from engine.results.pairs import Results, RunResult
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.io.yaml_file import read_mapping
@@ -29,7 +31,7 @@ TITLE_KEYS = 3
 
 Paths = Mapping[str, tuple[Path, Path]]
 PathsOf = Callable[[Results], Paths]
-DrawerOf = Callable[[Finished, dict[str, Any]], "DrawMap | str"]
+DrawerOf = Callable[[RunResult, RunConfig], "DrawMap | str"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,42 @@ class Origins:
     maps: Callable[[Results], MapSource] | None = None
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run's folder says of it.
+
+    Attributes:
+        settings: content of ``config.yaml``, as it is shown.
+        config: the same, typed.
+        provenance: content of ``provenance.json``.
+    """
+
+    settings: dict[str, Any]
+    config: RunConfig
+    provenance: dict[str, Any]
+
+    @classmethod
+    def read(cls, run: RunResult) -> RunFacts:
+        """Of a run that is done.
+
+        Raises:
+            UserError: one of the files is gone or broken.
+        """
+        try:
+            settings = read_mapping(run.path / "config.yaml")
+            provenance = json.loads((run.path / "provenance.json").read_text(encoding="utf-8"))
+            return cls(settings, recorded_config(settings, run.path, run.learned), dict(provenance))
+        except (OSError, ValueError, UserError) as error:
+            raise UserError(
+                f"{run.path}: its config.yaml or provenance.json cannot be read; remove the folder and run again"
+            ) from error
+
+
 def write_report(
     folder: Path,
     experiment: str,
     results: Sequence[Results],
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
     origins: Origins,
     failures: Sequence[str] = (),
 ) -> Path:
@@ -70,33 +103,13 @@ def write_report(
         UserError: the folder cannot be written to.
     """
     album = Album()
-    facts = {run.path: _facts(run.path) for result in results for run in result.runs}
-    titles = _titles(results, facts)
-    views, tables = [], []
-    gallery: list[dict[str, Any]] = []
-    for number, result in enumerate(results):
-        content = table_content(result, evaluation)
-        _add_pictures(content, result, origins, album, facts, len(results))
-        tables.append(content)
-        maps = None
-        if result.maps is not None:
-            source = None if origins.maps is None else origins.maps(result)
-            configs = {path: config for path, (config, _) in facts.items()}
-            maps = maps_view(result.maps, source, configs, album, Budget.of(len(results)))
-            gallery.append(maps)
-        views.append(
-            {
-                "id": f"table-{number + 1}",
-                "title": titles[number],
-                "headline": headline(result, evaluation),
-                "ceiling": next((note for note in result.notes if note.startswith("noise ceiling")), None),
-                "notes": [note for note in result.notes if not note.startswith("noise ceiling")],
-                "view": table_view(result),
-                "maps": maps,
-                **_settings(result, facts),
-            }
-        )
-    inline = pictures_of(gallery, album)  # the script finds them in the page
+    facts = {run.path: RunFacts.read(run) for result in results for run in result.runs}
+    made = [
+        _table(result, title, evaluation, origins, album, facts, len(results))
+        for result, title in zip(results, _titles(results, facts), strict=True)
+    ]
+    views = [{"id": f"table-{number + 1}", **view} for number, (view, _) in enumerate(made)]
+    inline = pictures_of([view["maps"] for view in views if view["maps"] is not None], album)  # the script finds them
     held = {picture["name"] for picture in inline}
     page = render(
         {
@@ -107,44 +120,66 @@ def write_report(
             "inline": inline,
             "sizes": {picture["name"]: (picture["width"], picture["height"]) for picture in inline},
         },
-        {"tables": tables, "pictures": {name: uri for name, uri in album.uris.items() if name not in held}},
+        {
+            "tables": [content for _, content in made],
+            "pictures": {name: uri for name, uri in album.uris.items() if name not in held},
+        },
     )
     path = folder / "report.html"
     write_whole(path, page.encode())
     return path
 
 
-def _facts(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configuration and provenance of a run.
+def _table(
+    result: Results,
+    title: str,
+    evaluation: Evaluation,
+    origins: Origins,
+    album: Album,
+    facts: Mapping[Path, RunFacts],
+    tables: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the template prints of a table, and what the script reads of it; pictures go into the album.
 
-    Raises:
-        UserError: one of the files is gone or broken.
+    Args:
+        tables: in the report.
     """
-    try:
-        config = read_mapping(path / "config.yaml")
-        return config, dict(json.loads((path / "provenance.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, UserError) as error:
-        raise UserError(
-            f"{path}: its config.yaml or provenance.json cannot be read; remove the folder and run again"
-        ) from error
+    content = table_content(result, evaluation)
+    _add_pictures(content, result, origins, album, facts, tables)
+    maps = None
+    if result.maps is not None:
+        source = None if origins.maps is None else origins.maps(result)
+        configs = {path: own.config for path, own in facts.items()}
+        maps = maps_view(result.maps, source, configs, album, Budget.of(tables))
+    ceilings = [note for note in result.notes if note.startswith("noise ceiling")]
+    view = {
+        "title": title,
+        "headline": headline(result, evaluation),
+        "ceiling": next(iter(ceilings), None),
+        "notes": [note for note in result.notes if note not in ceilings],
+        "view": table_view(result),
+        "maps": maps,
+        **_settings(result, facts),
+    }
+    return view, content
 
 
-def _settings(result: Results, facts: Mapping[Path, Any]) -> dict[str, Any]:
-    first: dict[str, Finished] = {}
+def _settings(result: Results, facts: Mapping[Path, RunFacts]) -> dict[str, Any]:
+    first: dict[str, RunResult] = {}
     for run in result.runs:
         first.setdefault(run.label, run)
     ordered = [first[str(row["variant"])] for row in result.rows]
     rank = {run.label: place for place, run in enumerate(ordered)}
     runs = sorted(result.runs, key=lambda run: (rank[run.label], run.seed))
     return {
-        "differs": differing({run.label: facts[run.path][0] for run in ordered if run.learned}),
-        "provenance": provenance_table([(run.label, run.seed, facts[run.path][1]) for run in runs]),
+        "differs": differing({run.label: facts[run.path].settings for run in ordered if run.learned}),
+        "provenance": provenance_table([(run.label, run.seed, facts[run.path].provenance) for run in runs]),
     }
 
 
-def _titles(results: Sequence[Results], facts: Mapping[Path, Any]) -> list[str]:
+def _titles(results: Sequence[Results], facts: Mapping[Path, RunFacts]) -> list[str]:
     """What tells the data of the tables apart."""
-    flat = [flatten({"data": facts[result.runs[0].path][0].get("data", {})}) for result in results]
+    flat = [flatten({"data": facts[result.runs[0].path].settings.get("data", {})}) for result in results]
     keys = list(dict.fromkeys(key for values in flat for key in values))
     keys = [key for key in keys if len({values.get(key) for values in flat}) > 1][:TITLE_KEYS]
     if not keys:
@@ -157,7 +192,7 @@ def _add_pictures(
     result: Results,
     origins: Origins,
     album: Album,
-    facts: Mapping[Path, Any],
+    facts: Mapping[Path, RunFacts],
     tables: int,
 ) -> None:
     """Thumbnails and heat maps of the first seed's examples, from the top of the table until its share of either is made.
@@ -180,7 +215,7 @@ def _add_pictures(
         run = runs[variant["label"], shown["seed"]]
         drawer: DrawMap | str = "No heat maps: the variants above have used up those that a report holds."
         if len(rows) <= maps_left:
-            drawer = origins.drawer(run, facts[run.path][0])
+            drawer = origins.drawer(run, facts[run.path].config)
         if isinstance(drawer, str):
             variant["maps_note"] = drawer
         else:

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.config.schema import Variant
+from engine.config.expansion import Variant
+from engine.config.sections import Evaluation
 from engine.runs.run_folder import RunFolder
 from semfid.io.files import write_whole
 from semfid.io.pair_table import read_frame
@@ -42,7 +43,7 @@ class TaskResults:
         return "\n".join([to_markdown(self.rows, self.columns), *self.notes])
 
 
-def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Mapping[str, Any]) -> TaskResults:
+def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Evaluation) -> TaskResults:
     """Figures of finished runs, averaged over seeds; a figure that a variant does not have is empty.
 
     Args:
@@ -56,7 +57,7 @@ def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Map
     images, tables = _per_image(
         {label: [_results(folder) for folder in folders] for label, folders in by_label.items()}
     )
-    resamples = Resamples.draw(images, int(evaluation["bootstraps"]), 0) if len(images) else None
+    resamples = Resamples.draw(images, evaluation.bootstraps, 0) if len(images) else None
     rows: list[Row] = []
     notes: list[str] = []
     for label, runs in metrics.items():
@@ -74,8 +75,8 @@ def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Map
     for name in names:
         columns += [Column(name, name, digits=4), Column(f"{name}_std", "± seeds", digits=4)]
     if resamples is not None:
-        level = f"{evaluation['level']:.0%}"
-        notes.append(f"[low, high]: {level} interval over {len(images)} images ({evaluation['bootstraps']} resamples).")
+        level = f"{evaluation.level:.0%}"
+        notes.append(f"[low, high]: {level} interval over {len(images)} images ({evaluation.bootstraps} resamples).")
     return TaskResults(rows, columns, notes)
 
 
@@ -110,11 +111,11 @@ def _bootstrapped(values: Values, resamples: Resamples) -> Values:
 
 
 def _interval(
-    values: Values | None, figure: float, resamples: Resamples | None, evaluation: Mapping[str, Any]
+    values: Values | None, figure: float, resamples: Resamples | None, evaluation: Evaluation
 ) -> tuple[float | None, float | None]:
     if values is None or resamples is None or not np.isclose(values.mean(), figure):  # a column of another meaning
         return None, None
-    return interval(_bootstrapped(values, resamples), evaluation["level"])
+    return interval(_bootstrapped(values, resamples), evaluation.level)
 
 
 def _against(
@@ -123,7 +124,7 @@ def _against(
     tables: Mapping[str, Mapping[str, Values]],
     names: Sequence[str],
     resamples: Resamples,
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
 ) -> list[str]:
     """``b minus a: judged -0.031 [-0.033, -0.029], ...``; figures that are equal for every image are left out."""
     words = []
@@ -131,7 +132,7 @@ def _against(
         before, after = tables[first].get(name), tables[label].get(name)
         if before is None or after is None or bool((before == after).all()):
             continue
-        low, high = interval(_bootstrapped(after - before, resamples), evaluation["level"])
+        low, high = interval(_bootstrapped(after - before, resamples), evaluation.level)
         words.append(f"{name} {cell_text(Cell(float((after - before).mean()), low, high), 4)}")
     return [f"{label} minus {first}, image by image: {', '.join(words)}."] if words else []
 

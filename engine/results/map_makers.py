@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from engine.config.module_types import is_experts, needs_maps
+from engine.config.schema import RunConfig
 from heads import Head
 from lightning_modules.scorer import RunScorer, load_finished
 from metrics import TrainingFreeMetric
-from registry import HEADS, METRICS, RegistryError, named
+from registry import HEADS, METRICS, RegistryError
 from semfid.scoring.scorer import Description, Scorer, upsampled
 
 
@@ -31,25 +31,24 @@ class MapMaker(Protocol):
         ...
 
 
-def gives_maps(config: Mapping[str, Any]) -> bool:
+def gives_maps(config: RunConfig) -> bool:
     """Whether a variant or a metric gives maps; known from names, before a trunk is built for nothing."""
-    model = config["model"]
-    if not model:
+    model = config.model
+    if model is None:
         return False
-    name = named(model, "model")[0]
-    if needs_maps(config) or is_experts(config):
+    if config.needs_maps or config.is_experts:
         return True
     try:
-        factory: Any = METRICS.get(name).factory
+        factory: Any = METRICS.get(model.name).factory
     except RegistryError:
-        if not isinstance(model, dict) or "head" not in model:
+        if model.head is None:
             return False
-        head = HEADS.get(named(model["head"], "model.head")[0]).factory
+        head = HEADS.get(model.head.name).factory
         return isinstance(head, type) and issubclass(head, Head) and head.gives_maps
     return isinstance(factory, type) and issubclass(factory, TrainingFreeMetric) and factory.gives_maps
 
 
-def map_maker(folder: Path, config: Mapping[str, Any], learned: bool) -> MapMaker:
+def map_maker(folder: Path, config: RunConfig) -> MapMaker:
     """What makes the maps of a run, on the device that its configuration asks for.
 
     Args:
@@ -59,10 +58,10 @@ def map_maker(folder: Path, config: Mapping[str, Any], learned: bool) -> MapMake
     Raises:
         UserError: a run whose files are gone or changed.
     """
-    if learned:
+    if config.learns:
         return RunMaps(folder, config)
-    name, keywords = named(config["model"], "baselines")
-    return MetricMaps(METRICS.build(name, **keywords))  # type: ignore[arg-type]
+    metric = config.needed_model
+    return MetricMaps(METRICS.build(metric.name, **metric.keywords))  # type: ignore[arg-type]
 
 
 class MetricMaps:
@@ -82,14 +81,14 @@ class RunMaps:
     Folds whose trunks train are loaded one at a time.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.device = map_device(config)
         self._fold = -1
         self._scorer: Any = None
         self._described: dict[str, Description] = {}
         self._shared: dict[int, RunScorer] = {}
-        if named(config["model"]["backbone"], "model.backbone")[1].get("tuning", "frozen") == "frozen":
+        if config.needed_model.tuning == "frozen":
             whole = load_finished(folder)  # one trunk for all folds
             if type(whole) is RunScorer:
                 parts = sorted(int(path.stem.split("-")[1]) for path in folder.glob("part-*.ckpt"))
@@ -119,7 +118,7 @@ class RunMaps:
             return upsampled(maps, candidate.shape[-2:]).float().cpu()
 
 
-def map_device(config: Mapping[str, Any]) -> str:
+def map_device(config: RunConfig) -> str:
     """Where a run's maps are made: a GPU where there is one and the configuration does not say otherwise."""
-    wanted = config["trainer"].get("accelerator", "auto") in ("auto", "gpu", "cuda")
+    wanted = config.trainer.accelerator in ("auto", "gpu", "cuda")
     return "cuda" if wanted and torch.cuda.is_available() else "cpu"

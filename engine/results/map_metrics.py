@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datamodules import PairDataModule
-from engine.config.module_types import needs_maps, task_class
-from engine.config.schema import Variant
+from engine.config.expansion import Variant
+from engine.config.schema import RunConfig
+from engine.config.sections import Evaluation
 from engine.rank_zero import is_rank_zero, progress
 from engine.results.map_makers import MapMaker, gives_maps, map_device, map_maker
 from engine.results.map_targets import in_passes, reference_name, target_batches
-from engine.runs.context import Workbench
+from engine.runs.context import RunContext
 from engine.runs.run_folder import RunFolder
 from semfid.errors import UserError
 from semfid.io.files import write_whole
@@ -28,7 +29,7 @@ KEPT = ("pair_id", "source_id", "origin")
 COLUMNS = ("mse", "srcc", "average_precision", "iou", "hit", "changed", "predicted")
 
 
-def maps_wanted(config: Mapping[str, Any], local: bool, data: PairDataModule) -> bool:
+def maps_wanted(config: RunConfig, local: bool, data: PairDataModule) -> bool:
     """Whether ``evaluation.maps`` asks for the figures of a variant's or a baseline's maps, and they can be had.
 
     Args:
@@ -37,7 +38,7 @@ def maps_wanted(config: Mapping[str, Any], local: bool, data: PairDataModule) ->
     Raises:
         UserError: ``evaluation.maps: true`` on a table without maps.
     """
-    wish = config["evaluation"].get("maps")
+    wish = config.evaluation.maps
     if wish and not data.has_maps:
         raise UserError(
             f"evaluation.maps: true, but {data.table.name} has no maps; add the column map, or set evaluation.maps=null"
@@ -45,19 +46,19 @@ def maps_wanted(config: Mapping[str, Any], local: bool, data: PairDataModule) ->
     return (local if wish is None else bool(wish)) and data.has_maps and gives_maps(config)
 
 
-def check_maps(config: dict[str, Any], bench: Workbench) -> None:
+def check_maps(config: RunConfig, context: RunContext) -> None:
     """Maps that are asked for and not there are named before anything is trained.
 
     Raises:
         UserError: as `maps_wanted`; a module that trains on maps, and no maps.
     """
-    if task_class(config) is None:
-        if needs_maps(config):
-            bench.data(config).need_maps()
-        maps_wanted(config, needs_maps(config), bench.data(config))
+    if config.task_class is None:
+        if config.needs_maps:
+            context.data(config).need_maps()
+        maps_wanted(config, config.needs_maps, context.data(config))
 
 
-def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learned: bool = True) -> None:
+def add_map_metrics(variant: Variant, context: RunContext, folder: RunFolder) -> None:
     """Compute and save the map figures of a run that is done, unless they are there already, of the same target maps.
 
     One process of a run does it.
@@ -70,20 +71,20 @@ def add_map_figures(variant: Variant, bench: Workbench, folder: RunFolder, learn
     """
     if not is_rank_zero():
         return
-    data, digest = bench.data(variant.config), bench.data_hash(variant.config, maps=True)
+    data, digest = context.data(variant.config), context.data_hash(variant.config, maps=True)
     if _done(folder, digest):
         return
     with folder.held():
         if _done(folder, digest):
             return
-        maker = map_maker(folder.path, variant.config, learned)
+        maker = map_maker(folder.path, variant.config)
         area = data.loader.image_size**2
         batch = max(1, min(data.loader.batch_size, PASS_PIXELS[map_device(variant.config)] // area))
         with progress(f"{variant.label} maps") as advance:
-            table, pooled = map_figures_of(
+            table, pooled = compute_map_metrics(
                 data, maker, 1 if data.loader.resize in ("none", "bounded") else batch, advance
             )
-        content = {"data": digest, **maps_content(table, pooled, variant.config["evaluation"])}
+        content = {"data": digest, **maps_content(table, pooled, variant.config.evaluation)}
         (folder.path / FILE).unlink(missing_ok=True)  # of other target maps
         folder.write_json("metrics.json", {**folder.read_json("metrics.json"), "maps": content})
         write_whole(folder.path / FILE, table.to_csv(index=False).encode())  # last: it says that this is done
@@ -94,19 +95,18 @@ def _done(folder: RunFolder, digest: str) -> bool:
     return (folder.path / FILE).is_file() and folder.read_json("metrics.json").get("maps", {}).get("data") == digest
 
 
-def add_wanted_maps(variant: Variant, bench: Workbench, folder: RunFolder) -> None:
-    """`add_map_figures` of a trained variant where its configuration asks for them; nothing for one of single images.
+def add_wanted_maps(variant: Variant, context: RunContext, folder: RunFolder) -> None:
+    """`add_map_metrics` of a trained variant where its configuration asks for them; nothing for one of single images.
 
     Raises:
-        UserError: as `maps_wanted` and `add_map_figures`.
+        UserError: as `maps_wanted` and `add_map_metrics`.
     """
-    if task_class(variant.config) is not None:
-        return
-    if maps_wanted(variant.config, needs_maps(variant.config), bench.data(variant.config)):
-        add_map_figures(variant, bench, folder)
+    config = variant.config
+    if config.task_class is None and maps_wanted(config, config.needs_maps, context.data(config)):
+        add_map_metrics(variant, context, folder)
 
 
-def map_figures_of(
+def compute_map_metrics(
     data: PairDataModule, maker: MapMaker, batch_size: int, advance: Advance | None = None
 ) -> tuple[pd.DataFrame, dict[str, PooledPrecision]]:
     """Figures of every test pair's map.
@@ -147,20 +147,18 @@ def map_figures_of(
     return pd.concat([kept, figures], axis=1).reset_index(drop=True), pooled
 
 
-def maps_content(
-    table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], evaluation: Mapping[str, Any]
-) -> dict[str, Any]:
+def maps_content(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], evaluation: Evaluation) -> dict[str, Any]:
     """The section ``maps``: pooled figures with intervals, and those of each origin."""
     every = PooledPrecision()
     for part in pooled.values():
         every.merge(part)
-    resamples = Resamples.draw(table["source_id"].astype(str).to_numpy(), int(evaluation["bootstraps"]), 0)
+    resamples = Resamples.draw(table["source_id"].astype(str).to_numpy(), evaluation.bootstraps, 0)
     summary = summarise_maps({name: table[name].to_numpy(float)[None] for name in MAP_FIGURES}, resamples)
     content: dict[str, Any] = {
         "pooled": _section(table, every.value),
-        "interval": {name: interval(summary.samples[name], evaluation["level"]) for name in MAP_FIGURES},
+        "interval": {name: interval(summary.samples[name], evaluation.level) for name in MAP_FIGURES},
     }
-    if evaluation["by_origin"] and "origin" in table.columns:
+    if evaluation.by_origin and "origin" in table.columns:
         content["origin"] = {
             str(name): _section(rows, pooled[str(name)].value) for name, rows in table.groupby("origin", sort=True)
         }
@@ -180,8 +178,3 @@ def _section(table: pd.DataFrame, pixels: float) -> dict[str, Any]:
 def count_changed(table: pd.DataFrame) -> int:
     """Images with a changed pixel."""
     return int((table["changed"] > 0).sum())
-
-
-def any_local(configs: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether an experiment has a variant that learns from maps."""
-    return any(needs_maps(config) for config in configs)

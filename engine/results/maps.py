@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.config.sections import Evaluation
 from engine.results.map_metrics import FILE, count_changed
-from engine.results.run_result import Finished, by_variant, run_note
+from engine.results.run_result import RunResult, by_variant, run_note
 from semfid.errors import UserError
 from semfid.stats import (
     MAP_FIGURES,
@@ -77,7 +78,7 @@ class MapResults:
     rows: list[Row]
     origins: list[Row]
     notes: list[str]
-    runs: list[Finished]
+    runs: list[RunResult]
 
     @property
     def screen(self) -> str:
@@ -92,7 +93,7 @@ def without_intervals(row: Row, names: Sequence[str]) -> Row:
     return {**row, **{name: Cell(c.value, note=c.note) for name, c in cells.items() if isinstance(c, Cell)}}
 
 
-def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> MapResults | None:
+def compare_maps(finished: Sequence[RunResult], evaluation: Evaluation) -> MapResults | None:
     """The table of those runs that have ``maps.csv``; None where none has.
 
     Args:
@@ -106,12 +107,12 @@ def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) ->
         return None
     tables = {run.path: read_figures(run) for own in runs.values() for run in own}
     first = tables[next(iter(runs.values()))[0].path]
-    resamples = Resamples.draw(first["source_id"].to_numpy(), int(evaluation["bootstraps"]), 0)
+    resamples = Resamples.draw(first["source_id"].to_numpy(), evaluation.bootstraps, 0)
     summaries = {name: _summary([tables[run.path] for run in own], resamples) for name, own in runs.items()}
     names = list(summaries)
     observed = np.array([summaries[name].mean["average_precision"] for name in names])
     samples = np.stack([summaries[name].samples["average_precision"] for name in names])
-    same, p_values = not_distinguishable_from_best(observed, samples, alpha=evaluation["alpha"])
+    same, p_values = not_distinguishable_from_best(observed, samples, alpha=evaluation.alpha)
     rows: dict[str, Row] = {}
     for name, marked, p_value in zip(names, same.tolist(), p_values.tolist(), strict=True):
         row = _row(summaries[name], runs[name], tables, evaluation, mark="*" if marked and len(names) > 1 else "")
@@ -120,13 +121,13 @@ def compare_maps(finished: Sequence[Finished], evaluation: Mapping[str, Any]) ->
     ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["average_precision"], nan=-2.0))
     return MapResults(
         [rows[name] for name in ranking],
-        _origin_rows({name: runs[name] for name in ranking}, tables) if evaluation["by_origin"] else [],
+        _origin_rows({name: runs[name] for name in ranking}, tables) if evaluation.by_origin else [],
         _notes(first, len(resamples.sources), evaluation),
         [run for name in ranking for run in runs[name]],
     )
 
 
-def read_figures(run: Finished) -> pd.DataFrame:
+def read_figures(run: RunResult) -> pd.DataFrame:
     """``maps.csv`` of a run, sorted by pair_id.
 
     Raises:
@@ -147,14 +148,14 @@ def _summary(tables: Sequence[pd.DataFrame], resamples: Resamples) -> MapSummary
 
 def _row(
     summary: MapSummary,
-    runs: Sequence[Finished],
+    runs: Sequence[RunResult],
     tables: Mapping[Any, pd.DataFrame],
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
     mark: str,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"seeds": len(runs)}
     for name in MAP_FIGURES:
-        low, high = interval(summary.samples[name], evaluation["level"])
+        low, high = interval(summary.samples[name], evaluation.level)
         row[name] = Cell(summary.mean[name], low, high, mark if name == "average_precision" else "", "-")
     row["average_precision_seed_std"] = Cell(summary.seed_std["average_precision"], note="-")
     row[PIXELS] = _mean([_section(run)["pooled"][PIXELS] for run in runs])
@@ -169,7 +170,7 @@ def _constant(table: pd.DataFrame) -> int:
     return int((table["srcc"].isna() & (table["changed"] > 0) & (table["changed"] < 1)).sum())
 
 
-def _section(run: Finished) -> dict[str, Any]:
+def _section(run: RunResult) -> dict[str, Any]:
     """The section ``maps`` of a run's metrics.json."""
     try:
         return dict(json.loads((run.path / "metrics.json").read_text())["maps"])
@@ -182,7 +183,7 @@ def _mean(values: Sequence[float | None]) -> Cell:
     return Cell(float(np.mean([np.nan if value is None else value for value in values])), note="-")
 
 
-def _origin_rows(runs: Mapping[str, Sequence[Finished]], tables: Mapping[Any, pd.DataFrame]) -> list[Row]:
+def _origin_rows(runs: Mapping[str, Sequence[RunResult]], tables: Mapping[Any, pd.DataFrame]) -> list[Row]:
     rows: list[Row] = []
     for name, own in runs.items():
         found = [_section(run).get("origin", {}) for run in own]
@@ -195,13 +196,13 @@ def _origin_rows(runs: Mapping[str, Sequence[Finished]], tables: Mapping[Any, pd
     return rows
 
 
-def _notes(first: pd.DataFrame, sources: int, evaluation: Mapping[str, Any]) -> list[str]:
+def _notes(first: pd.DataFrame, sources: int, evaluation: Evaluation) -> list[str]:
     changed = count_changed(first)
     return [
         f"maps of {len(first)} images, {changed} with a changed region (target >= 0.5). AP: average precision of an image's "
-        f"pixels, mean over changed images; [low, high]: {evaluation['level']:.0%} interval over {sources} sources "
-        f"({evaluation['bootstraps']} resamples). *: not distinguishable from the best AP (paired by source, Holm, alpha "
-        f"{evaluation['alpha']:g}).",
+        f"pixels, mean over changed images; [low, high]: {evaluation.level:.0%} interval over {sources} sources "
+        f"({evaluation.bootstraps} resamples). *: not distinguishable from the best AP (paired by source, Holm, alpha "
+        f"{evaluation.alpha:g}).",
         "AP, all pixels: one ranking of all pixels, so that false alarms on unchanged images count; it needs one scale over "
         "images. IoU: prediction >= 0.5. pointing: the largest prediction lies in the changed region. SRCC and MSE: per image, "
         "where they exist.",

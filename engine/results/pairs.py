@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.config.sections import Evaluation
 from engine.results.maps import MAP_COLUMNS, MAP_ORIGIN_COLUMNS, MapResults, compare_maps, without_intervals
-from engine.results.run_result import Finished as Finished
+from engine.results.run_result import RunResult as RunResult
 from engine.results.run_result import by_variant, run_note
 from semfid.errors import UserError
 from semfid.io.files import write_whole
@@ -68,7 +69,7 @@ def columns_of(rows: Sequence[Row]) -> list[Column]:
     return [column for column in COLUMNS if column.name not in BINARY or any(column.name in row for row in rows)]
 
 
-def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def compute_metrics(predictions: pd.DataFrame, evaluation: Evaluation) -> dict[str, Any]:
     """Everything that ``metrics.json`` holds for one run.
 
     Raises:
@@ -76,18 +77,18 @@ def run_figures(predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> dic
     """
     label, score, source, pair = _columns(predictions)
     pooled = figures(label, score, source, pair)
-    resamples = Resamples.draw(source, int(evaluation["bootstraps"]), 0)
+    resamples = Resamples.draw(source, evaluation.bootstraps, 0)
     samples = bootstrap_figures(label, score, resamples, krcc=False)  # the table has KRCC's interval
     content: dict[str, Any] = {
         "pooled": pooled.as_dict(),
-        "interval": {name: interval(samples[name], evaluation["level"]) for name in WITH_INTERVAL if name in samples},
-        "level": evaluation["level"],
-        "bootstraps": evaluation["bootstraps"],
+        "interval": {name: interval(samples[name], evaluation.level) for name in WITH_INTERVAL if name in samples},
+        "level": evaluation.level,
+        "bootstraps": evaluation.bootstraps,
     }
     folds = predictions["fold"].to_numpy()
     if len(set(folds.tolist())) > 1:
         content["folds"] = {str(fold): values for fold, values in fold_spread(label, score, folds).items()}
-    if evaluation["by_origin"] and "origin" in predictions.columns:
+    if evaluation.by_origin and "origin" in predictions.columns:
         groups = by_group(label, score, source, pair, predictions["origin"].astype(str).to_numpy(), logistic=False)
         content["origin"] = {name: found.as_dict() for name, found in groups.items()}
     return content
@@ -110,7 +111,7 @@ class Results:
     origins: list[Row]
     ceiling: Ceiling | None
     notes: list[str]
-    runs: list[Finished]
+    runs: list[RunResult]
     maps: MapResults | None = None
 
     @property
@@ -121,21 +122,21 @@ class Results:
         return "\n".join([to_markdown(bare, shown), *self.notes])
 
 
-def compare_variants(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> list[Results]:
+def compare_variants(finished: Sequence[RunResult], evaluation: Evaluation) -> list[Results]:
     """Tables of variants that were tested on the same pairs; several where the sweep changes the data."""
-    groups: dict[tuple[Any, ...], list[Finished]] = {}
+    groups: dict[tuple[Any, ...], list[RunResult]] = {}
     for run in finished:
         key = tuple(zip(run.predictions["pair_id"], run.predictions["difference"].round(9), strict=True))
         groups.setdefault(tuple(sorted(key)), []).append(run)
     return [_table(runs, evaluation) for runs in groups.values()]
 
 
-def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Results:
+def _table(finished: Sequence[RunResult], evaluation: Evaluation) -> Results:
     by_label = by_variant(finished)
     ordered = {run.label: run.predictions.sort_values("pair_id").reset_index(drop=True) for run in finished}
     first = next(iter(ordered.values()))
     label, _, source, pair = _columns(first)
-    resamples = Resamples.draw(source, int(evaluation["bootstraps"]), 0)
+    resamples = Resamples.draw(source, evaluation.bootstraps, 0)
     summaries: dict[str, VariantSummary] = {}
     for name, runs in by_label.items():
         scores = np.stack([_aligned(run, pair) for run in runs])
@@ -143,7 +144,7 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
     names = list(summaries)
     observed = np.array([summaries[name].mean["srcc"] for name in names])
     same, p_values = not_distinguishable_from_best(
-        observed, np.stack([summaries[name].samples["srcc"] for name in names]), alpha=evaluation["alpha"]
+        observed, np.stack([summaries[name].samples["srcc"] for name in names]), alpha=evaluation.alpha
     )
     rows: dict[str, Row] = {}
     for index, name in enumerate(names):
@@ -174,11 +175,11 @@ def _table(finished: Sequence[Finished], evaluation: Mapping[str, Any]) -> Resul
 
 def _row(
     name: str,
-    runs: Sequence[Finished],
+    runs: Sequence[RunResult],
     summary: VariantSummary,
     same: bool,
     p_value: float,
-    evaluation: Mapping[str, Any],
+    evaluation: Evaluation,
     count: int,
     binary: bool,
 ) -> Row:
@@ -194,9 +195,7 @@ def _row(
         "rmse_logistic",
         *(BINARY if binary else ()),
     ):
-        low, high = (
-            interval(summary.samples[figure], evaluation["level"]) if figure in summary.samples else (None, None)
-        )
+        low, high = interval(summary.samples[figure], evaluation.level) if figure in summary.samples else (None, None)
         mark = "*" if figure == "srcc" and same and count > 1 else ""
         row[figure] = Cell(summary.mean[figure], low, high, mark, "constant" if summary.constant else "")
     row["srcc_seed_std"] = Cell(summary.seed_std["srcc"], note="-")
@@ -213,12 +212,12 @@ def _row(
 
 
 def _origin_rows(
-    by_label: Mapping[str, Sequence[Finished]], ranking: Sequence[str], evaluation: Mapping[str, Any]
+    by_label: Mapping[str, Sequence[RunResult]], ranking: Sequence[str], evaluation: Evaluation
 ) -> list[Row]:
     rows: list[Row] = []
     for name in ranking:
         runs = by_label[name]
-        if not evaluation["by_origin"] or "origin" not in runs[0].predictions.columns:
+        if not evaluation.by_origin or "origin" not in runs[0].predictions.columns:
             continue
         found = [
             by_group(*_columns(run.predictions), run.predictions["origin"].astype(str).to_numpy(), logistic=False)
@@ -252,12 +251,12 @@ def _notes(
     rows: Sequence[Row],
     label: Any,
     ceiling: Ceiling | None,
-    evaluation: Mapping[str, Any],
-    finished: Sequence[Finished],
+    evaluation: Evaluation,
+    finished: Sequence[RunResult],
 ) -> list[str]:
     lines = [
-        f"[low, high]: {evaluation['level']:.0%} interval over {rows[0]['sources']} sources ({evaluation['bootstraps']} "
-        f"resamples). *: not distinguishable from the best SRCC (paired by source, Holm, alpha {evaluation['alpha']:g})."
+        f"[low, high]: {evaluation.level:.0%} interval over {rows[0]['sources']} sources ({evaluation.bootstraps} "
+        f"resamples). *: not distinguishable from the best SRCC (paired by source, Holm, alpha {evaluation.alpha:g})."
     ]
     if any(int(str(row["seeds"])) > 1 for row in rows):
         lines.append(
@@ -330,7 +329,7 @@ def _columns(predictions: pd.DataFrame) -> tuple[Any, Any, Any, Any]:
     )
 
 
-def _aligned(run: Finished, pair: Any) -> Any:
+def _aligned(run: RunResult, pair: Any) -> Any:
     table = run.predictions.sort_values("pair_id")
     if table["pair_id"].astype(str).tolist() != list(pair):
         raise UserError(f"{run.path}: its predictions are of other pairs; remove the folder and run again")

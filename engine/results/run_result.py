@@ -10,7 +10,7 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
-class Finished:
+class RunResult:
     """A finished run.
 
     Attributes:
@@ -27,16 +27,23 @@ class Finished:
     path: Path
     maps: bool = True
 
+    @classmethod
+    def read(cls, path: Path, label: str, seed: int, leaky: bool, learned: bool, maps: bool) -> RunResult:
+        """The run of a folder that is done."""
+        text = {"pair_id": str, "source_id": str, "origin": str}
+        predictions = pd.read_csv(path / "predictions.csv", dtype=text, keep_default_na=False)
+        return cls(label, seed, predictions, leaky, learned, path, maps)
 
-def by_variant(finished: Sequence[Finished]) -> dict[str, list[Finished]]:
+
+def by_variant(finished: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """The runs of each variant, by seed; variants in the order of their first run."""
-    found: dict[str, list[Finished]] = {}
+    found: dict[str, list[RunResult]] = {}
     for run in finished:
         found.setdefault(run.label, []).append(run)
     return {label: sorted(runs, key=lambda run: run.seed) for label, runs in found.items()}
 
 
-def run_note(runs: Sequence[Finished]) -> list[str]:
+def run_note(runs: Sequence[RunResult]) -> list[str]:
     """What the tables' last column says of a variant, in words."""
     notes = ["LEAKY"] if any(run.leaky for run in runs) else []
     return [*notes, *([] if runs[0].learned else ["training-free, uncalibrated"])]

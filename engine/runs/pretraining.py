@@ -5,33 +5,31 @@ The entry is trained first, once, with the variant's own architecture, and the v
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from engine.config.schema import Variant
-from engine.training.images import run_task
+from engine.config.expansion import Variant
+from engine.runs.lifecycle import run_guarded
+from engine.training.images import train_task
+from engine.config.schema import RunConfig
 from engine.config.pretraining_section import pretraining_config, pretraining_name
 from engine.runs.run_folder import RunFolder, run_hash
-from engine.runs.context import Workbench
+from engine.runs.context import RunContext
 from lightning_modules.trunk_file import TRUNK_FILE
 from semfid.errors import UserError
 
 
-def pretraining_run(config: Mapping[str, Any], name: str, bench: Workbench) -> tuple[Variant, RunFolder]:
+def pretraining_run(config: RunConfig, name: str, context: RunContext) -> tuple[Variant, RunFolder]:
     """A pretraining as a run, and its folder: ``runs/<experiment>/pretraining/<name>-<hash>``."""
     own = pretraining_config(config, name)
     variant = Variant(own, {}, (f"pretraining {name}",))
-    digest = run_hash(own, bench.data_hash(own))
-    root = Path(str(own["output"])) / str(own["name"]) / "pretraining"
+    digest = run_hash(own, context.data_hash(own))
+    root = own.folder / "pretraining"
     for found in sorted(root.glob(f"*-{digest}")):  # made under another name
         return variant, RunFolder(found)
     return variant, RunFolder(root / f"{name}-{digest}")
 
 
-def pretrained(variant: Variant, bench: Workbench) -> Variant:
+def pretrained(variant: Variant, context: RunContext) -> Variant:
     """The variant with its trunk file, which is trained first unless it is done; other variants as they are.
 
     The label keeps the name; the run's hash takes the file's content.
@@ -42,8 +40,9 @@ def pretrained(variant: Variant, bench: Workbench) -> Variant:
     name = pretraining_name(variant.config)
     if name is None:
         return variant
-    run, folder = pretraining_run(variant.config, name, bench)
-    run_task(run, bench, f"pretraining {name}", folder)
+    run, folder = pretraining_run(variant.config, name, context)
+    title = f"pretraining {name}"
+    run_guarded(run, context, folder, title, lambda: train_task(run, context, folder, title))
     return with_trunk(variant, name, folder)
 
 
@@ -58,6 +57,5 @@ def with_trunk(variant: Variant, name: str, folder: RunFolder) -> Variant:
         raise UserError(
             f"pretraining.{name}: {folder.path} has no {TRUNK_FILE}; its model must write one (supervised, contrastive)"
         )
-    config = copy.deepcopy(variant.config)
-    config["model"]["backbone"]["pretrained"] = str(path)
-    return replace(variant, config={**config, "pretrained_by": name})
+    model = variant.config.needed_model.with_backbone(pretrained=str(path))
+    return replace(variant, config=variant.config.model_copy(update={"model": model, "pretrained_by": name}))

@@ -15,54 +15,60 @@ from torch import Tensor
 from backbones import Backbone
 from datamodules import Part
 from datamodules.base import PairDataModule
-from engine.config.check import make_trainer
-from engine.config.schema import Variant
+from engine.config.expansion import Variant
+from engine.config.schema import RunConfig
 from engine.training.extract import extract
+from engine.training.lightning_trainer import make_trainer
 from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
 from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
 from engine.training.init_from import InitialWeights
 from engine.rank_zero import is_rank_zero, log, progress
+from engine.runs.predictions import FoldPredictions
 from engine.runs.run_folder import RunFolder
-from engine.runs.context import Workbench
+from engine.runs.context import RunContext
 from heads import Head, build_head
 from heads.inputs import HeadInput, input_of
 from lightning_modules.pair_module import PairModule
-from registry import named
-from semfid.io.files import write_whole
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
+from semfid.io.files import write_whole
 from semfid.io.vector_cache import VectorCache
+from semfid.settings import PluginSpec
 
 
-def make_module(config: dict[str, Any], trunk: Backbone) -> PairModule:
-    name, keywords = named(config["model"], "model")
-    module = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
+def make_module(config: RunConfig, trunk: Backbone) -> PairModule:
+    """The module of a variant that learns from pairs.
+
+    Raises:
+        UserError: a module of another kind.
+    """
+    model = config.needed_model
+    module = LIGHTNING_MODULES.build(model.name, trunk, **model.module_keywords)
     if not isinstance(module, PairModule):
         raise UserError(
-            f"model: lightning module '{name}' is not a lightning_modules.PairModule; the engine cannot train it"
+            f"model: lightning module '{model.name}' is not a lightning_modules.PairModule; the engine cannot train it"
         )
     return module
 
 
 def train_cached(
     variant: Variant,
-    bench: Workbench,
+    context: RunContext,
     folder: RunFolder,
     module: PairModule,
-    columns: dict[str, Any],
     title: str,
     start: InitialWeights | None,
     exact: bool,
-) -> dict[str, Any]:
-    """Fit heads on cached statistics; predictions go into `columns`, heads and scalars into the folder.
+) -> tuple[list[FoldPredictions], dict[str, Any]]:
+    """Fit heads on cached statistics; heads and scalars go into the folder.
 
     Returns:
-        facts for the provenance.
+        predictions of every fold, and facts for the provenance; none on processes beside the first.
     """
-    config, data, trunk = variant.config, bench.data(variant.config), module.trunk
-    values = statistics_of(config, bench, trunk, module.head, title)
+    config, data, trunk = variant.config, context.data(variant.config), module.trunk
+    values = statistics_of(config, context, trunk, module.head, title)
     if not is_rank_zero():
-        return {}
+        return [], {}
     make = functools.partial(make_head, config, trunk)
     if exact or starts_exactly(config):
         sources = data.table.frame["source_id"].astype(str).tolist()
@@ -70,19 +76,15 @@ def train_cached(
     if exact:
         for note in border_notes(fits):
             log.info(f"{title or variant.label}: {note}")
-        _keep(folder, fits, values, columns, trunk)
         _write_history(folder, {fit.part.index: _penalty_path(fit) for fit in fits})
-        return {
-            "penalties": [fit.choice.penalty for fit in fits],
-            "penalty_notes": border_notes(fits),
-        }
+        facts = {"penalties": [fit.choice.penalty for fit in fits], "penalty_notes": border_notes(fits)}
+        return _keep(folder, fits, values, trunk), facts
     load = None if start is None else lambda head, part: start.load_head(head, trunk, part.index)
     if starts_exactly(config):
         load = functools.partial(_start_from, {fit.part.index: fit.head for fit in fits})
     results = _fit_by_gradient(variant, data, module, make, values, load)
-    _keep(folder, results, values, columns, trunk)
     _write_history(folder, {result.part.index: result.history for result in results})
-    return {"selected_epochs": [result.epoch for result in results]}
+    return _keep(folder, results, values, trunk), {"selected_epochs": [result.epoch for result in results]}
 
 
 def _start_from(fitted: dict[int, Head], head: Head, part: Part) -> None:
@@ -90,8 +92,10 @@ def _start_from(fitted: dict[int, Head], head: Head, part: Part) -> None:
     head.needs_calibration = False
 
 
-def make_head(config: dict[str, Any], trunk: Backbone) -> Head:
-    return make_module(config, trunk).head
+def make_head(config: RunConfig, trunk: Backbone) -> Head:
+    """The head of a variant alone."""
+    head = config.needed_model.needed_head
+    return build_head(head.name, trunk, head.keywords)
 
 
 def _fit_by_gradient(
@@ -105,25 +109,25 @@ def _fit_by_gradient(
     config = variant.config
     settings = FitSettings(
         optimizer=module.optimizer_config,
-        epochs=config["trainer"]["max_epochs"],
+        epochs=config.trainer.max_epochs or 0,
         batch_size=data.loader.batch_size,
         seed=variant.seed,
-        monitor=config["selection"]["monitor"],
-        patience=config["selection"]["patience"],
+        monitor=config.selection.monitor,
+        patience=config.selection.patience,
     )
     return fit_heads(make, module.loss, values, data.difference, data.weight, data.parts, settings, load)
 
 
-def statistics_of(config: dict[str, Any], bench: Workbench, trunk: Backbone, head: Head, title: str) -> Tensor:
+def statistics_of(config: RunConfig, context: RunContext, trunk: Backbone, head: Head, title: str) -> Tensor:
     """(N, ...) what the head consumes, for all pairs of the table, out of the cache or computed."""
-    trainer = make_trainer(config)
+    trainer = make_trainer(config.trainer)
     cache = None
-    if config["cache"]["enabled"]:
-        cache = VectorCache(Path(config["cache"]["folder"]), int(config["cache"]["max_gb"] * 1e9))
+    if config.cache.enabled:
+        cache = VectorCache(Path(config.cache.folder), int(config.cache.max_gb * 1e9))
     whole = input_of(head)
-    parts = list(whole.parts()) if cache is None else _shared_parts(config, bench, trunk, whole.parts())
+    parts = list(whole.parts()) if cache is None else _shared_parts(config, context, trunk, whole.parts())
     with progress(f"{title} features") as advance:
-        found = extract(trunk, bench.data(config), parts, trainer, cache, advance)
+        found = extract(trunk, context.data(config), parts, trainer, cache, advance)
     return whole.joined([found[part] for part in whole.parts()])
 
 
@@ -131,15 +135,15 @@ def _keep(
     folder: RunFolder,
     results: Sequence[Fitted],
     values: Tensor,
-    columns: dict[str, Any],
     trunk: Backbone,
-) -> None:
-    """Each part's predictions of its test rows, and its head in the run's folder."""
+) -> list[FoldPredictions]:
+    """Each part's predictions of its test rows; its head goes to the run's folder."""
+    folds = []
     for result, predicted in zip(results, predict_heads(results, values), strict=True):
-        columns["fold"][result.part.test] = result.part.index
-        columns["predicted"][result.part.test] = predicted.numpy()
+        folds.append(FoldPredictions(result.part.index, result.part.test, predicted.numpy()))
         state = {f"head.{name}": tensor for name, tensor in result.head.state_dict().items()}
         save_state(folder, result.part.index, {"state_dict": state, "trunk_identity": trunk.identity})
+    return folds
 
 
 def _penalty_path(fit: ExactFit) -> list[dict[str, float]]:
@@ -151,24 +155,23 @@ def _penalty_path(fit: ExactFit) -> list[dict[str, float]]:
 
 
 def _shared_parts(
-    config: dict[str, Any], bench: Workbench, trunk: Backbone, own: Sequence[HeadInput]
+    config: RunConfig, context: RunContext, trunk: Backbone, own: Sequence[HeadInput]
 ) -> list[HeadInput]:
     """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
-    place = config["data"], config["model"]["backbone"], config["trainer"]
-    if repr(place) in bench.shared:  # asked already; heads can be large, and every run would build all of them
+    place = config.data, config.backbone, config.trainer
+    if place in context.shared:  # asked already; heads can be large, and every run would build all of them
         return list(own)
-    bench.shared.add(repr(place))
-    heads: list[Any] = []
-    for other in bench.coming:
-        head = other["model"].get("head")
-        if (other["data"], other["model"].get("backbone"), other["trainer"]) == place and head not in (None, *heads):
-            heads.append(head)
+    context.shared.add(place)
+    heads: dict[PluginSpec, None] = {}
+    for other in context.coming:
+        model = other.needed_model
+        if (other.data, model.backbone, other.trainer) == place and model.head is not None:
+            heads[model.head] = None
     found = dict.fromkeys(own)
     with torch.random.fork_rng(devices=[]):  # these heads are only asked what they want
         for head in heads:
-            name, keywords = named(head, "model.head")
             try:
-                whole = input_of(build_head(name, trunk, keywords))
+                whole = input_of(build_head(head.name, trunk, head.keywords))
             except Exception:  # noqa: BLE001 - whatever is wrong with another variant's head, its own run will say it
                 continue
             if whole.cacheable:

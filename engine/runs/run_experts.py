@@ -5,7 +5,7 @@ Writes a metric's file per part, and ``metric.pt``, fitted on all pairs.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,23 +16,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backbones import Backbone
-from datamodules import Part
-from engine.config.schema import Variant
+from datamodules import PairDataModule, Part
+from engine.config.expansion import Variant
+from engine.config.schema import RunConfig
 from engine.default_metric_file import save_default_metric
 from engine.training.exact import Squared
 from engine.training.cached_features import FitSettings, fit_heads, rows_at_once
 from engine.training.exact_fit import ExactSettings, fit_head
 from engine.rank_zero import is_rank_zero
-from engine.results.pairs import run_figures
+from engine.results.pairs import compute_metrics
+from engine.runs.predictions import FoldPredictions, prediction_table
 from engine.runs.run_cached import statistics_of
 from engine.runs.run_folder import RunFolder
-from engine.runs.context import Workbench
+from engine.runs.context import RunContext
 from semfid.stats import srcc
 from heads import LinearForm
 from heads.local_evidence import LocalEvidence
 from lightning_modules.experts import Experts
 from lightning_modules.losses.pairs import SquaredError
-from registry import named
 from lightning_modules.scorer import METRIC
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
@@ -41,45 +42,43 @@ from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor, saturated
 NONE: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 
-def make_experts(config: dict[str, Any], trunk: Backbone) -> Experts:
-    name, keywords = named(config["model"], "model")
-    made = LIGHTNING_MODULES.build(name, trunk, **{k: v for k, v in keywords.items() if k != "backbone"})
-    assert isinstance(made, Experts)  # `engine.config.module_types.is_experts` has looked
+def make_experts(config: RunConfig, trunk: Backbone) -> Experts:
+    """The module of a variant of experts and a gate."""
+    model = config.needed_model
+    made = LIGHTNING_MODULES.build(model.name, trunk, **model.module_keywords)
+    assert isinstance(made, Experts)  # `RunConfig.is_experts` has looked
     return made
 
 
 def train_experts(
-    variant: Variant, bench: Workbench, folder: RunFolder, title: str, columns: dict[str, Any]
-) -> dict[str, Any]:
-    """Fit one metric per part and one on all pairs; their files go into the folder, predictions into `columns`.
-
-    Args:
-        columns: ``fold`` and ``predicted`` of all N pairs, filled in.
+    variant: Variant, context: RunContext, folder: RunFolder, title: str
+) -> tuple[list[FoldPredictions], dict[str, Any]]:
+    """Fit one metric per part and one on all pairs; their files go into the folder.
 
     Returns:
-        facts for the provenance.
+        predictions of every fold, and facts for the provenance; none on processes beside the first.
 
     Raises:
         UserError: whatever is wrong with the data or the backbone.
     """
-    config, data = variant.config, bench.data(variant.config)
-    trunk = bench.trunk(config)
+    config, data = variant.config, context.data(variant.config)
+    trunk = context.trunk(config)
     experts = make_experts(config, trunk)
     frame = data.table.frame
     rated = experts.is_rated(frame["origin"].tolist() if "origin" in frame.columns else [""] * len(frame))
-    pooled = statistics_of(config, bench, trunk, experts.new_kernel(), title)  # (N, P * sum of C_l)
-    small = copy.deepcopy(config)
-    small["data"] |= {"image_size": experts.view, "resize": "squash"}
-    grids = statistics_of(small, bench, trunk, experts.new_evidence(), f"{title} view")  # (N, D) float16
+    pooled = statistics_of(config, context, trunk, experts.new_kernel(), title)  # (N, P * sum of C_l)
+    view = config.data.changed({"image_size": experts.view, "resize": "squash"})
+    small = config.model_copy(update={"data": view})
+    grids = statistics_of(small, context, trunk, experts.new_evidence(), f"{title} view")  # (N, D) float16
     if not is_rank_zero():
-        return {}
+        return [], {}
     everything = Part(len(data.parts), np.arange(len(frame)), NONE, NONE)
     edits = [_edited(part, rated) for part in (*data.parts, everything)]
     settings = FitSettings(
-        experts.optimizer, config["trainer"]["max_epochs"], data.loader.batch_size, variant.seed, "last", None
+        experts.optimizer, config.trainer.max_epochs or 0, data.loader.batch_size, variant.seed, "last", None
     )
     networks = fit_heads(experts.new_evidence, SquaredError(), grids, data.difference, data.weight, edits, settings)
-    penalties = []
+    penalties, folds = [], []
     for part, network in zip((*data.parts, everything), networks, strict=True):
         rows = part.known
         assert isinstance(network.head, LocalEvidence)
@@ -88,14 +87,14 @@ def train_experts(
         penalties.append(penalty)
         if len(part.test):
             scores = _scores(experts, predictor, maps, network.head, pooled, grids, part.test)
-            columns["fold"][part.test], columns["predicted"][part.test] = part.index, scores
+            folds.append(FoldPredictions(part.index, part.test, scores))
             name = f"part-{part.index}.pt"
             spec = experts.spec({}, {})
         else:
             name = METRIC
-            spec = experts.spec(*_card(variant, frame, columns, rated))
+            spec = experts.spec(*_card(variant, data, folds, rated))
         save_default_metric(folder.path / name, trunk.trunk.state_dict(), predictor, maps, spec)
-    return {"fit": "experts, cached statistics", "trunk_identity": trunk.identity, "penalties": penalties}
+    return folds, {"fit": "experts, cached statistics", "trunk_identity": trunk.identity, "penalties": penalties}
 
 
 def _edited(part: Part, rated: NDArray[np.bool_]) -> Part:
@@ -157,18 +156,17 @@ def _scores(
 
 
 def _card(
-    variant: Variant, frame: pd.DataFrame, columns: dict[str, Any], rated: NDArray[np.bool_]
+    variant: Variant, data: PairDataModule, folds: Sequence[FoldPredictions], rated: NDArray[np.bool_]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Figures by pairs left out, and how many pairs of how many photos there were."""
-    tested = columns["fold"] >= 0
-    table = frame[["pair_id", "source_id", "origin", "difference"]].assign(predicted=columns["predicted"])
+    frame, table = data.table.frame, prediction_table(data, folds)
+    own = table[table["pair_id"].isin(frame["pair_id"][rated])]
     figures = {}
-    if (tested & rated).sum() > 2:
-        own = table[tested & rated]
+    if len(own) > 2:
         figures["srcc"] = round(float(srcc(own["predicted"].to_numpy(), own["difference"].to_numpy())), 4)
     counts = {
         kind: {"pairs": int(which.sum()), "photos": int(frame["source_id"][which].nunique())}
         for kind, which in (("rated", rated), ("edited", ~rated))
     }
-    pooled = run_figures(table[tested].assign(fold=columns["fold"][tested]), variant.config["evaluation"])["pooled"]
+    pooled = compute_metrics(table, variant.config.evaluation)["pooled"]
     return figures, {"counts": counts, "left out": {k: v for k, v in pooled.items() if isinstance(v, float)}}

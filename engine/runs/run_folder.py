@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import glob
 import hashlib
@@ -16,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from engine.config.schema import Variant
+from engine.config.expansion import Variant
+from engine.config.schema import RunConfig
 from engine.training.exact_fit import fit_of
 from semfid.io.files import write_whole
 from semfid.io.locks import lock
@@ -34,9 +34,10 @@ EXACT_VERSION = 2  # raised when exact fits come out otherwise
 VERSION = 1  # raised when the meaning of a configuration changes
 
 
-def run_hash(config: dict[str, Any], data_hash: str) -> str:
+def run_hash(config: RunConfig, data_hash: str) -> str:
     """8 hex digits over everything that determines a run's result."""
-    content = copy.deepcopy({key: config[key] for key in ("seed", "data", "model", "selection", "trainer")})
+    mapping = config.as_mapping()
+    content = {key: mapping[key] for key in ("seed", "data", "model", "selection", "trainer")}
     for section, keys in (("trainer", TRAINER_PLACE), ("data", DATA_PLACE)):
         for key in keys:
             content[section].pop(key, None)
@@ -44,27 +45,27 @@ def run_hash(config: dict[str, Any], data_hash: str) -> str:
         content["data"]["split"].pop("repeats", None)
     content["table"] = data_hash
     if fit_of(config) == "exact":
-        content["fit"] = {"exact": config.get("penalty"), "version": EXACT_VERSION}
-    elif config.get("start") == "exact":
+        content["fit"] = {"exact": config.penalty, "version": EXACT_VERSION}
+    elif config.start == "exact":
         content["start"] = "exact"
     weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}
     weights = weights.get("pretrained") if isinstance(weights, dict) else None
     if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk
         status = Path(weights).stat()
         content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
-        if config.get("pretrained_by"):  # the file's content counts, not where this run's pretraining put it
+        if config.pretrained_by:  # the file's content counts, not where this run's pretraining put it
             content["model"]["backbone"]["pretrained"] = "pretraining"
     scorers = {key: _scorer_digest(content["model"].get(key)) for key in SCORERS}
     if any(scorers.values()):
         content["scorers"] = scorers
-    if config.get("identities"):  # of the models that a training-free metric asks
-        content["identities"] = config["identities"]
+    if config.identities:  # of the models that a training-free metric asks
+        content["identities"] = config.identities
     files = {key: digest for key, digest in _files_named(content["model"]).items() if key not in SCORERS}
     if files:  # such as the weights of a metric's tower
         content["files"] = files
-    if config.get("init_from") is not None:  # the weights count, not where they lie
-        content["init_from"] = _scorer_digest(config["init_from"])
-    for plugin in config.get("plugins", []):
+    if config.init_from is not None:  # the weights count, not where they lie
+        content["init_from"] = _scorer_digest(config.init_from)
+    for plugin in config.plugins:
         if Path(plugin).is_file():  # an edited plugin is another plugin
             status = Path(plugin).stat()
             content[f"plugin {Path(plugin).name}"] = _file_digest(plugin, status.st_mtime_ns, status.st_size)
@@ -113,11 +114,11 @@ class RunFolder:
 
     @classmethod
     def of(cls, variant: Variant, data_hash: str) -> RunFolder:
-        root = Path(str(variant.config["output"])) / str(variant.config["name"])
+        root = variant.config.folder
         digest = run_hash(variant.config, data_hash)
         for found in sorted(root.glob(f"*-{digest}")):  # made by a sweep that called it by other words
             return cls(found)
-        words = f"{variant.label} seed={variant.seed}" if variant.choices else f"seed={variant.seed}"
+        words = variant.title if variant.choices else f"seed={variant.seed}"
         return cls(root / f"{re.sub(r'[^A-Za-z0-9._=-]+', '_', words)[:120]}-{digest}")
 
     @property

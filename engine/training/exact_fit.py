@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules import Part
-from engine.config.module_types import module_class
+from engine.config.schema import RunConfig
 from engine.training.exact import Choice, Huber, Logistic, PointLoss, Problem, Squared, choose_and_solve
 from heads import Head, LinearForm
 from lightning_modules.global_regressor import GlobalRegressor
-from registry import HEADS, LOSSES, Registry, named
+from lightning_modules.model_config import ModelSection, filled
+from registry import HEADS, LOSSES
 from semfid.errors import UserError
 
 Fit = Literal["exact", "gradient"]
@@ -63,37 +64,30 @@ class ExactSettings:
     penalty: float | None
 
 
-def fit_of(config: dict[str, Any]) -> Fit:
+def fit_of(config: RunConfig) -> Fit:
     """How a variant is fitted: what its key `fit` says, or ``exact`` where that is possible.
 
     Raises:
         UserError: ``fit: exact`` where it is not, or a head that has no other fit; names what stands in the way.
     """
-    wanted = config.get("fit")
-    if wanted not in (None, "exact", "gradient"):
-        raise UserError(f"fit is {wanted!r}; choose exact or gradient, or leave it out")
+    wanted = config.fit
     obstacle = "" if wanted == "gradient" else _obstacle(config)
     if obstacle and wanted == "exact":
         raise UserError(f"fit: exact is not possible: {obstacle}; or use fit: gradient")
     fit: Fit = "gradient" if obstacle or wanted == "gradient" else "exact"
     if fit == "gradient" and _only_solved(config):
         fix = obstacle or "remove fit: gradient"
-        raise UserError(
-            f"the head {named(config['model']['head'], 'model.head')[0]} is solved for, it does not train: {fix}"
-        )
+        raise UserError(f"the head {config.needed_model.needed_head.name} is solved for, it does not train: {fix}")
     return fit
 
 
-def starts_exactly(config: dict[str, Any]) -> bool:
+def starts_exactly(config: RunConfig) -> bool:
     """Whether a training by gradient starts from the exact fit on the features as they are before it.
 
     Raises:
         UserError: ``start: exact`` of what has no such fit; names what stands in the way.
     """
-    start = config.get("start")
-    if start not in (None, "exact", "random"):
-        raise UserError(f"start is {start!r}; choose exact or random, or leave it out")
-    if start != "exact" or fit_of(config) == "exact":  # whose fit starts nowhere
+    if config.start != "exact" or fit_of(config) == "exact":  # whose fit starts nowhere
         return False
     obstacle = _no_exact_weights(config) or _starts_elsewhere(config)
     if obstacle:
@@ -101,81 +95,75 @@ def starts_exactly(config: dict[str, Any]) -> bool:
     return True
 
 
-def exact_settings(config: dict[str, Any]) -> ExactSettings:
+def exact_settings(config: RunConfig) -> ExactSettings:
     """Loss and head of a variant whose fit is exact."""
-    loss, form = _point_loss(config["model"]), _linear_form(config["model"])
+    loss, form = _point_loss(config.needed_model), _linear_form(config.needed_model)
     assert loss is not None and form is not None  # `fit_of` has looked
-    return ExactSettings(loss, form, config.get("penalty"))
+    return ExactSettings(loss, form, config.penalty)
 
 
-def _obstacle(config: dict[str, Any]) -> str:
+def _obstacle(config: RunConfig) -> str:
     """What keeps a variant from an exact fit, with the fix; empty where nothing does."""
     obstacle = _no_exact_weights(config)
     if obstacle:
         return obstacle
-    if named(config["model"]["backbone"], "model.backbone")[1].get("tuning", "frozen") != "frozen":
+    if config.needed_model.tuning != "frozen":
         return "the backbone trains; set model.backbone.tuning: frozen"
-    changed = [key for key in CHANGES_IMAGES if config["data"].get(key)]
+    changed = [key for key in CHANGES_IMAGES if config.data.keywords.get(key)]
     if changed:
         return f"images change under data.{changed[0]}; remove it"
-    extra = sorted(set(config["trainer"]) - CACHED_TRAINER_KEYS)
+    extra = sorted(config.trainer.given - CACHED_TRAINER_KEYS)
     if extra:
         return f"trainer.{extra[0]} asks for training steps; remove it"
     return _starts_elsewhere(config)
 
 
-def _no_exact_weights(config: dict[str, Any]) -> str:
+def _no_exact_weights(config: RunConfig) -> str:
     """Why a variant's head and loss have no weights that can be solved for; empty where they have."""
-    module, model = module_class(config), config["model"]
-    if module is None or not issubclass(module, GlobalRegressor):
+    module, model = config.module_class, config.model
+    if model is None or module is None or not issubclass(module, GlobalRegressor):
         return "it is of model.name: global_regressor"
     form = _linear_form(model)
     if form is None:
-        return f"the head {named(model['head'], 'model.head')[0]} is not linear; take lpips_linear or concept_linear"
+        return f"the head {model.needed_head.name} is not linear; take lpips_linear or concept_linear"
     if _point_loss(model) is None:
         return (
-            f"there is none for model.loss: {named(model.get('loss', 'mse'), 'model.loss')[0]} with the head's output: "
+            f"there is none for model.loss: {model.loss.name} with the head's output: "
             f"{form.output}; take mse or huber with identity or clamp, or binomial with sigmoid"
         )
     return ""
 
 
-def _only_solved(config: dict[str, Any]) -> bool:
+def _only_solved(config: RunConfig) -> bool:
     """Whether a variant's head has no parameters to train."""
-    if module_class(config) is None or not config["model"].get("head"):
+    if config.module_class is None or config.model is None or config.model.head is None:
         return False
-    factory: Any = HEADS.get(named(config["model"]["head"], "model.head")[0]).factory
+    factory: Any = HEADS.get(config.model.head.name).factory
     return isinstance(factory, type) and issubclass(factory, Head) and factory.solved
 
 
-def _starts_elsewhere(config: dict[str, Any]) -> str:
-    return "init_from gives the weights to start from; remove init_from" if config.get("init_from") is not None else ""
+def _starts_elsewhere(config: RunConfig) -> str:
+    return "init_from gives the weights to start from; remove init_from" if config.init_from is not None else ""
 
 
-def _linear_form(model: dict[str, Any]) -> LinearForm | None:
-    name, keywords = named(model["head"], "model.head")
-    factory: Any = HEADS.get(name).factory
+def _linear_form(model: ModelSection) -> LinearForm | None:
+    head = model.needed_head
+    factory: Any = HEADS.get(head.name).factory
     if not (isinstance(factory, type) and issubclass(factory, Head)):
         return None
-    return factory.linear_form(_filled(HEADS, name, keywords))
+    return factory.linear_form(filled(HEADS, head))
 
 
-def _point_loss(model: dict[str, Any]) -> PointLoss | None:
+def _point_loss(model: ModelSection) -> PointLoss | None:
     """The convex loss of raw scores that a loss and a head's output amount to; None where they make none."""
     form = _linear_form(model)
-    name, keywords = named(model.get("loss", "mse"), "model.loss")
+    name = model.loss.name
     plain = form is not None and form.output in ("identity", "clamp")  # a raw score outside [0, 1] is cut afterwards
     if name == "mse" and plain:
         return Squared()
     if name == "huber" and plain:
-        return Huber(float(_filled(LOSSES, name, keywords)["delta"]))
+        return Huber(float(filled(LOSSES, model.loss)["delta"]))
     return Logistic() if name == "binomial" and form is not None and form.output == "sigmoid" else None
-
-
-def _filled(registry: Registry[Any], name: str, keywords: dict[str, Any]) -> dict[str, Any]:
-    """Keywords with the defaults of what was left out."""
-    defaults = {key: known.default for key, known in registry.get(name).keywords.items()}
-    return {**defaults, **keywords}
 
 
 def fit_exactly(

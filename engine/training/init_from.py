@@ -12,13 +12,14 @@ import torch
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
+from engine.config.schema import RunConfig
 from engine.runs.run_folder import RunFolder
 from heads import Head
+from lightning_modules.model_config import ModelSection, RunFile, filled, read_run_file
 from lightning_modules.pair_module import PairModule
-from registry import BACKBONES, HEADS, Registry, named
+from registry import BACKBONES, HEADS
 from semfid.errors import UserError
 from semfid.io.torch_files import DamagedFileError, load_whole
-from semfid.io.yaml_file import read_mapping
 from semfid.scoring.exported import one_path
 
 OWN = (
@@ -41,47 +42,46 @@ class InitialWeights:
     """
 
     folder: Path
-    config: dict[str, Any]
+    config: RunFile
     parts: int
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> InitialWeights | None:
+    def of(cls, config: RunConfig) -> InitialWeights | None:
         """What the key ``init_from`` of a variant names; None where it names nothing. Loads no weights.
 
         Raises:
             UserError: no such run, one that is not finished, or one of another model; names the difference.
         """
-        given = config.get("init_from")
-        if given is None:
+        if config.init_from is None:
             return None
         try:
-            folder = one_path(given)
+            folder = one_path(config.init_from)
         except UserError as error:
             raise UserError(f"init_from: {error}") from error
         state = RunFolder(folder).state
         if state != "done":
             raise UserError(f"init_from: {folder} is no finished run (its state is {state}); run its experiment first")
         try:
-            own = read_mapping(folder / "config.yaml")
+            own = read_run_file(folder)
         except UserError as error:
             raise UserError(f"init_from: {folder / 'config.yaml'} cannot be read; run its experiment again") from error
         parts = len(list(folder.glob("part-*.ckpt")))
         if not parts:
             raise UserError(f"init_from: {folder} has trained nothing; give the run of a learned variant")
         found = cls(folder, own, parts)
-        found._same_model(config["model"])
+        found._same_model(config.needed_model)
         return found
 
-    def _same_model(self, model: Mapping[str, Any]) -> None:
-        theirs = self.config["model"]
-        self._equal("model", {"name": named(model, "model")[0]}, {"name": named(theirs, "model")[0]})
-        for key, registry in (("backbone", BACKBONES), ("head", HEADS)):
-            mine, other = (_filled(registry, one[key], f"model.{key}") for one in (model, theirs))
-            without = OWN if key == "backbone" else ()
-            self._equal(f"model.{key}", *({k: v for k, v in one.items() if k not in without} for one in (mine, other)))
-        mine, other = (_filled(BACKBONES, one["backbone"], "model.backbone") for one in (model, theirs))
-        if other.get("tuning", "frozen") != "frozen":  # the trunk comes from the run, too
-            keys = ("tuning", "lora_rank") if other["tuning"] == "lora" else ("tuning",)
+    def _same_model(self, model: ModelSection) -> None:
+        theirs = self.config.model
+        self._equal("model", {"name": model.name}, {"name": theirs.name})
+        mine, other = (filled(BACKBONES, one.needed_backbone) for one in (model, theirs))
+        self._equal("model.backbone", {"name": model.needed_backbone.name}, {"name": theirs.needed_backbone.name})
+        self._equal("model.backbone", *({k: v for k, v in one.items() if k not in OWN} for one in (mine, other)))
+        self._equal("model.head", {"name": model.needed_head.name}, {"name": theirs.needed_head.name})
+        self._equal("model.head", *(filled(HEADS, one.needed_head) for one in (model, theirs)))
+        if theirs.tuning != "frozen":  # the trunk comes from the run, too
+            keys = ("tuning", "lora_rank") if theirs.tuning == "lora" else ("tuning",)
             self._equal("model.backbone", {k: mine.get(k) for k in keys}, {k: other.get(k) for k in keys})
 
     def _equal(self, where: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
@@ -162,8 +162,7 @@ class InitialWeights:
             side, _, rest = key.partition(".")
             if side in found:
                 found[side][rest] = tensor
-        tuning = named(self.config["model"]["backbone"], "model.backbone")[1].get("tuning", "frozen")
-        if tuning != "full" and identity != trunk.identity:
+        if self.config.model.tuning != "full" and identity != trunk.identity:
             raise UserError(
                 f"init_from: {self.folder} was trained on the trunk {identity}, and this variant's is {trunk.identity}; set "
                 "model.backbone.pretrained to the weights that it used"
@@ -178,11 +177,3 @@ class InitialWeights:
             raise UserError(f"init_from: the weights of {self.folder} do not fit: {reason}") from error
         if isinstance(module, Head):
             module.needs_calibration = False  # what the run's training pairs set stays
-
-
-def _filled(registry: Registry[Any], section: Mapping[str, Any] | str, where: str) -> dict[str, Any]:
-    """Name and keywords with the defaults of what was left out."""
-    name, keywords = named(section, where)
-    parameters = registry.get(name).keywords.values()
-    defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
-    return {"name": name, **defaults, **keywords}

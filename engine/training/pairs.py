@@ -12,6 +12,7 @@ from torch import Tensor
 
 from datamodules import Part
 from datamodules.base import PairDataModule
+from engine.config.schema import RunConfig
 from engine.rank_zero import is_rank_zero
 from engine.training.exact_fit import ExactSettings, exact_settings, fit_head, starts_exactly
 from engine.training.trainer import train_and_test
@@ -24,7 +25,7 @@ def fit_part(
     make_module: Callable[[], PairModule],
     data: PairDataModule,
     part: Part,
-    config: dict[str, Any],
+    config: RunConfig,
     folder: Path,
     title: str,
 ) -> tuple[Tensor, Tensor, dict[str, Any], int]:
@@ -36,16 +37,15 @@ def fit_part(
     Returns:
         rows (n,), predictions (n,) float64, the selected state (``state_dict`` and ``trunk_identity``), its epoch.
     """
-    seed, selection = int(config["seed"]), config["selection"]
-    torch.manual_seed(seed)
+    torch.manual_seed(config.seed)
     module = make_module()
     if starts_exactly(config):
         module.start_head = functools.partial(_start, exact_settings(config), data, part.index)
     _freeze_unreached(module, data, part)
-    if config["compile"]:
+    if config.compile:
         module.trunk.compile()
-    data.select(part, seed, maps=module.needs_maps)
-    monitor = selection["monitor"] if len(part.val) and selection["monitor"] != "last" else None
+    data.select(part, config.seed, maps=module.needs_maps)
+    monitor = config.selection.monitor if len(part.val) and config.selection.monitor != "last" else None
     trainer, epoch = train_and_test(
         module,
         data,

@@ -12,9 +12,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from engine.config.check import make_trainer
+from engine.config.schema import RunConfig
 from engine.rank_zero import log
 from engine.training.checkpoints import BEST, LAST, going_on, read_checkpoint, stopped_early
+from engine.training.lightning_trainer import make_trainer
 from engine.training.trainer_options import LAST_EPOCH, check_steps
 from semfid.errors import UserError
 
@@ -68,7 +69,7 @@ class EpochLines(Callback):
 def train_and_test(
     module: L.LightningModule,
     data: L.LightningDataModule,
-    config: dict[str, Any],
+    config: RunConfig,
     folder: Path,
     name: str,
     title: str,
@@ -87,7 +88,7 @@ def train_and_test(
     Returns:
         the trainer, and the selected epoch (0 where nothing trains).
     """
-    selection, checkpoints = config["selection"], folder / "checkpoints" / name
+    checkpoints = folder / "checkpoints" / name
     # after each epoch, whether or not it was validated: a training without selection ends with it
     last = ModelCheckpoint(
         checkpoints, filename="last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
@@ -100,22 +101,22 @@ def train_and_test(
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
-    callbacks: list[Callback] = [StepSeed(int(config["seed"])), FiniteLoss(advice)]
+    callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(advice)]
     if monitor is not None:
         callbacks.append(best)  # before `last`, which stores what `best` has seen: a resumed run must know this epoch's
-        if selection["patience"] is not None:
+        if config.selection.patience is not None:
             # Lightning counts epochs without improvement from 1 where we count from the best epoch: the same number
-            callbacks.append(EarlyStopping(monitor, mode=mode, patience=selection["patience"], check_finite=False))
+            callbacks.append(EarlyStopping(monitor, mode=mode, patience=config.selection.patience, check_finite=False))
     callbacks.append(last)
-    if not config["trainer"].get("enable_progress_bar", False):
+    if not config.trainer.enable_progress_bar:
         callbacks.append(EpochLines(title))
     logger = TensorBoardLogger(folder, name="events", version=name, default_hp_metric=False)
     trainer = make_trainer(
-        config, callbacks=callbacks, logger=logger, enable_checkpointing=True, default_root_dir=folder
+        config.trainer, callbacks=callbacks, logger=logger, enable_checkpointing=True, default_root_dir=folder
     )
     epoch = 0
     if any(parameter.requires_grad for parameter in module.parameters()):
-        check_steps(config["trainer"], len(data.train_dataloader()), len(data.val_dataloader()), monitor)
+        check_steps(config.trainer, len(data.train_dataloader()), len(data.val_dataloader()), monitor)
         cut_off = going_on(checkpoints, monitor is not None, title)
         if cut_off is None or not stopped_early(cut_off):
             _fit(trainer, module, data, None if cut_off is None else checkpoints / LAST)

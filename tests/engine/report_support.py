@@ -14,17 +14,19 @@ import pandas as pd
 import yaml
 from PIL import Image
 
+from engine.config.schema import RunConfig
+from engine.config.sections import Evaluation
 from engine.report import Origins, write_report
 from engine.report.gallery import MapSource
 from engine.report.pictures import thumbnail
 from engine.report.write import Paths
-from engine.results.pairs import Finished, Results, compare_variants
+from engine.results.pairs import Results, RunResult, compare_variants
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 NASTY = "<script>alert(1)</script> \"'&amp; ${1} {{ 1 }} </title>"
-SETTINGS = {"bootstraps": 100, "level": 0.95, "alpha": 0.05, "by_origin": True, "maps": None}
+SETTINGS = Evaluation(bootstraps=100)
 
 
 def labels(sources: int = 12, each: int = 4, votes: bool = True, prefix: str = "pair") -> pd.DataFrame:
@@ -54,7 +56,7 @@ def finished(
     learned: bool = True,
     leaky: bool = False,
     config: dict[str, Any] | None = None,
-) -> Finished:
+) -> RunResult:
     """One run: the labels with noise, or a constant where `noise` is None."""
     path = folder / f"run-{len(list(folder.glob('run-*')))}"
     path.mkdir(parents=True)
@@ -67,7 +69,7 @@ def finished(
     )
     facts = {"commit": "abc", "versions": {"torch": "2"}, "seed": seed, "table_hash": "t", "wall_s": 1.0 + seed}
     (path / "provenance.json").write_text(json.dumps(facts))
-    return Finished(label, seed, table.assign(fold=0, split="test", predicted=predicted), leaky, learned, path)
+    return RunResult(label, seed, table.assign(fold=0, split="test", predicted=predicted), leaky, learned, path)
 
 
 def images(
@@ -88,27 +90,27 @@ def images(
     return found
 
 
-def no_maps(run: Finished, config: dict[str, Any]) -> str:
+def no_maps(run: RunResult, config: RunConfig) -> str:
     return ""
 
 
 def report(
     folder: Path,
-    runs: list[Finished],
+    runs: list[RunResult],
     paths: Paths | None = None,
     drawer: Any = no_maps,
     maps: MapSource | None = None,
     **settings: Any,
 ) -> tuple[Path, list[Results]]:
     """The report of some runs, and the tables that it shows."""
-    evaluation = {**SETTINGS, **settings}
+    evaluation = SETTINGS.model_copy(update=settings)
     results = compare_variants(runs, evaluation)
     source = None if maps is None else lambda result: maps
     origins = Origins(lambda result: paths or {}, drawer, source)
     return write_report(folder, "test sweep", results, evaluation, origins), results
 
 
-def with_maps(folder: Path, label: str, table: pd.DataFrame, shift: float, seed: int = 0, **more: Any) -> Finished:
+def with_maps(folder: Path, label: str, table: pd.DataFrame, shift: float, seed: int = 0, **more: Any) -> RunResult:
     """A run with figures of maps that were never made: average precisions about `shift`, every third pair unchanged."""
     run = finished(folder, label, table, seed, **more)
     rng = np.random.default_rng([seed, 1])
@@ -142,14 +144,14 @@ def data_of(page: Path) -> dict[str, Any]:
 
 def many_variants(
     folder: Path, variants: int = 50, seeds: int = 3, pairs: int = 2000, distinct: int | None = None
-) -> tuple[list[Finished], pd.DataFrame]:
+) -> tuple[list[RunResult], pd.DataFrame]:
     """Runs of a large sweep.
 
     Args:
         distinct: variants whose predictions are their own; the others repeat theirs, which saves the time of figures.
     """
     table = labels(sources=pairs // 5, each=5)
-    runs: list[Finished] = []
+    runs: list[RunResult] = []
     kept: dict[tuple[int, int], pd.DataFrame] = {}
     for number in range(variants):
         name = (
@@ -159,7 +161,7 @@ def many_variants(
             config = {"head": {"name": "x", "depth": number}}
             run = finished(folder, name, table, seed, 0.05 + 0.01 * number, config=config)
             predictions = kept.setdefault((number % (distinct or variants), seed), run.predictions)
-            runs.append(Finished(**{**vars(run), "predictions": predictions}))
+            runs.append(RunResult(**{**vars(run), "predictions": predictions}))
     runs.append(finished(folder, "psnr", table, noise=0.5, learned=False))
     return runs, table
 
@@ -179,7 +181,7 @@ class Resources(HTMLParser):
                 self.fetched.append(f"{tag} {value}")
 
 
-def draw_candidate(run: Finished, config: dict[str, Any]) -> Any:
+def draw_candidate(run: RunResult, config: RunConfig) -> Any:
     return lambda fold, reference, candidate: 255 - thumbnail(candidate)
 
 

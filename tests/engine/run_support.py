@@ -17,6 +17,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from engine.config.schema import RunConfig
+from semfid.settings import validate
+
 ROOT = Path(__file__).resolve().parents[2]
 SEMFID = str(Path(sys.executable).with_name("semfid"))
 
@@ -113,6 +116,11 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
             node = node.setdefault(part, {})
         node[last] = value
     return result
+
+
+def typed(config: dict[str, Any]) -> RunConfig:
+    """A resolved configuration, held against the schema."""
+    return validate(RunConfig, config, "test")
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.config.check import check_config
+from engine.config.check import Checker
 from engine.config.expansion import expand
-from engine.config.schema import load_experiment
+from engine.config.reading import load_experiment
 from semfid.errors import UserError
 
 MODEL = {"name": "global_regressor", "backbone": "resnet50_imagenet", "head": {"name": "linear"}}
@@ -20,7 +20,7 @@ def checked(folder: Path, model: dict[str, Any], *overrides: str) -> None:
     path = folder / "x.yaml"
     path.write_text(json.dumps({"name": "x", "data": {"name": "scenes"}, "model": model}))
     for variant in expand(load_experiment(path, overrides), str(path)):
-        check_config(variant.config)
+        Checker().check(variant.config)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_a_section_that_is_not_there_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("section", ["data", "model", "model.backbone", "model.head"])
 def test_a_mistyped_name_gets_its_near_miss(tmp_path: Path, section: str) -> None:
     with pytest.raises(
-        UserError, match=rf"^{section} must be a name or a mapping with a name.*did you mean 'name' by 'nam'\?"
+        UserError, match=rf"x\.yaml: {section} must be a name or a mapping with a name.*did you mean 'name' by 'nam'\?"
     ):
         checked(tmp_path, MODEL, f"{section}={{nam: linear, backbone: resnet50_imagenet}}")

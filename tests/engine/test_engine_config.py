@@ -10,9 +10,17 @@ import pytest
 import yaml
 
 from engine.config.expansion import expand
-from engine.config.schema import Experiment, get_key, load_experiment
+from engine.config.reading import get_key
+from engine.config.reading import load_experiment as load_typed
+from engine.config.schema import Experiment
 from engine.runs.run_folder import run_hash
 from semfid.errors import UserError
+from semfid.settings import as_mapping
+
+
+def load_experiment(*given: Any) -> dict[str, Any]:
+    return as_mapping(load_typed(*given))
+
 
 MINIMAL = {"name": "x", "data": {"name": "scenes"}, "model": {"name": "global_regressor", "head": {"name": "cosine"}}}
 
@@ -32,7 +40,7 @@ def test_defaults(write: Any) -> None:
     config = load_experiment(write("a.yaml", MINIMAL))
     assert config["seed"] == 0 and config["sweep_mode"] == "grid" and config["output"] == "runs"
     assert config["selection"] == {"monitor": "val_mse", "patience": None}
-    assert set(config) == set(Experiment.__dataclass_fields__)
+    assert set(config) == set(Experiment.model_fields)
 
 
 def test_a_chain_of_parents_relative_to_each_file(write: Any) -> None:
@@ -94,7 +102,7 @@ def test_a_sweep_is_the_file_s_own(write: Any) -> None:
 @pytest.mark.parametrize(
     ("override", "key", "value"),
     [
-        ("model.optimizer.lr=1e-3", "model.optimizer.lr", 1e-3),
+        ("model.head.rate=1e-3", "model.head.rate", 1e-3),
         ("seed=7", "seed", 7),
         ("data.in_memory=true", "data.in_memory", True),
         ("selection.patience=null", "selection.patience", None),
@@ -155,13 +163,13 @@ def test_plugin_files_are_relative_to_the_yaml_that_names_them(write: Any, tmp_p
 
 
 def _expand(changes: dict[str, Any], write: Any) -> list[Any]:
-    return expand(load_experiment(write("a.yaml", {**MINIMAL, **changes})), "a.yaml")
+    return expand(load_typed(write("a.yaml", {**MINIMAL, **changes})), "a.yaml")
 
 
 def test_no_sweep_is_one_variant(write: Any) -> None:
     (variant,) = _expand({"seed": 4}, write)
     assert (variant.label, variant.seed, variant.choices) == ("x", 4, {})
-    assert "sweep" not in variant.config
+    assert "sweep" not in variant.config.as_mapping()
 
 
 def test_grid(write: Any) -> None:
@@ -169,19 +177,19 @@ def test_grid(write: Any) -> None:
     sweep = {"model.head": heads, "data.scenes": [10, 20, 30], "seed": [0, 1]}
     variants = _expand({"sweep": sweep}, write)
     expected = list(itertools.product(heads, [10, 20, 30], [0, 1]))
-    got = [(v.config["model"]["head"], v.config["data"]["scenes"], v.config["seed"]) for v in variants]
+    got = [(v.config.model.head.written, v.config.data.keywords["scenes"], v.config.seed) for v in variants]
     assert got == expected
     assert variants[0].label == "head=a/k:1 scenes=10", "what tells it from the other a"
     assert variants[-1].label == "head=b scenes=30"
-    variants[0].config["model"]["head"]["k"] = 99
-    assert variants[1].config["model"]["head"]["k"] == 1, "variants share nothing"
+    variants[0].config.model.head.written["k"] = 99
+    assert variants[0].config.model.head.keywords["k"] == 1, "a configuration stays as it was read"
 
 
 def test_one_factor(write: Any) -> None:
     model = {"name": "g", "head": {"name": "h", "depth": 3, "bias": False}}
     sweep = {"model.head.depth": [1, 2, 3], "model.head.bias": [False, True], "seed": [0, 1]}
     variants = _expand({"model": model, "sweep": sweep, "sweep_mode": "one_factor"}, write)
-    heads = [(v.config["model"]["head"]["depth"], v.config["model"]["head"]["bias"], v.seed) for v in variants]
+    heads = [(*(v.config.model.head.keywords[key] for key in ("depth", "bias")), v.seed) for v in variants]
     assert heads == [(d, b, s) for d, b in ((3, False), (1, False), (2, False), (3, True)) for s in (0, 1)]
 
 
@@ -204,7 +212,7 @@ def test_two_variants_never_share_a_label(write: Any) -> None:
 
 
 def test_a_swept_value_is_checked_against_the_schema(write: Any) -> None:
-    assert _expand({"sweep": {"selection.patience": [None, 3]}}, write)[1].config["selection"]["patience"] == 3
+    assert _expand({"sweep": {"selection.patience": [None, 3]}}, write)[1].config.selection.patience == 3
     for key, value in (("seed", "a"), ("selection.patience", 1.5), ("evaluation.by_origin", "perhaps")):
         with pytest.raises(UserError, match=rf"a\.yaml: sweep\.{key}"):
             _expand({"sweep": {key: [value]}}, write)
@@ -214,7 +222,7 @@ class TestRepeats:
     def made(self, tmp_path: Path, text: str) -> list[Any]:
         file = tmp_path / "r.yaml"
         file.write_text(text)
-        return expand(load_experiment(file), str(file))
+        return expand(load_typed(file), str(file))
 
     def test_each_repeat_is_a_run_of_the_same_variant(self, tmp_path: Path) -> None:
         text = "name: r\nseed: 7\ndata: {name: pairs, split: {folds: 5, repeats: 3, seed: 2}}\n"
@@ -222,8 +230,8 @@ class TestRepeats:
         runs = self.made(tmp_path, text)
         assert [run.label for run in runs] == ["head=a"] * 3 + ["head=b"] * 3
         assert [run.seed for run in runs] == [7, 8, 9] * 2 and [run.repeat for run in runs] == [0, 1, 2] * 2
-        assert [run.config["data"]["split"]["seed"] for run in runs] == [2, 3, 4] * 2
-        assert all(run.config["data"]["split"]["folds"] == 5 for run in runs)
+        assert [run.config.data.keywords["split"]["seed"] for run in runs] == [2, 3, 4] * 2
+        assert all(run.config.data.keywords["split"]["folds"] == 5 for run in runs)
         digests = {run_hash(run.config, "d") for run in runs}
         assert len(digests) == 6
         more = self.made(tmp_path, text.replace("repeats: 3", "repeats: 4"))

@@ -21,8 +21,9 @@ import engine.training.extract
 import engine.training.feature_pass
 from backbones import Backbone, build_backbone
 from datamodules.base import PairDataModule
-from engine.config.check import make_trainer
+from engine.config.trainer_section import TrainerSection
 from engine.training.extract import cache_folder, extract
+from engine.training.lightning_trainer import make_trainer
 from heads import build_head
 from heads.inputs import DifferenceGrids, Embeddings, HeadInput, PooledDifferences, PooledFeatures, input_of
 from heads.statistics import EPS
@@ -113,7 +114,7 @@ def _run(
     cache: VectorCache | None = None,
     trunk: Backbone | None = None,
 ) -> dict[HeadInput, Tensor]:
-    trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
+    trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 1}))
     return extract(trunk or _trunk(), data, statistics or INPUTS, trainer, cache, lambda done, total: None)
 
 
@@ -372,7 +373,7 @@ def test_what_was_computed_before_a_fault_is_used(
         if done == total // 2:
             raise KeyError("killed")
 
-    trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
+    trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 1}))
     with pytest.raises(KeyError):
         extract(trunk, data, [INPUTS[0]], trainer, cache, cut)
     before = counter.images
@@ -417,7 +418,7 @@ def _extract_in_group(rank: int, tables: list[Path], root: Path, answers: Any) -
     for number, table in enumerate(tables):
         trunk, cache = _trunk(), VectorCache(root / f"cache{number}", 10**9)
         counter = _Counter(trunk)
-        trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 3, "strategy": "ddp"}})
+        trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 3, "strategy": "ddp"}))
         values = extract(trunk, _data(table), INPUTS[:1], trainer, cache, lambda done, total: None)
         found.append((counter.images, values[INPUTS[0]].numpy()))
     answers.put((rank, found))

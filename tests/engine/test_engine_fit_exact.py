@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from run_support import SMALL, Write, merged, only_run, predictions, run_folders
+from run_support import SMALL, Write, merged, only_run, predictions, run_folders, typed
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 from torch import Tensor
@@ -147,7 +147,7 @@ def test_every_fold_is_scikit_learns_ridge(name: str) -> None:
 
 def test_nonnegative_weights_and_votes() -> None:
     settings = exact_settings(
-        merged(EXACT, {"model.head": {"name": "concept_linear"}, "model.loss": "binomial"})
+        typed(merged(EXACT, {"model.head": {"name": "concept_linear"}, "model.loss": "binomial"}))
     )  # nonnegative, sigmoid
     statistic, difference, weight, sources = statistic_for(build_head("concept_linear", TRUNK, {}))
     fits = fit_exactly(
@@ -170,8 +170,8 @@ class TestWhichFit:
             {"model.head": "concept_linear", "model.loss": "binomial"},
             {"trainer": {"accelerator": "cpu"}},
         ):
-            assert fit_of(merged(EXACT, change)) == "exact", change
-        assert fit_of(merged(EXACT, {"fit": "gradient"})) == "gradient"
+            assert fit_of(typed(merged(EXACT, change))) == "exact", change
+        assert fit_of(typed(merged(EXACT, {"fit": "gradient"}))) == "gradient"
 
     @pytest.mark.parametrize(
         ("change", "said"),
@@ -188,9 +188,9 @@ class TestWhichFit:
         ],
     )
     def test_gradient_else_and_why(self, change: dict[str, Any], said: str) -> None:
-        assert fit_of(merged(EXACT, change)) == "gradient"
+        assert fit_of(typed(merged(EXACT, change))) == "gradient"
         with pytest.raises(UserError, match=r"fit: exact is not possible: .*or use fit: gradient") as caught:
-            fit_of(merged(EXACT, {**change, "fit": "exact"}))
+            fit_of(typed(merged(EXACT, {**change, "fit": "exact"})))
         assert said in str(caught.value) and "\n" not in str(caught.value)
 
     def test_a_third_partys_head_says_so_itself(self) -> None:
@@ -211,13 +211,13 @@ class TestWhichFit:
             assert (form is not None) == (name.startswith("lpips_linear") or name in ("concept_linear", "kernel"))
 
     def test_the_hash_of_a_run_knows(self) -> None:
-        exact, gradient = run_hash(EXACT, "d"), run_hash(merged(EXACT, {"fit": "gradient"}), "d")
+        exact, gradient = run_hash(typed(EXACT), "d"), run_hash(typed(merged(EXACT, {"fit": "gradient"})), "d")
         assert exact != gradient
-        assert run_hash(merged(EXACT, {"penalty": 0.1}), "d") not in (exact, gradient)
+        assert run_hash(typed(merged(EXACT, {"penalty": 0.1})), "d") not in (exact, gradient)
         before = copy.deepcopy(EXACT)  # as configurations were before there was a choice
         before.pop("fit")
         trained = merged(before, {"model.head.output": "softplus"})
-        assert run_hash(trained, "d") == run_hash(merged(trained, {"fit": "gradient"}), "d")
+        assert run_hash(typed(trained), "d") == run_hash(typed(merged(trained, {"fit": "gradient"})), "d")
 
 
 class TestBadInput:
@@ -440,14 +440,14 @@ class TestStart:
     def test_of_what_it_cannot_be(self, change: dict[str, Any], said: str) -> None:
         config = merged(EXACT, {"fit": "gradient", "start": "exact", **change})
         with pytest.raises(UserError, match="start") as caught:
-            starts_exactly(config)
+            starts_exactly(typed(config))
         assert said in str(caught.value) and "\n" not in str(caught.value)
 
     def test_it_counts_where_it_is_used(self) -> None:
         gradient = merged(EXACT, {"fit": "gradient"})
-        assert run_hash(merged(gradient, {"start": "exact"}), "d") != run_hash(gradient, "d")
-        assert run_hash(merged(gradient, {"start": "random"}), "d") == run_hash(gradient, "d")
-        assert run_hash(merged(EXACT, {"start": "exact"}), "d") == run_hash(EXACT, "d")
-        assert not starts_exactly(merged(EXACT, {"start": "exact"})) and starts_exactly(
-            merged(gradient, {"start": "exact"})
+        assert run_hash(typed(merged(gradient, {"start": "exact"})), "d") != run_hash(typed(gradient), "d")
+        assert run_hash(typed(merged(gradient, {"start": "random"})), "d") == run_hash(typed(gradient), "d")
+        assert run_hash(typed(merged(EXACT, {"start": "exact"})), "d") == run_hash(typed(EXACT), "d")
+        assert not starts_exactly(typed(merged(EXACT, {"start": "exact"}))) and starts_exactly(
+            typed(merged(gradient, {"start": "exact"}))
         )

@@ -14,9 +14,10 @@ import torch
 from run_support import Write, only_run
 
 from backbones import build_backbone
-from engine.config.check import make_trainer
+from engine.config.trainer_section import TrainerSection
 from engine.export import export_run
 from engine.training.extract import extract
+from engine.training.lightning_trainer import make_trainer
 from lightning_modules.global_regressor import GlobalRegressor
 from lightning_modules.scorer import RunScorer, load_run
 from registry import DATAMODULES
@@ -95,7 +96,7 @@ def test_training_cache_and_scoring_agree(kind: str, table: Path, tmp_path: Path
         torch.stack([data.dataset.image(path) for path in paths]).float() / 255
         for paths in (data.dataset.reference, data.dataset.candidate)
     )
-    trainer = make_trainer({"trainer": {"accelerator": "cpu", "devices": 1}})
+    trainer = make_trainer(TrainerSection(accelerator="cpu", devices=1))
     for cache in (None, VectorCache(tmp_path / "cache", 10**9), VectorCache(tmp_path / "cache", 10**9)):
         found = extract(trunk, data, own.parts(), trainer, cache, lambda done, total: None)
         cached = own.joined([found[part] for part in own.parts()])

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 import yaml
 from PIL import Image
 from report_support import SETTINGS, finished, labels, with_maps
-from run_support import Write, run_folders
+from run_support import Write, run_folders, typed
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from engine.config.schema import RunConfig
 from engine.results.map_metrics import maps_wanted
 from engine.results.maps import compare_maps
 from engine.results.pairs import compare_variants, write_results
@@ -151,8 +152,8 @@ class FakeData:
 
 @pytest.mark.parametrize(("wish", "linear", "local"), [(None, False, True), (True, True, True), (False, False, False)])
 def test_when_they_are_wanted(wish: bool | None, linear: bool, local: bool) -> None:
-    def config(**model: Any) -> dict[str, Any]:
-        return {"model": model, "evaluation": {"maps": wish}}
+    def config(**model: Any) -> RunConfig:
+        return typed({"name": "x", "data": {"name": "any"}, "model": model, "evaluation": {"maps": wish}})
 
     data: Any = FakeData("map")
     head = {"name": "lpips_linear", "depth": 1}

@@ -14,7 +14,7 @@ from run_support import SMALL, merged, run_folders
 
 import engine.runs.pretraining
 from engine.config.pretraining_section import pretraining_config
-from engine.runs.ablation import read_sweep
+from engine.runs.sweep import read_sweep
 from lightning_modules.contrastive import Contrastive
 from semfid.cli import main
 
@@ -129,7 +129,7 @@ def test_the_pretraining_is_of_the_variant_s_architecture(write_axis: Make) -> N
     }
     file = write_axis({"model.backbone": backbone, "trainer.precision": "32-true", "sweep": {}})
     (variant,) = read_sweep(file, []).variants
-    own = pretraining_config(variant.config, "words")
+    own = pretraining_config(variant.config, "words").as_mapping()
     assert own["model"]["backbone"] == {
         "name": "timm", "model": "test_vit", "pretrained": "none", "tuning": "full", "init_seed": 4, "batch_norm": "train",
     }  # fmt: skip
@@ -169,7 +169,7 @@ def test_pretraining_data_that_is_not_there(write_axis: Make, capsys: pytest.Cap
 
 
 def test_check_trains_nothing(write_axis: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(engine.pretraining, "run_task", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(engine.runs.pretraining, "train_task", lambda *_: pytest.fail("trained"))
     assert main(["ablate", str(write_axis()), "--check"]) == 0
     assert "40 images, " in capsys.readouterr().err and not (tmp_path / "runs").exists()
 

@@ -12,13 +12,12 @@ import pytest
 from run_support import Write, only_run, run_folders
 from scipy.stats import spearmanr
 
-from engine.config.schema import EvaluationConfig
-from engine.results.pairs import Finished, compare_variants, run_figures, write_results
+from engine.config.sections import Evaluation
+from engine.results.pairs import RunResult, compare_variants, compute_metrics, write_results
 from semfid.cli import main
 from semfid.errors import UserError
 
-SETTINGS = {"bootstraps": 200, "level": 0.95, "alpha": 0.05, "by_origin": True, "maps": None}
-assert set(SETTINGS) == set(EvaluationConfig.__dataclass_fields__)
+SETTINGS = Evaluation(bootstraps=200)
 
 
 def _labels(sources: int = 30, each: int = 4, votes: bool = True) -> pd.DataFrame:
@@ -48,11 +47,11 @@ def _run(
     leaky: bool = False,
     learned: bool = True,
     **more: Any,
-) -> Finished:
+) -> RunResult:
     table = _labels(**more)
     rng = np.random.default_rng([seed, int(abs(noise) * 100)])
     predicted = sign * table["difference"] + rng.normal(0, noise, len(table)) if noise >= 0 else 0.5
-    return Finished(label, seed, table.assign(predicted=predicted), leaky, learned, Path(f"runs/{label}-{seed}"))
+    return RunResult(label, seed, table.assign(predicted=predicted), leaky, learned, Path(f"runs/{label}-{seed}"))
 
 
 def _value(row: Any, name: str) -> Any:
@@ -82,7 +81,7 @@ def test_figures_are_means_over_seeds_of_scipy_s() -> None:
 def test_order_of_rows_and_runs_is_irrelevant() -> None:
     runs = [_run("a", seed) for seed in range(2)] + [_run("b", 0, noise=0.3)]
     shuffled = [
-        Finished(r.label, r.seed, r.predictions.sample(frac=1, random_state=i), r.leaky, r.learned, r.path)
+        RunResult(r.label, r.seed, r.predictions.sample(frac=1, random_state=i), r.leaky, r.learned, r.path)
         for i, r in enumerate(reversed(runs))
     ]
     first, second = (compare_variants(given, SETTINGS)[0] for given in (runs, shuffled))
@@ -123,7 +122,7 @@ def test_constant_is_a_word_not_a_zero(tmp_path: Path) -> None:
     write_results([result], tmp_path)
     table = pd.read_csv(tmp_path / "results.csv").set_index("variant")
     assert np.isnan(table.loc["flat", "srcc"]) and table.loc["flat", "srcc_note"] == "constant"
-    metrics = run_figures(_run("flat", noise=-1.0).predictions, SETTINGS)["pooled"]
+    metrics = compute_metrics(_run("flat", noise=-1.0).predictions, SETTINGS)["pooled"]
     assert metrics["constant"] and np.isnan(metrics["srcc"])
 
 
@@ -137,7 +136,7 @@ def test_a_nan_names_its_pair() -> None:
     run = _run("a")
     run.predictions.loc[7, "predicted"] = float("nan")
     with pytest.raises(UserError, match="prediction of pair 'p007' is not a finite number"):
-        run_figures(run.predictions, SETTINGS)
+        compute_metrics(run.predictions, SETTINGS)
 
 
 def test_a_nan_of_a_run_names_its_pair(
@@ -211,7 +210,7 @@ def test_rows_per_origin() -> None:
             np.mean([spearmanr(o["difference"], o["predicted"])[0] for o in own]), abs=1e-12
         )
         assert row["n"] == 60 and row["difference"] == pytest.approx(own[0]["difference"].mean())
-    assert compare_variants(runs, {**SETTINGS, "by_origin": False})[0].origins == []
+    assert compare_variants(runs, SETTINGS.model_copy(update={"by_origin": False}))[0].origins == []
 
 
 def test_files(tmp_path: Path) -> None:
@@ -256,5 +255,5 @@ def test_seeds_are_averaged_from_runs(write_experiment: Write, tmp_path: Path) -
 def test_predictions_of_other_pairs_are_refused() -> None:
     one, other = _run("a"), _run("a", 1)
     moved = other.predictions.assign(pair_id=one.predictions["pair_id"].to_numpy()[::-1])
-    runs = [one, Finished("a", 1, moved, False, True, Path("runs/a-1"))]
+    runs = [one, RunResult("a", 1, moved, False, True, Path("runs/a-1"))]
     assert len(compare_variants(runs, SETTINGS)) == 2, "other labels for the same names: not one table"

@@ -229,10 +229,10 @@ def test_folds_that_are_done_are_not_trained_again(
 def test_a_cut_off_sweep_goes_on(
     write_experiment: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import engine.runs.ablation
+    import engine.runs.execution
 
     file = write_experiment({"sweep": {"model.head.depth": [0, 1, 2], "seed": [0, 1]}})
-    run_variant, begun = engine.runs.ablation.run_variant, []
+    run_variant, begun = engine.runs.execution.run_variant, []
 
     def cut_off(variant: Any, *rest: Any) -> Any:
         begun.append(variant)
@@ -240,14 +240,14 @@ def test_a_cut_off_sweep_goes_on(
             raise KeyboardInterrupt
         return run_variant(variant, *rest)
 
-    monkeypatch.setattr(engine.ablation, "run_variant", cut_off)
+    monkeypatch.setattr(engine.runs.execution, "run_variant", cut_off)
     assert main(["ablate", str(file)]) == 130
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1] == "semfid: interrupted; run the same command again to go on"
     assert not (tmp_path / "runs" / "t" / "results.csv").exists()
     before = {run: (run / "status.json").stat().st_mtime_ns for run in run_folders(tmp_path / "runs")}
     assert len(before) == 3
-    monkeypatch.setattr(engine.ablation, "run_variant", run_variant)
+    monkeypatch.setattr(engine.runs.execution, "run_variant", run_variant)
     assert main(["ablate", str(file)]) == 0
     after = {run: (run / "status.json").stat().st_mtime_ns for run in run_folders(tmp_path / "runs")}
     assert len(after) == 6

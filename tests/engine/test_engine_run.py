@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from run_support import Write, merged, only_run, plugin_name, predictions, run_folders
+from run_support import Write, merged, only_run, plugin_name, predictions, run_folders, typed
 from safetensors.torch import save_file
 from scipy.stats import kendalltau, pearsonr, spearmanr
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from backbones import build_backbone
-from engine.config.schema import Variant
-from engine.runs.ablation import read_sweep
-from engine.runs.run import Workbench
+from engine.config.expansion import Variant
+from engine.runs.context import RunContext
 from engine.runs.run_folder import RunFolder, run_hash
+from engine.runs.sweep import read_sweep
 from lightning_modules.global_regressor import GlobalRegressor
 from semfid.cli import main
 from semfid.errors import UserError
@@ -56,15 +56,15 @@ def test_predictions_are_out_of_fold_and_figures_are_scipy_s(write_experiment: W
     file = write_experiment({"data.split": {"folds": 3, "val": 0.2}, "evaluation.bootstraps": 60})
     assert main(["run", str(file)]) == 0
     run, sweep = only_run(tmp_path / "runs"), read_sweep(file, [])
-    data = Workbench().data(sweep.variants[0].config)
+    data = RunContext().data(sweep.variants[0].config)
     table = predictions(run).set_index("pair_id")
     assert len(table) == len(data.table) == 36
     # each pair's prediction comes from the part that did not see its photo
-    module_config = sweep.variants[0].config["model"]
+    head = sweep.variants[0].config.model.head
     trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
     for part in data.parts:
         seen = {data.table.frame["source_id"][row] for row in (*part.train, *part.val)}
-        module = GlobalRegressor(trunk, module_config["head"])
+        module = GlobalRegressor(trunk, head.written)
         state = torch.load(run / f"part-{part.index}.ckpt", weights_only=True)
         assert state["trunk_identity"] == trunk.identity
         module.load_state_dict(state["state_dict"])
@@ -136,7 +136,7 @@ BASE = {
     ids=str,
 )
 def test_the_hash_changes_with_what_determines_the_result(change: dict[str, Any]) -> None:
-    assert run_hash(merged(BASE, change), "d") != run_hash(copy.deepcopy(BASE), "d")
+    assert run_hash(typed(merged(BASE, change)), "d") != run_hash(typed(copy.deepcopy(BASE)), "d")
 
 
 @pytest.mark.parametrize(
@@ -157,17 +157,17 @@ def test_the_hash_changes_with_what_determines_the_result(change: dict[str, Any]
     ids=str,
 )
 def test_the_hash_does_not_change_with_where_and_how(change: dict[str, Any]) -> None:
-    assert run_hash(merged(BASE, change), "d") == run_hash(copy.deepcopy(BASE), "d")
+    assert run_hash(typed(merged(BASE, change)), "d") == run_hash(typed(copy.deepcopy(BASE)), "d")
 
 
 def test_the_hash_knows_data_and_weights(tmp_path: Path) -> None:
-    assert run_hash(BASE, "d") != run_hash(BASE, "e")
+    assert run_hash(typed(BASE), "d") != run_hash(typed(BASE), "e")
     path = tmp_path / "trunk.safetensors"
     config = merged(BASE, {"model.backbone.pretrained": str(path)})
     save_file({"w": torch.zeros(3)}, path)
-    first = run_hash(config, "d")
+    first = run_hash(typed(config), "d")
     save_file({"w": torch.ones(4)}, path)
-    assert run_hash(config, "d") != first, "other weights under the same path"
+    assert run_hash(typed(config), "d") != first, "other weights under the same path"
 
 
 def test_the_data_hash_knows_rows_images_and_split(pair_folder: Callable[..., Path], write_experiment: Write) -> None:
@@ -175,7 +175,7 @@ def test_the_data_hash_knows_rows_images_and_split(pair_folder: Callable[..., Pa
 
     def found(split: dict[str, Any] | None = None) -> str:
         data = {"name": "pairs", "table": str(table), "image_size": 32, "split": split or {"folds": 2}}
-        return Workbench().data_hash(read_sweep(write_experiment({"data": data}), []).variants[0].config)
+        return RunContext().data_hash(read_sweep(write_experiment({"data": data}), []).variants[0].config)
 
     first = found()
     assert found() == first
@@ -207,7 +207,7 @@ def test_a_finished_run_is_not_run_again(
     def never(*_: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(engine.run, "_train", never)
+    monkeypatch.setattr(engine.runs.run, "_train", never)
     assert main(["ablate", str(file), "data.workers=0", "trainer.enable_progress_bar=false"]) == 0
     assert {p: p.stat().st_mtime_ns for run in run_folders(tmp_path / "runs") for p in run.rglob("*")} == before
 
@@ -247,7 +247,7 @@ def test_a_run_that_another_process_holds(
 ) -> None:
     file = write_experiment()
     variant = read_sweep(file, []).variants[0]
-    folder = RunFolder.of(variant, Workbench().data_hash(variant.config))
+    folder = RunFolder.of(variant, RunContext().data_hash(variant.config))
     with folder.held():
         assert main(["run", str(file)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -266,7 +266,7 @@ def test_a_run_that_another_process_finished_meanwhile(
     states = iter(["running"])
     state = RunFolder.state.fget
     monkeypatch.setattr(RunFolder, "state", property(lambda folder: next(states, None) or state(folder)))
-    monkeypatch.setattr(engine.run, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(engine.runs.run, "_train", lambda *_: pytest.fail("trained again"))
     assert main(["run", str(file)]) == 0
 
 
@@ -330,13 +330,13 @@ def test_what_a_frozen_trunk_is_stays_as_it_was(write_experiment: Write, tmp_pat
     """Through images, BatchNorm included (notes 4.6)."""
     from engine.runs.ablation import ablate
 
-    bench = Workbench()
+    context = RunContext()
     sweep = read_sweep(write_experiment({"trainer.accumulate_grad_batches": 1, "data.image_size": 32}), [])
-    trunk = bench.trunk(sweep.variants[0].config)
+    trunk = context.trunk(sweep.variants[0].config)
     before = copy.deepcopy(trunk.trunk.state_dict())
-    results, failures = ablate(sweep, bench=bench)
+    results, failures = ablate(sweep, context=context)
     assert results and not failures
-    assert bench.trunk(sweep.variants[0].config) is trunk
+    assert context.trunk(sweep.variants[0].config) is trunk
     for name, value in trunk.trunk.state_dict().items():
         assert torch.equal(value, before[name]), name
 
@@ -353,10 +353,12 @@ def test_nan_becomes_null(tmp_path: Path) -> None:
 def test_names_of_runs_are_safe_and_tell_variants_apart() -> None:
     choices = {"model.head": {"name": "a/../b", "k": [1, 2]}, "data.table": "/x/y z.csv"}
     config = merged(BASE, {"output": "out"})
-    folder = RunFolder.of(Variant(config, choices), "d").path
+    folder = RunFolder.of(Variant(typed(config), choices), "d").path
     assert folder.parent == Path("out/x") and "/" not in folder.name and " " not in folder.name
     assert (
-        np.unique([RunFolder.of(Variant(merged(config, {"seed": s}), choices), "d").path.name for s in range(5)]).size
+        np.unique(
+            [RunFolder.of(Variant(typed(merged(config, {"seed": s})), choices), "d").path.name for s in range(5)]
+        ).size
         == 5
     )
 
@@ -365,7 +367,7 @@ def test_an_edited_plugin_file_is_another_run(tmp_path: Path) -> None:
     plugin = tmp_path / "some_plugin.py"
     plugin.write_text("A = 1\n")
     config = {**copy.deepcopy(BASE), "plugins": [str(plugin)]}
-    before = run_hash(config, "d")
-    assert run_hash(config, "d") == before
+    before = run_hash(typed(config), "d")
+    assert run_hash(typed(config), "d") == before
     plugin.write_text("A = 22\n")
-    assert run_hash(config, "d") != before
+    assert run_hash(typed(config), "d") != before

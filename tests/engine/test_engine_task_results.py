@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from run_support import typed
 
-from engine.config.schema import Variant
+from engine.config.expansion import Variant
+from engine.config.sections import Evaluation
 from engine.results.images import _results, compare_tasks
 from engine.runs.run_folder import RunFolder
 
-EVALUATION = {"bootstraps": 400, "level": 0.95}
+EVALUATION = Evaluation(bootstraps=400, level=0.95)
 IMAGES = [f"i{n:02d}" for n in range(40)]
 
 
@@ -28,7 +30,9 @@ def finished(
     folder.write_json(
         "metrics.json", {"figures": {k: float(v.mean()) for k, v in values.items()}, "images": len(images)}
     )
-    return Variant({"name": "t", "seed": seed}, {"w": label, "seed": seed}, (label,)), folder
+    return Variant(
+        typed({"name": "t", "seed": seed, "data": {"name": "any"}}), {"w": label, "seed": seed}, (label,)
+    ), folder
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from run_support import merged, only_run, run_folders
 
-from engine.runs.ablation import read_sweep
-from engine.runs.run import Workbench
+from engine.runs.context import RunContext
 from engine.runs.run_folder import RunFolder
+from engine.runs.sweep import read_sweep
 from lightning_modules.supervised import Supervised
 from semfid.cli import main
 
@@ -124,7 +124,7 @@ def test_run_hash_follows_images_and_captions(
 
     def folder() -> str:
         (variant,) = read_sweep(file, []).variants
-        return RunFolder.of(variant, Workbench().data_hash(variant.config)).path.name
+        return RunFolder.of(variant, RunContext().data_hash(variant.config)).path.name
 
     first = folder()
     assert folder() == first

@@ -12,8 +12,9 @@ import yaml
 from report_support import data_of
 from run_support import Write, run_folders
 
+from engine.config.schema import RunConfig, recorded_config
 from engine.report.heatmaps import map_drawer
-from engine.results.pairs import Finished
+from engine.results.pairs import RunResult
 from lightning_modules.scorer import load_run
 from semfid.cli import main
 
@@ -48,12 +49,16 @@ def test_ablate_writes_the_report(write_experiment: Write, tmp_path: Path, capsy
     _maps_belong_to_the_fold(run_folders(tmp_path / "runs"), tmp_path)
 
 
+def recorded(folder: Path) -> RunConfig:
+    return recorded_config(yaml.safe_load((folder / "config.yaml").read_text()), folder, learned=True)
+
+
 def _maps_belong_to_the_fold(folders: list[Path], tmp_path: Path) -> None:
     folder = next(path for path in folders if "lpips" in path.name and "seed=0" in path.name)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     table = pd.read_csv(folder / "predictions.csv", dtype={"pair_id": str, "source_id": str})
-    run = Finished("a", 0, table, False, True, folder)
-    drawer = map_drawer(run, config)
+    run = RunResult("a", 0, table, False, True, folder)
+    drawer = map_drawer(run, recorded(folder))
     assert not isinstance(drawer, str)
     (photo, *_) = sorted(Path(config["data"]["folder"]).rglob("*.png"))
     other = sorted(photo.parent.glob("*.png"))[-1]
@@ -70,8 +75,8 @@ def _maps_belong_to_the_fold(folders: list[Path], tmp_path: Path) -> None:
     shutil.copytree(folder, gone)
     config["model"]["backbone"]["pretrained"] = str(tmp_path / "no_such.safetensors")
     (gone / "config.yaml").write_text(yaml.safe_dump(config))
-    said = map_drawer(Finished("a", 0, table, False, True, gone), config)
+    said = map_drawer(RunResult("a", 0, table, False, True, gone), recorded(gone))
     assert isinstance(said, str) and said.startswith("No heat maps: ") and "no_such.safetensors are missing" in said
     shutil.copytree(folder, tmp_path / "bare", ignore=shutil.ignore_patterns("part-*"))
-    said = map_drawer(Finished("a", 0, table, False, True, tmp_path / "bare"), config)
+    said = map_drawer(RunResult("a", 0, table, False, True, tmp_path / "bare"), recorded(folder))
     assert isinstance(said, str) and said.startswith("No heat maps: ")

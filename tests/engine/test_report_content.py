@@ -12,7 +12,7 @@ from scipy.stats import rankdata, spearmanr
 from engine.report.configs import differing, provenance_table
 from engine.report.content import examples, headline, table_content
 from engine.report.tables import table_view
-from engine.results.pairs import Finished, compare_variants
+from engine.results.pairs import RunResult, compare_variants
 from semfid.stats import wilson
 
 
@@ -20,7 +20,7 @@ def test_columns_are_those_of_the_runs(tmp_path: Path) -> None:
     table = labels()
     runs = [finished(tmp_path, "a", table, seed, 0.1 + 0.05 * seed) for seed in (1, 0)]
     runs.append(finished(tmp_path, "psnr", table, noise=0.5, learned=False))
-    runs[0] = Finished(**{**vars(runs[0]), "predictions": runs[0].predictions.sample(frac=1, random_state=1)})
+    runs[0] = RunResult(**{**vars(runs[0]), "predictions": runs[0].predictions.sample(frac=1, random_state=1)})
     (result,) = compare_variants(runs, SETTINGS)
     content = table_content(result, SETTINGS)
     pairs = content["pairs"]
@@ -84,11 +84,11 @@ def test_headline_says_only_what_the_table_marks(tmp_path: Path) -> None:
     }
 
     def said(*names: str, **settings: int) -> str:
-        chosen = {**SETTINGS, "bootstraps": 200, **settings}
+        chosen = SETTINGS.model_copy(update={"bootstraps": 200, **settings})
         (result,) = compare_variants([runs[name] for name in names], chosen)
         return " ".join(headline(result, chosen))
 
-    (result,) = compare_variants([runs["good"], runs["bad"]], {**SETTINGS, "bootstraps": 200})
+    (result,) = compare_variants([runs["good"], runs["bad"]], SETTINGS.model_copy(update={"bootstraps": 200}))
     cell = result.rows[0]["srcc"]
     alone = f"good has the highest SRCC: {cell.value:.3f} [{cell.low:.2f}, {cell.high:.2f}]."  # type: ignore[union-attr]
     assert said("good", "bad") == f"{alone} Every other variant is worse beyond chance."

@@ -29,7 +29,7 @@ from engine.report.gallery import MapSource, caption, map_headline, pick
 from engine.report.map_pairs import MapPair
 from engine.report.pictures import thumbnail
 from engine.results.maps import compare_maps
-from engine.results.run_result import Finished
+from engine.results.run_result import RunResult
 from semfid.errors import UserError
 from semfid.scoring.heatmap import colours, overlay
 
@@ -49,7 +49,7 @@ class Source:
         tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255 for image in (x, y)]
         return MapPair(str(self.paths[pair_id][0]), (x, y), (tensors[0], tensors[1]), target)
 
-    def maker(self, run: Finished, config: dict[str, Any]) -> Any:
+    def maker(self, run: RunResult, config: Any) -> Any:
         def make(fold: int, names: Any, reference: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
             self.calls += 1
             return candidate.mean(dim=1, keepdim=True)
@@ -173,7 +173,7 @@ def test_headline(tmp_path: Path) -> None:
     table = labels()
     good, bad = with_maps(tmp_path, "good", table, 0.8), with_maps(tmp_path, "bad", table, 0.3, leaky=True)
 
-    def said(*runs: Finished) -> list[str]:
+    def said(*runs: RunResult) -> list[str]:
         maps = compare_maps(runs, SETTINGS)
         assert maps is not None
         return map_headline(maps)

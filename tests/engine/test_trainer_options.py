@@ -12,7 +12,8 @@ from lightning.pytorch.demos.boring_classes import BoringModel, RandomDataset
 from run_support import Write, only_run, predictions, run_folders
 from torch.utils.data import DataLoader
 
-from engine.config.check import make_trainer, quiet_lightning
+from engine.config.trainer_section import TrainerSection
+from engine.training.lightning_trainer import make_trainer, quiet_lightning
 from engine.training.trainer_options import check_options, check_selection, check_steps
 from semfid.cli import main
 from semfid.errors import UserError
@@ -40,7 +41,7 @@ from semfid.errors import UserError
 )
 def test_what_is_refused_at_once(options: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as error:
-        make_trainer({"trainer": {"accelerator": "cpu", **options}})
+        make_trainer(TrainerSection(**{"accelerator": "cpu", **options}))
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
@@ -53,17 +54,17 @@ def test_what_is_refused_at_once(options: dict[str, Any], said: str) -> None:
     ],
 )
 def test_what_is_fine(options: dict[str, Any]) -> None:
-    check_options(options)
-    check_selection(options, "val_mse")
+    check_options(TrainerSection(**options))
+    check_selection(TrainerSection(**options), "val_mse")
 
 
 @pytest.mark.parametrize("none", [0, 0.0])
 def test_selection_needs_validation(none: float) -> None:
     with pytest.raises(UserError, match=r"trainer.limit_val_batches is 0, but selection.monitor is val_srcc"):
-        check_selection({"limit_val_batches": none}, "val_srcc")
+        check_selection(TrainerSection(**{"limit_val_batches": none}), "val_srcc")
     with pytest.raises(UserError, match=r"lower the first to 2 or less, or set selection.monitor=last"):
-        check_selection({"check_val_every_n_epoch": 3, "max_epochs": 2}, "val_srcc")
-    check_selection({"check_val_every_n_epoch": 3, "max_epochs": -1}, "val_srcc")
+        check_selection(TrainerSection(**{"check_val_every_n_epoch": 3, "max_epochs": 2}), "val_srcc")
+    check_selection(TrainerSection(**{"check_val_every_n_epoch": 3, "max_epochs": -1}), "val_srcc")
 
 
 class Counted(L.Callback):
@@ -105,7 +106,7 @@ class Counted(L.Callback):
 def test_lightning_validates_where_the_check_says_so(options: dict[str, Any], tmp_path: Path) -> None:
     """Five batches of training, two of validation."""
     try:
-        check_steps(options, 5, 2, "val_mse")
+        check_steps(TrainerSection(**options), 5, 2, "val_mse")
         expected = True
     except UserError:
         expected = False

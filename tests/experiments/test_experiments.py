@@ -18,8 +18,9 @@ from experiment_support import content, tables
 from PIL import Image, ImageFilter
 from run_support import ROOT, Write, run_folders
 
-from engine.runs.ablation import read_sweep
+from engine.runs.sweep import read_sweep
 from semfid.cli import main
+from semfid.settings import as_mapping
 
 EXPERIMENTS = sorted(path for path in (ROOT / "experiments").glob("*.yaml") if path.stem != "base")
 TRUNKS = ROOT / "assets" / "trunks"
@@ -54,7 +55,7 @@ def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
 def test_every_experiment_is_valid_as_it_stands(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMFID_TEST_DATA", os.environ.get("SEMFID_TEST_DATA", "/data"))
     sweep = read_sweep(path, [])
-    assert sweep.config["name"] == path.stem, "runs lie under the name of the file"
+    assert sweep.config.name == path.stem, "runs lie under the name of the file"
     assert len({(variant.label, variant.seed) for variant in sweep.variants}) == len(sweep.variants)
 
 
@@ -62,9 +63,9 @@ def test_the_source_document_s_table_is_whole() -> None:
     sweep = read_sweep(ROOT / "experiments" / "regressor_user_study.yaml", [])
     cells = {
         (
-            v.config["model"]["backbone"]["name"],
-            v.config["model"]["head"]["depth"],
-            v.config["model"]["backbone"]["tuning"],
+            v.config.backbone.name,
+            v.config.needed_model.needed_head.keywords["depth"],
+            v.config.needed_model.tuning,
         )
         for v in sweep.variants
     }
@@ -157,7 +158,7 @@ def test_quickstart_compares_four_trunks(shrink: Callable[[Path], list[str]], tm
 
 def test_pretraining_is_on_another_world_and_alike_but_for_its_method() -> None:
     for name in ("quickstart", "pretraining_scenes"):
-        config = read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config
+        config = as_mapping(read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config)
         entries = config["pretraining"]
         assert entries["supervised"]["data"] == entries["contrastive"]["data"]
         assert entries["supervised"]["trainer"] == entries["contrastive"]["trainer"]

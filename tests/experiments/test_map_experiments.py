@@ -18,8 +18,10 @@ from PIL import Image, ImageDraw
 from run_support import ROOT, run_folders
 
 from data_tools.synthetic import SceneSetConfig, write_pair_set, write_region_set
-from engine.runs.ablation import read_sweep
+from engine.config.schema import RunConfig
+from engine.runs.sweep import read_sweep
 from semfid.cli import main
+from semfid.settings import as_mapping
 
 SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}"
 SIDE = 64
@@ -212,9 +214,9 @@ def test_the_source_project_s_sweep_is_whole() -> None:
     path = ROOT / "experiments" / "clu_sr_maps.yaml"
     sweep = read_sweep(path, [])
 
-    def cell(config: dict[str, Any]) -> tuple[Any, ...]:
-        backbone, data = config["model"]["backbone"], config["data"]
-        return backbone["name"], data["min_caps"], data["only_hq"], backbone["tuning"], data["threshold"]
+    def cell(config: RunConfig) -> tuple[Any, ...]:
+        model, data = config.needed_model, config.data.keywords
+        return config.backbone.name, data["min_caps"], data["only_hq"], model.tuning, data["threshold"]
 
     expected = itertools.product(
         ("resnet50_clip", "resnet50_imagenet"),
@@ -224,15 +226,15 @@ def test_the_source_project_s_sweep_is_whole() -> None:
         (None, 0.4, 0.9),
     )
     assert {cell(variant.config) for variant in sweep.variants} == set(expected) and len(sweep.variants) == 144
-    config = sweep.config
+    config = as_mapping(sweep.config)
     assert config["trainer"]["max_epochs"] == 60 and config["data"]["batch_size"] == 80
     assert config["model"]["optimizer"] == {"name": "adam", "lr": 1e-4}
-    assert sweep.variants[0].config["model"]["backbone"]["lora_rank"] == 32
+    assert sweep.variants[0].config.backbone.keywords["lora_rank"] == 32
 
 
 @pytest.mark.parametrize("name", ["clu_inpainting", "clu_inpainting_mini", "clu_sr_maps", "clu_scenes"])
 def test_they_learn_maps_and_stand_beside_the_pixels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMFID_TEST_DATA", "/data")
-    config = read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config
+    config = as_mapping(read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config)
     assert config["model"]["name"] == "local_map" and config["selection"]["monitor"] in ("val_mse", "last")
     assert "pixel_difference" in config["baselines"]

@@ -14,8 +14,9 @@ from experiment_support import tables
 from run_support import ROOT, predictions, run_folders
 
 from data_tools.synthetic import SceneSetConfig, write_pair_set
-from engine.runs.ablation import read_sweep
+from engine.runs.sweep import read_sweep
 from semfid.cli import main
+from semfid.settings import as_mapping
 
 SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none}"
 
@@ -34,7 +35,7 @@ def test_measures_of_the_scenes(
     words = [*shrink(path), "data.image_size=96", "data.size=96", "data.batch_size=5"]
     assert main(["ablate", str(path), *words]) == 0
     table = tables(tmp_path / "runs", path.stem)
-    assert len(table) == len(read_sweep(path, []).config["baselines"]) and table["n"].nunique() == 1
+    assert len(table) == len(read_sweep(path, []).config.baselines) and table["n"].nunique() == 1
     assert set(table["note"]) == {"training-free, uncalibrated"}
     assert (tmp_path / "runs" / path.stem / "report.html").stat().st_size > 0
 
@@ -47,7 +48,7 @@ def test_measures_of_the_scenes(
     monkeypatch.setattr(ScenesCaptioner, "_caption", never)
     monkeypatch.setattr(ScenesTower, "_embed_pixels", never)
     again = [word for word in words if not word.startswith(("data.batch_size", "output"))]
-    kept = [own for own in read_sweep(path, []).config["baselines"] if {"tower", "captioner"} & {*own}]
+    kept = [own.written for own in read_sweep(path, []).config.baselines if {"tower", "captioner"} & {*own.keywords}]
     kept = [own for own in kept if own["name"] != "splice"]
     again += ["data.batch_size=64", f"output={tmp_path / 'again'}", f"baselines={json.dumps(kept)}"]
     assert main(["ablate", str(path), *again]) == 0
@@ -161,10 +162,10 @@ def test_pseudo_labels_train_and_people_judge(
 def test_the_yamls_name_both_pseudo_labels() -> None:
     columns = {}
     for name in ("c2c", "c2i"):
-        config = read_sweep(ROOT / "experiments" / f"regressor_{name}.yaml", []).config
+        config = as_mapping(read_sweep(ROOT / "experiments" / f"regressor_{name}.yaml", []).config)
         columns[name] = config["data"]["train"]["columns"]
         assert config["data"]["test"]["name"] == "user_study" and config["data"]["train"]["name"] == "pairs"
     assert columns == {"c2c": {"difference": "c2c"}, "c2i": {"difference": "c2i"}}
     free = read_sweep(ROOT / "experiments" / "training_free.yaml", []).config
-    names = {metric if isinstance(metric, str) else metric["name"] for metric in free["baselines"]}
+    names = {metric.name for metric in free.baselines}
     assert {"psnr", "ssim", "ms_ssim", "lpips", "clip_cosine", "siglip_cosine", "dinov2_cosine", "c2c", "c2i"} <= names

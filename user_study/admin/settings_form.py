@@ -53,7 +53,7 @@ def _fields(schema: type[Settings], prefix: str = "") -> Iterator[Field]:
     """The fields of a model and of its sections, in its order."""
     for name, info in schema.model_fields.items():
         key = f"{prefix}{info.alias or name}"
-        section, _ = section_of(info.annotation)
+        section, _ = section_of(info.annotation, Settings)
         if section is not None:
             yield from _fields(section, f"{key}.")
         else:

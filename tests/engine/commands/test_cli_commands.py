@@ -229,7 +229,9 @@ def test_jobs_run_variants_in_processes_of_their_own(
 
 def test_many_slots_for_few_variants_come_to_an_end(write_experiment: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """More slots than variants: none may wait for work that another one took."""
-    import engine.runs.ablation
+    from engine.runs import execution
+    from engine.runs.context import RunContext
+    from engine.runs.sweep import read_sweep
 
     class Process:
         returncode = 0
@@ -240,10 +242,11 @@ def test_many_slots_for_few_variants_come_to_an_end(write_experiment: Write, mon
         def communicate(self) -> tuple[str, str]:
             return "", ""
 
-    monkeypatch.setattr(engine.runs.ablation.subprocess, "Popen", Process)
-    sweep = engine.runs.ablation.read_sweep(write_experiment({"sweep": {"seed": [0, 1, 2]}}), [])
+    monkeypatch.setattr(execution.subprocess, "Popen", Process)
+    sweep = read_sweep(write_experiment({"sweep": {"seed": [0, 1, 2]}}), [])
     for _ in range(5):
-        assert engine.runs.ablation._run_processes(sweep, engine.run.Workbench(), 16) == []
+        outcomes = execution.ProcessPool(sweep, RunContext(), 16).run()
+        assert [outcome.state for outcome in outcomes] == ["done"] * 3
 
 
 def test_missing_clone_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

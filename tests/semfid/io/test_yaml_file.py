@@ -9,7 +9,7 @@ import pytest
 
 from data_tools.builders.inpainting.config import InpaintingConfig
 from engine.commands.label_settings import MapSettings
-from engine.config.schema import load_experiment
+from engine.config.reading import load_experiment
 from semfid.errors import UserError
 from semfid.io.yaml_file import read_mapping
 from semfid.settings import read_settings

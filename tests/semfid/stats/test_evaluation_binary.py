@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from engine.results.pairs import Finished, compare_variants, run_figures
+from engine.results.pairs import RunResult, compare_variants, compute_metrics
 from semfid.stats import Resamples, best_srcc, bootstrap_figures, figures, is_binary, roc_auc, summarise
 from semfid.stats.binary import WeightedBinary, average_precision
 
@@ -79,12 +79,12 @@ def test_intervals_and_means_over_runs() -> None:
 def test_the_table_has_them_beside_srcc_only_where_labels_are_binary(tmp_path: Path) -> None:
     y, x, sources, pairs = made()
     frame = pd.DataFrame({"pair_id": pairs, "source_id": sources, "difference": y, "fold": 0, "predicted": x})
-    content = run_figures(frame, EVALUATION)
+    content = compute_metrics(frame, EVALUATION)
     assert content["pooled"]["auc"] == pytest.approx(roc_auc_score(y, x))
     assert content["interval"]["auc"][0] < content["pooled"]["auc"] < content["interval"]["auc"][1]
 
     def screen(difference: np.ndarray) -> str:
-        run = Finished("a", 0, frame.assign(difference=difference), False, True, tmp_path)
+        run = RunResult("a", 0, frame.assign(difference=difference), False, True, tmp_path)
         (result,) = compare_variants([run], EVALUATION)
         return result.screen
 
