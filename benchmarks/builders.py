@@ -77,7 +77,7 @@ def write_finished(out: Path, count: int) -> None:
     """The folder of a build that is finished: files, and the journal of one shard."""
     (out / "journals").mkdir(parents=True)
     digest = hashlib.sha256(CONTENT).hexdigest()
-    with open(out / "journals" / "0-of-1.jsonl", "w", encoding="utf-8") as journal:
+    with (out / "journals" / "0-of-1.jsonl").open("w", encoding="utf-8") as journal:
         for number, unit in enumerate(units_of(count)):
             names = [f"files{index}/{number:08}.png" for index in range(FILES)]
             if number == 0:

@@ -89,7 +89,7 @@ def main() -> None:
             browser.close()
         study.database.close()
     total = sum(first_visit.values())
-    print(json.dumps({name: size for name, size in sorted(first_visit.items(), key=lambda item: -item[1])}))
+    print(json.dumps(dict(sorted(first_visit.items(), key=lambda item: -item[1]))))
     kilobytes = total / 1000
     print(
         f"trial page without the images: {kilobytes:.1f} kB in {len(first_visit)} files (target < 100 kB): {kilobytes / 100:.2f}"

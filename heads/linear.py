@@ -141,7 +141,7 @@ class _LinearHead(MapHead):
         return compressed(of_last_taps(statistic, len(self.poolings), self._start), self.compress)
 
     def _weight(self) -> Tensor:
-        """(P * sum of used C_l,)"""
+        """(P * sum of used C_l,)."""
         if not self.shared:
             return self.weight
         return self.weight.unflatten(0, (len(self.poolings), -1)).repeat(1, len(self.used)).flatten()

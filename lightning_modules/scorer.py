@@ -74,7 +74,8 @@ def compare(heads: nn.ModuleList, reference: Description, candidate: Description
 
 def maps(heads: nn.ModuleList, reference: Description, candidate: Description) -> Tensor:
     """Mean over the heads of the difference at every position: (B, 1, h, w) on the grid of the finest tap that a linear head
-    uses, or of a grid head's finest grid; (B, 1, H, W) from a decoder."""
+    uses, or of a grid head's finest grid; (B, 1, H, W) from a decoder.
+    """
     positions = input_of(heads[0]).positions(reference, candidate)
     with full_precision(reference[0].device.type):
         return torch.stack([head.difference_map(positions) for head in heads]).mean(dim=0)  # type: ignore[operator, union-attr]
@@ -222,7 +223,8 @@ def _default(data: PluginSpec, key: str) -> Any:
 
 def _fixed_size(trunk: Backbone) -> bool:
     """Whether the trunk, in eval mode, refuses images of another size than its own: tried, since every family has rules of
-    its own."""
+    its own.
+    """
     refused = 0
     for side in (64, 96):
         try:

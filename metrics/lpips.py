@@ -78,7 +78,7 @@ def _network(net: Net, pretrained: str) -> nn.Module:
 
 
 def _trunk_state(trunk: nn.Module, net: Net, path: Path) -> dict[str, Tensor]:
-    """torchvision's ``features.<i>.*`` under the names of torchmetrics' slices, which keep the number of the layer."""
+    """Torchvision's ``features.<i>.*`` under the names of torchmetrics' slices, which keep the number of the layer."""
     name, file = TRUNKS[net]
     try:
         state = load_whole(path)

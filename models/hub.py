@@ -159,5 +159,5 @@ def first_line(error: BaseException) -> str:
 
 
 def _sha256(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

@@ -126,7 +126,7 @@ def exported_scorer(exported: Path) -> Iterator[Scorer]:
     """The same, loaded; tests leave it as it is."""
     from semfid.scoring.load import load_scorer
 
-    yield load_scorer(exported)
+    return load_scorer(exported)
 
 
 @pytest.fixture(scope="session")

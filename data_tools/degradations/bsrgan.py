@@ -182,6 +182,7 @@ def _draw(rng: np.random.Generator) -> _Draws:
 
 
 def draw_blur(rng: np.random.Generator) -> BlurDraw:
+    """Kernel size, angle and widths of one blur."""
     return BlurDraw(
         anisotropic=rng.random() < 0.5,
         size=2 * int(rng.integers(2, 12)) + 3,  # 7, 9, .. 25
@@ -193,6 +194,7 @@ def draw_blur(rng: np.random.Generator) -> BlurDraw:
 
 
 def draw_noise(rng: np.random.Generator) -> NoiseDraw:
+    """Kind, level in grey values and channel covariance of one noise."""
     kind, level = rng.random(), int(rng.integers(NOISE[0], NOISE[1] + 1))
     axes = np.linalg.svd(rng.random((3, 3)))[0]
     covariance = np.abs(axes.T @ np.diag(rng.random(3)) @ axes)
@@ -200,12 +202,15 @@ def draw_noise(rng: np.random.Generator) -> NoiseDraw:
 
 
 def draw_quality(rng: np.random.Generator) -> int:
+    """Quality of one JPEG step."""
     return int(rng.integers(WORST, BEST + 1))
 
 
 def draw_seed(rng: np.random.Generator) -> int:
+    """Seed of one step."""
     return int(rng.integers(2**32))
 
 
 def pick_resize(rng: np.random.Generator) -> str:
+    """Interpolation of one resize."""
     return _RESIZES[int(rng.integers(3))]

@@ -1,0 +1,1 @@
+"""Difference maps without training: segment, caption, embed, compare."""

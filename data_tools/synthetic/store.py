@@ -70,7 +70,7 @@ def open_folder(out: Path, kind: str, config: SceneSetConfig, last: str) -> bool
     try:
         out.mkdir(parents=True, exist_ok=True)
         found = path.read_bytes() if path.is_file() else None
-        others = [] if found is not None else sorted(os.listdir(out))
+        others = [] if found is not None else sorted([entry.name for entry in out.iterdir()])
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{out} is a file or lies below one; choose a folder for the scenes") from error
     except OSError as error:
@@ -108,10 +108,10 @@ def put(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         try:
-            os.replace(temporary, path)
+            temporary.replace(path)
         except FileNotFoundError:  # swept away by a second process that resumes the same folder
             temporary.write_bytes(content)
-            os.replace(temporary, path)
+            temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}; {remedy(error, 'choose another folder')}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -155,7 +154,7 @@ def _resolve(root: Path, given: str) -> Path:
     path = Path(as_path(given.strip(), root))
     for one in (root.resolve().parent / path, root.resolve() / path):  # an absolute one stays as it is
         found = on_disk(one)
-        if os.path.isfile(found):  # False for a name that no disk can hold
+        if found.is_file():  # False for a name that no disk can hold
             return found
     raise UserError(
         f"data.root: no file {' '.join(given.split())} below {root.resolve().parent}, where the paths of {root} begin"

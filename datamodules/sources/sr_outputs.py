@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +210,7 @@ def _resolve(table: Path, given: str) -> Path:
     path = Path(as_path(given.strip(), table.parent))
     for base in table.resolve().parents:  # an absolute path stays as it is
         found = on_disk(base / path)
-        if os.path.isfile(found):  # False for a name that no disk can hold
+        if found.is_file():  # False for a name that no disk can hold
             return found
     raise UserError(
         f"data.table: no file {' '.join(given.split())} relative to the folder of {table}, nor to one above it; put the table "

@@ -212,7 +212,8 @@ def read_scores(path: Path) -> pd.DataFrame:
 
 def photo_of(candidate: str) -> str:
     """Stem of the ground truth: what follows the last ``_`` of the super-resolved image's name, where no network's suffix
-    stands behind it."""
+    stands behind it.
+    """
     return without_suffix(Path(candidate).stem)[0].rsplit("_", 1)[-1]
 
 

@@ -1,0 +1,1 @@
+"""Experiment files: schema, expansion of sweeps, checks."""

@@ -67,6 +67,7 @@ def thumbnail(path: Path) -> Pixels:
 
 
 def data_uri(pixels: Pixels) -> str:
+    """An image as WebP in a ``data:`` URI."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY, method=2)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,1 @@
+"""Tables and metrics of finished runs."""

@@ -1,0 +1,1 @@
+"""Training: features, exact fits, cached fits, Lightning."""

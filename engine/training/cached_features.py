@@ -116,7 +116,8 @@ def fit_heads(
 @contextlib.contextmanager
 def _threads_for(head: Head) -> Iterator[None]:
     """One thread for small heads: their steps are too short to share, and threads that wait for each other cost more than
-    they bring (3 ms for a square root on a busy machine)."""
+    they bring (3 ms for a square root on a busy machine).
+    """
     before = torch.get_num_threads()
     small = sum(parameter.numel() for parameter in head.parameters()) < SMALL_HEAD
     if small and not input_of(head).by_position:  # whose weights are few but used at every position

@@ -1,0 +1,1 @@
+"""A metric of captions or embeddings applied to a whole table."""

@@ -55,7 +55,7 @@ def lasso(dictionary: Tensor, targets: Tensor, l1: float) -> Tensor:
 
 
 def residual(dictionary: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """z - C'w, (B, d), from the words that are active only."""
+    """Z - C'w, (B, d), from the words that are active only."""
     active = (weights != 0).any(dim=0).nonzero().squeeze(1)
     return targets - weights[:, active].to(targets.dtype) @ dictionary[active]
 

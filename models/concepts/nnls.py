@@ -13,7 +13,7 @@ PATIENCE = 3  # full exchanges that may fail to help before one at a time is exc
 
 
 def nonnegative_quadratic(gram: Tensor, linear: Tensor, allowed: Tensor, support: Tensor | None = None) -> Tensor:
-    """argmin over w >= 0 of w'Gw / 2 - b'w, for B programmes of m variables.
+    """Argmin over w >= 0 of w'Gw / 2 - b'w, for B programmes of m variables.
 
     Args:
         gram: (B, m, m) float64, positive semi-definite.

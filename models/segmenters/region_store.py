@@ -70,6 +70,7 @@ def write_map(path: Path, values: NDArray[np.float32], form: MapFormat) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping as a whole file."""
     write_whole(path, (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
 
 

@@ -194,7 +194,8 @@ def _frames(file: Image.Image) -> int:
 
 def _orientation(file: Image.Image) -> int:
     """EXIF's number of 1 to 8; 1 where there is none or it cannot be read. Takes the other entries away, so that Pillow
-    does not stumble over them later."""
+    does not stumble over them later.
+    """
     try:
         exif = file.getexif()
         value = exif.get(_ORIENTATION, 1)

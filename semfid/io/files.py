@@ -47,8 +47,8 @@ def put_in_place(path: Path, content: bytes, temporary_folder: Path | None = Non
             file.flush()
             if wait:
                 os.fsync(file.fileno())
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
     except BaseException:
         Path(file.name).unlink(missing_ok=True)
         raise
@@ -56,5 +56,5 @@ def put_in_place(path: Path, content: bytes, temporary_folder: Path | None = Non
 
 def content_digest(path: str | Path) -> bytes:
     """16-byte digest of a file's bytes; raises an OSError where it cannot be read."""
-    with open(on_disk(Path(path)), "rb") as file:
+    with on_disk(Path(path)).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

@@ -29,7 +29,7 @@ def append_lines(path: Path, content: bytes, wait: bool = False) -> int:
         OSError: the disk is full or the folder cannot be written; no part of the lines stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab", buffering=0) as file:
+    with path.open("ab", buffering=0) as file:
         start = os.fstat(file.fileno()).st_size
         try:
             if file.write(content) != len(content):
@@ -47,7 +47,7 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     if not path.is_file():
         return
     start = 0
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 yield start, line
@@ -58,7 +58,7 @@ def repair(path: Path) -> None:
     """Cut off a last line that was not finished. Only for the one process that writes."""
     if not path.is_file():
         return
-    with open(path, "r+b") as file:
+    with path.open("r+b") as file:
         end = size = file.seek(0, os.SEEK_END)
         while end > 0:  # backwards, for a file may be long
             first = max(0, end - 65536)

@@ -68,7 +68,8 @@ class Listing:
 
     def summary(self) -> str:
         """One line of what was left out, ``HQ: left out 4 images in @eaDir, 1 hidden image``; empty where it is nothing that
-        a user could miss."""
+        a user could miss.
+        """
         told = []
         for name in dict.fromkeys(one.path.name for one in self.left_out if one.why == "helper"):
             count = sum(one.images for one in self.left_out if one.path.name == name)

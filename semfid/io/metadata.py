@@ -46,7 +46,8 @@ def bare(content: bytes) -> bytes | None:
 
 def pixels_are_whole(file: IO[bytes], kind: str | None) -> bool:
     """Whether the checksums of a PNG's pixels hold, and a JPEG 2000 ends as it should; True of other kinds. The place in the file
-    stays where it is."""
+    stays where it is.
+    """
     if kind not in ("PNG", "JPEG2000"):
         return True
     before = file.tell()

@@ -133,7 +133,7 @@ def as_numbers(values: pd.Series[Any], name: str) -> pd.Series[float]:
 
 
 def as_paths(values: pd.Series[str], root: Path) -> pd.Series[str]:
-    """Paths of a table, relative to `root`, as this system writes them: ``HQ\\a.png`` is ``HQ/a.png``."""
+    r"""Paths of a table, relative to `root`, as this system writes them: ``HQ\\a.png`` is ``HQ/a.png``."""
     foreign = values.str.contains("\\", regex=False).any()
     return values.map(partial(as_path, root=root)).astype(values.dtype) if foreign else values
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import re
 import zlib
 from collections import Counter
@@ -48,7 +47,7 @@ class TextTable:
     numbers: list[int]
 
     def as_csv(self) -> str:
-        """The same in the plainest form: commas, ``\\n``, quotes where they are needed."""
+        r"""The same in the plainest form: commas, ``\\n``, quotes where they are needed."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
         return text.getvalue()
@@ -93,8 +92,8 @@ def lacking(name: str, missing: str, columns: Sequence[str]) -> str:
 
 
 def as_path(value: str, root: str | Path) -> str:
-    """A path of a table as this system writes it: ``HQ\\a.png`` is ``HQ/a.png`` where no file has that very name."""
-    return value.replace("\\", "/") if "\\" in value and not os.path.isfile(os.path.join(root, value)) else value
+    r"""A path of a table as this system writes it: ``HQ\\a.png`` is ``HQ/a.png`` where no file has that very name."""
+    return value.replace("\\", "/") if "\\" in value and not (Path(root) / value).is_file() else value
 
 
 def _decoded(content: bytes, name: str) -> str:

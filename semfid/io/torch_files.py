@@ -36,7 +36,7 @@ def load_whole(path: Path) -> Any:
         OSError: the file cannot be opened or read.
         DamagedFileError: its content is not what was saved; the text is why, in one line.
     """
-    with open(path, "rb"):  # what the system refuses is no damage
+    with path.open("rb"):  # what the system refuses is no damage
         pass
     try:
         if zipfile.is_zipfile(path):

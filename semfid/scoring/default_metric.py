@@ -87,7 +87,7 @@ class Statistic(Differences):
     poolings: tuple[str, ...] = ("mean", "max")
 
     def pooled(self, reference: Mapping[str, Tensor], candidate: Mapping[str, Tensor]) -> Tensor:
-        """(B, P * sum of C_l)"""
+        """(B, P * sum of C_l)."""
         maps = (self.of(reference, candidate, tap) for tap in self.taps)  # one at a time
         return compressed(pool(maps, self.poolings), self.compress)
 

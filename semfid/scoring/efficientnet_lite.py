@@ -197,7 +197,7 @@ def _convs(layers: nn.Module) -> list[Conv]:
 
 
 def timm_names(deepest: str) -> list[tuple[str, str]]:
-    """timm's names of each convolution's weight and of its BatchNorm, in the order of the layers, up to a tap."""
+    """Timm's names of each convolution's weight and of its BatchNorm, in the order of the layers, up to a tap."""
     names = [("conv_stem.weight", "bn1")]
     for number, stage in enumerate(STAGES[: TAPS.index(deepest)]):
         kinds = ("conv_pw", "conv_dw", "conv_pwl") if stage.expansion > 1 else ("conv_dw", "conv_pw")

@@ -94,7 +94,8 @@ def _score_side_by_side(
 @dataclass
 class _Image:
     """A decoded image, (3, H, W) uint8, its (width, height) before it was resized, and its colour profile's name; or why there is
-    none."""
+    none.
+    """
 
     pixels: Tensor | None
     size: tuple[int, int] = (0, 0)

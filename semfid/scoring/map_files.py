@@ -122,7 +122,8 @@ class MapFolder:
 
     def files(self, pair: FilePair) -> tuple[Path, Path, Path, Path]:
         """In subfolders as the candidates are, in the order of `KINDS`. No two pairs share a file, and none lies outside the
-        folder: what a name should not hold is written as %2E. Names that disks refuse for their length end in a hash."""
+        folder: what a name should not hold is written as %2E. Names that disks refuse for their length end in a hash.
+        """
         parts = [
             _short(re.sub(r"^\.|[^\w.=+ -]", lambda found: f"%{ord(found[0]):02X}", part) or "%")
             for part in pair.pair_id.split("/")
@@ -152,7 +153,8 @@ class MapFolder:
 
     def _percentile(self, pairs: Iterable[FilePair]) -> float:
         """Of all pixels of all maps together, to the precision of float16, in memory that does not grow with them; 1 where
-        nothing differs."""
+        nothing differs.
+        """
         counts = np.zeros(_LEVELS, dtype=np.int64)
         for pair in pairs:
             values = np.nan_to_num(self._raw(pair)).clip(0.0, 65504.0).astype(np.float16)

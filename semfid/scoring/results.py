@@ -177,7 +177,7 @@ class Journal:
             return []
         try:
             if self.out.suffix == ".csv":
-                with open(self.out, newline="", encoding="utf-8", errors="surrogateescape") as file:
+                with self.out.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
                     reader = csv.DictReader(file)
                     rows: list[Row] = [dict(row) for row in reader]
                     columns = set(reader.fieldnames or ())
@@ -237,6 +237,7 @@ def _unicode(value: Any) -> Any:
 
 
 def as_csv(rows: Iterable[Row]) -> str:
+    """Rows as CSV with a header; None is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

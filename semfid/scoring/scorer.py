@@ -66,7 +66,8 @@ class Scorer(nn.Module):
 
     def maps(self, reference: Description, candidate: Description) -> Tensor:
         """Difference per position, (B, 1, h, w), on the grid of the finest stage that a linear head uses, or at the size of
-        the images."""
+        the images.
+        """
         raise NotImplementedError(f"{self.facts.run} gives no maps")
 
     def compare_with_maps(self, reference: Description, candidate: Description) -> tuple[Tensor, Tensor]:
@@ -152,7 +153,6 @@ def keep_out_of_checkpoints(module: nn.Module, name: str) -> None:
 
     A metric or a loss that a LightningModule holds would put its trunk into every checkpoint.
     """
-
     # functions of this module, bound: a host with local ones could not be pickled
     module.register_state_dict_post_hook(partial(_drop, name))
     module.register_load_state_dict_pre_hook(partial(_fill, name))

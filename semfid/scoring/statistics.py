@@ -124,7 +124,8 @@ def top_means(values: Tensor, shares: tuple[float, ...]) -> Tensor:
 
 def _top_means_of_any_size(values: Tensor, shares: tuple[float, ...]) -> Tensor:
     """`top_means` as an exported program has it, slower: a count that is a number would tie it to the size of an input that the
-    program's part `compare` does not see."""
+    program's part `compare` does not see.
+    """
     ordered = values.sort(dim=-1, descending=True).values
     rank = torch.ones_like(ordered, dtype=torch.int64).cumsum(dim=-1)  # (..., N), from 1
     means = []

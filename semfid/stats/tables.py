@@ -119,7 +119,7 @@ def _plain(value: object) -> str:
 
 
 def to_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """Comma-separated text with full precision.
+    r"""Comma-separated text with full precision.
 
     A column with an interval in any row becomes ``name``, ``name_low``, ``name_high``; one with a mark or a note gets
     ``name_mark`` or ``name_note``. A missing value is empty, nan is ``nan``. Lines end in ``\\n``.
@@ -176,7 +176,7 @@ def to_markdown(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def to_latex(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """A booktabs `tabular` (needs ``\\usepackage{booktabs}``), text escaped, the best value of a column in bold.
+    r"""A booktabs `tabular` (needs ``\\usepackage{booktabs}``), text escaped, the best value of a column in bold.
 
     Values that print alike are equally best. Only the value is bold, not its interval.
 

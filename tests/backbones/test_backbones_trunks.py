@@ -139,7 +139,7 @@ class TestOpenClip:
         ):
             (folder / f"{name}.json").write_text(json.dumps({"embed_dim": 32, "vision_cfg": vision, "text_cfg": text}))
         open_clip.add_model_config(folder)
-        yield
+        return
 
     @pytest.mark.parametrize("model", ["semfid-direct-rn", "semfid-direct-vit"])
     def test_against_open_clips_own_calls(self, model: str) -> None:

@@ -45,7 +45,7 @@ def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
                 said = "Yes" if rng.random() < 0.2 + 0.3 * strength else "No"
                 names = (f"{photo.stem}.jpg", f"{model}_{photo.stem}.png")
                 answers.append([f"user{user}", *names, said, f"2025-03-0{user + 1} 10:00:{len(answers) % 60:02d}"])
-    with open(folder / "answers.csv", "w", newline="") as file:
+    with (folder / "answers.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["User Code", "Ground Truth Image", "Super Resolution Image", "Answer", "Timestamp"])
         writer.writerows(answers)
@@ -129,7 +129,7 @@ def test_super_resolution_with_a_semantic_loss(
     assert main(["ablate", str(path), *words]) == 0
     table = pd.read_csv(tmp_path / "runs" / path.stem / "results.csv")
     assert len(table) == 3 and (table["psnr"] > 10).all() and table["judged"].nunique() == 3
-    runs = [run for run in run_folders(tmp_path / "runs")]
+    runs = list(run_folders(tmp_path / "runs"))
     assert len(runs) == 3
     for run in runs:
         results = pd.read_csv(run / "results.csv")

@@ -82,7 +82,7 @@ def send(request: AdminRequest) -> Response:
 
 
 def _store(source: IO[bytes], target: Path) -> None:
-    with open(target, "xb") as out:
+    with target.open("xb") as out:
         shutil.copyfileobj(source, out, 1 << 20)
 
 

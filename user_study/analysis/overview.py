@@ -187,7 +187,8 @@ def reliability(c: Connection, unsure: bool = False) -> Reliability:
 
 class Reliable:
     """Keeps the last `Reliability`; computes it again when the counters have changed, one thread at a time, and at most once in
-    `pause_ms`: a page that is polled must not slow the participants down."""
+    `pause_ms`: a page that is polled must not slow the participants down.
+    """
 
     def __init__(self, pause_ms: int = 20_000) -> None:
         self._pause_ms = pause_ms

@@ -80,6 +80,8 @@ class PairRow:
 
 @dataclass(frozen=True)
 class Picture:
+    """One stored image of a pair."""
+
     token: str
     width: int
     height: int
@@ -103,7 +105,7 @@ class PairView:
 
 
 def _score() -> ColumnElement[Any]:
-    """yes + half of unsure, of the answers; null without answers."""
+    """Yes + half of unsure, of the answers; null without answers."""
     return (pair.c.yes + 0.5 * cast(pair.c.unsure, Float)) / cast(func.nullif(pair.c.done, 0), Float)
 
 

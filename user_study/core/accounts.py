@@ -138,7 +138,8 @@ def look_up(c: Connection, name: str) -> Known:
 
 def right_password(known: Known, password: str) -> bool:
     """Whether the password opens the account; takes as long where there is none. Not to be called in a transaction: at most
-    two checks run at once, others wait."""
+    two checks run at once, others wait.
+    """
     fits = True
     with _AT_ONCE:
         try:

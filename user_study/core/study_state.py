@@ -75,7 +75,7 @@ def create(c: Connection, secret: str) -> None:
 
 
 def state(c: Connection) -> str:
-    """draft (being set up), live, paused, or closed."""
+    """Draft (being set up), live, paused, or closed."""
     found = get(c, "state")
     if found is None:
         raise StudyError("the database holds no study; make one with `semfid study init`")

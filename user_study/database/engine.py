@@ -78,7 +78,8 @@ class Database:
 
     def write(self) -> AbstractContextManager[Connection]:
         """A connection in one transaction: all or nothing, on the disk when the block is left. Keep it short; neither `write`
-        nor `transact` may be called inside."""
+        nor `transact` may be called inside.
+        """
         return self._runner.write()
 
     def submit(self, work: Work[T]) -> Future[T]:

@@ -50,7 +50,7 @@ def backup(database: Database, images: Path, out: str | Path) -> Path:
     packed = work.with_name(f"{work.name}.zip")
     try:
         (work / IMAGES).mkdir(parents=True)
-        os.chmod(work, 0o700)  # it holds everything about everybody
+        work.chmod(0o700)  # it holds everything about everybody
         if database.dialect == "sqlite":
             _copy_sqlite(database, work / SQLITE_FILE)
         else:
@@ -78,10 +78,10 @@ def backup(database: Database, images: Path, out: str | Path) -> Path:
         (work / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if out.suffix.lower() == ".zip":
             pack(work, packed)
-            os.chmod(packed, 0o600)
-            os.replace(packed, out)
+            packed.chmod(0o600)
+            packed.replace(out)
         else:
-            os.rename(work, out)
+            work.rename(out)
         return out
     except OSError as error:
         raise StudyError(f"{out}: cannot be written ({said(error)}); {remedy(error, 'name another place')}") from error
@@ -97,7 +97,7 @@ def _copy_sqlite(database: Database, target: Path) -> None:
         if raw is None:
             raise StudyError("the database cannot be reached")
         raw.execute("VACUUM INTO ?", (str(target),))
-    os.chmod(target, 0o600)
+    target.chmod(0o600)
 
 
 def _dump_postgresql(database: Database, target: Path) -> None:
@@ -118,7 +118,7 @@ def _dump_postgresql(database: Database, target: Path) -> None:
         reason = done.stderr.strip().splitlines()
         why = reason[-1] if reason else "no reason given"
         raise StudyError(f"pg_dump failed: {why}; pg_dump must not be older than the server")
-    os.chmod(target, 0o600)
+    target.chmod(0o600)
 
 
 def _installed_pg_dump() -> str | None:

@@ -71,7 +71,7 @@ def export(
         if out.suffix.lower() == ".zip":
             packed = work.with_suffix(".zip")
             pack(work, packed)
-            os.replace(packed, out)
+            packed.replace(out)
             return [out]
         _put(work, out)
         return [out / name for name in names]
@@ -103,7 +103,7 @@ def _single(database: Database, images: Path, out: Path, what: str, options: Opt
             labels.labels(c, made, options, _own_pictures(c, images, out.parent.resolve()))
         else:
             TABLES[what](c, made, options)
-    os.replace(made, out)
+    made.replace(out)
     return out
 
 
@@ -152,10 +152,10 @@ def _copy(images: Path, work: Path, files: dict[str, str]) -> None:
 
 def _put(work: Path, out: Path) -> None:
     if not out.exists():
-        os.rename(work, out)
+        work.rename(out)
         return
     for path in sorted(work.rglob("*")):
         if path.is_file():
             target = out / path.relative_to(work)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
+            path.replace(target)

@@ -56,6 +56,7 @@ def study_facts(c: Connection, options: Options, files: Mapping[str, int], folde
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 

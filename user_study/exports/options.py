@@ -68,7 +68,7 @@ def iso(milliseconds: int | None) -> str:
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], line_end: str = "\n") -> int:
     """Write a table; None becomes an empty cell. Returns the number of rows."""
     count = 0
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator=line_end)
         writer.writerow(header)
         for row in rows:

@@ -109,7 +109,7 @@ def _unpack_one(
         allowed = min(allowed, SMALL)
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    with packed.open(entry) as source, open(target, "xb") as file:
+    with packed.open(entry) as source, target.open("xb") as file:
         while chunk := source.read(CHUNK):
             written += len(chunk)
             if written > allowed:

@@ -30,6 +30,8 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class ReadyPair:
+    """A pair whose two images are decoded and stored."""
+
     pair: FoundPair
     reference: StoredImage
     candidate: StoredImage
@@ -89,7 +91,7 @@ def _store(path: Path, crop: Size | None, staged: Path | None) -> StoredImage | 
         length = len(content)
         part = target.with_suffix(f".{secrets.token_hex(4)}.part")
         part.write_bytes(content)
-        os.replace(part, target)
+        part.replace(target)
     return StoredImage(digest, picture.size, length, picture.notes, picture.profile)
 
 

@@ -131,9 +131,9 @@ def _put_files(fresh: Sequence[ReadyPair], staged: Path, images: Path) -> None:
         name = f"{digest}.{ENDING}"
         if (images / name).exists():
             continue
-        with open(staged / name, "rb") as file:
+        with (staged / name).open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(staged / name, images / name)
+        (staged / name).replace(images / name)
     if os.name == "posix":
         handle = os.open(images, os.O_RDONLY)
         try:

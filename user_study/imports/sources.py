@@ -194,7 +194,8 @@ def _json_value(value: Any) -> Any:
 
 def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[FoundPair], list[Remark]]:
     """Outputs named as `semfid.io.file_pairs` says: as the photo (then its subfolder is the model), or with the model's name
-    before or behind it; endings may differ."""
+    before or behind it; endings may differ.
+    """
     remarks: list[Remark] = []
     by_stem: dict[str, Path] = {}
     for path in _pictures(photos, remarks):
@@ -218,10 +219,10 @@ def _of_folders(photos: Path, outputs: Path, kind: PairKind) -> tuple[list[Found
         found.append(
             FoundPair(Path(name).stem, stem, origin, kind, None, None, by_stem[stem], path, by_stem[stem].name, name)
         )
-    for stem in sorted(set(by_stem) - used):
-        remarks.append(
-            Remark("warning", "unmatched", by_stem[stem].name, f"no output of {outputs} belongs to this photo")
-        )
+    remarks += [
+        Remark("warning", "unmatched", by_stem[stem].name, f"no output of {outputs} belongs to this photo")
+        for stem in sorted(set(by_stem) - used)
+    ]
     if not found:
         raise StudyError(
             f"{outputs}: no file belongs to a photo of {photos}; name outputs <model>_<photo>.png, or give a pair table"

@@ -193,7 +193,8 @@ def finish(c: Connection, participant_id: int, now: int) -> None:
 
 def erase(c: Connection, participant_id: int, settings: StudySettings, now: int) -> None:
     """Delete a person. The answers go too and the quotas are open again; under `keep_answers_on_delete` those that count stay,
-    without anything that leads back: no person, no browser, no screen, and only the day."""
+    without anything that leads back: no person, no browser, no screen, and only the day.
+    """
     person = lock(c, participant_id)
     touched = leases.release_all(c, person, now)
     own = response.c.participant_id == person.id

@@ -88,7 +88,7 @@ async def read_answer(request: Request) -> Submitted:
 @lru_cache(maxsize=1000)
 def browser(user_agent: str) -> str | None:
     """Family and major version, such as ``Firefox 140``; no more is kept."""
-    found = dict((name, number) for name, number in _BROWSERS.findall(user_agent))
+    found = dict(_BROWSERS.findall(user_agent))
     for name in ("Edg", "OPR", "SamsungBrowser", "FxiOS", "CriOS", "Firefox", "Chrome", "Version"):
         if name in found:
             return f"{_FAMILIES.get(name, name)} {found[name]}"[:40]

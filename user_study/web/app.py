@@ -54,7 +54,8 @@ class ServeOptions:
 
 class Context:
     """ASGI middleware: what handlers find in request.state. Who asks is looked up for pages; the API does it itself, in the
-    transaction of its work, and images by `ImageAccess`."""
+    transaction of its work, and images by `ImageAccess`.
+    """
 
     def __init__(
         self, app: ASGIApp, database: Database, folder: Path, options: ServeOptions, limits: RateLimits

@@ -65,6 +65,7 @@ def paragraphs(text: str) -> Markup:
 
 
 def list_item(line: str) -> Markup:
+    """A line of text that begins with ``- `` as an item of a list."""
     return Markup("<li>{}</li>").format(line[2:])
 
 

@@ -1,0 +1,1 @@
+"""What every builder shares: work items, their execution, journals, folders, tables, previews."""

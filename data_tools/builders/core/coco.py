@@ -290,7 +290,7 @@ def _first_captions(path: str | Path, numbers: Mapping[Key, int]) -> dict[int, s
 
 def _read_hash(path: str | Path, key: str) -> str:
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{key}: cannot read {path} ({error.strerror}); give the path of COCO's JSON") from error

@@ -18,7 +18,8 @@ FAR = 2  # corners may lie so many times the photo's longer side outside of it
 
 def fits_photo(segmentation: Any, width: int, height: int) -> bool:
     """Whether an annotation's ``segmentation`` is a mask of a photo: polygons of three corners or more, or run lengths that
-    add up to the photo's pixels."""
+    add up to the photo's pixels.
+    """
     if isinstance(segmentation, Mapping):
         counts = _counts(segmentation)
         size = segmentation.get("size")

@@ -95,7 +95,7 @@ class BuildFolder:
         """Whether all files are there in their sizes."""
         for name, _, size in files:
             try:
-                if os.stat(f"{self.path}/{name}").st_size != size:
+                if (self.path / name).stat().st_size != size:
                     return False
             except OSError:
                 return False

@@ -47,7 +47,7 @@ class Entry:
     def facts(self) -> dict[str, Any]:
         """What the unit recorded beside its files, read from the journal."""
         path, start, length = self.place
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             file.seek(start)
             return json.loads(file.read(length))["facts"]
 

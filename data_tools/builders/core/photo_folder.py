@@ -199,10 +199,10 @@ class SourceFiles:
         """
         for path in paths:
             try:
-                stat = os.stat(f"{self.folder}/{path}")
+                stat = (self.folder / path).stat()
                 key = (path, stat.st_size, stat.st_mtime_ns)
                 if key not in self._known:
-                    with open(self.folder / path, "rb") as photo:
+                    with (self.folder / path).open("rb") as photo:
                         self._known[key] = hashlib.file_digest(photo, "sha256").hexdigest()
                     append_lines(self.cache, json.dumps([*key, self._known[key]]).encode() + b"\n")
             except OSError as error:

@@ -56,5 +56,5 @@ def verify(path: Path, advance: Advance) -> Findings:
 
 
 def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -103,7 +103,7 @@ class Maker:
     def _photo(self, unit: Unit) -> Made:
         number: int = unit.work
         scene = self.scenes.of(number)
-        with open(self.plan.photos.path(number), "rb") as file:
+        with self.plan.photos.path(number).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         name = f"references/{unit.sample}.{self.plan.config.format}"
         facts = {

@@ -122,7 +122,8 @@ def insert(task: Task, tools: Tools) -> Edit:
 
 def moved(task: Task, tools: Tools) -> Edit:
     """The object itself, a little larger or smaller and a few pixels aside, over a background that is filled in: nothing but
-    the traces of an exchange."""
+    the traces of an exchange.
+    """
     scene, mask, rng = task.scene, task.mask, task.rng
     x0, y0, x1, y1 = box_of(mask)
     height, width = mask.shape

@@ -126,7 +126,7 @@ def _open(label: str, folder: CocoFolder) -> CocoSet:
 def _same_file(one: Path, other: Path) -> bool:
     """Whether two files hold the same bytes; where one is missing they do not."""
     try:
-        if os.stat(one).st_size != os.stat(other).st_size:
+        if one.stat().st_size != other.stat().st_size:
             return False
         return one.read_bytes() == other.read_bytes()
     except OSError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -89,7 +88,7 @@ class EditsPlan:
     def photo(self, number: int) -> Unit:
         """The unit that opens a photo and writes its reference; its id changes with the file's size and time."""
         try:
-            found = os.stat(self.photos.path(number))
+            found = self.photos.path(number).stat()
             state = f"{found.st_size} {found.st_mtime_ns}"
         except OSError:
             state = "absent"

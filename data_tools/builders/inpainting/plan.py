@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +73,7 @@ class Plan:
     def inspection(self, photo: int) -> Unit:
         """The unit that opens a photo; its id changes with the file's size and time."""
         try:
-            found = os.stat(self.photos.path(photo))
+            found = self.photos.path(photo).stat()
             state = f"{found.st_size} {found.st_mtime_ns}"
         except OSError:
             state = "absent"
@@ -86,7 +85,7 @@ class Plan:
 
     def _inspect(self, photo: int) -> Made:
         picture, filters = self.photos.picture(photo), self.config.filters
-        with open(self.photos.path(photo), "rb") as file:
+        with self.photos.path(photo).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         sharpness = sharpness_of(picture)
         removed: Counter[str] = Counter()
@@ -132,7 +131,7 @@ class Plan:
                 units.append(make_unit(PAINT, sample, variant, self._recipes[PAINT], [facts["sha256"]], work))
                 made += 1
             if made == 0:
-                self.skipped.update({why: 1 for why in list(reasons)[:1]})
+                self.skipped.update(dict.fromkeys(list(reasons)[:1], 1))
         return units
 
     def _targets(self, instance: Instance, level: str) -> tuple[list[str], str]:

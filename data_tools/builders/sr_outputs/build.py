@@ -270,10 +270,12 @@ def inputs_folder(strength: float) -> str:
 
 
 def input_name(photo: str, strength: float) -> str:
+    """Place of a degraded photo in the folder."""
     return f"{inputs_folder(strength)}/{photo}.png"
 
 
 def output_name(photo: str, strength: float, label: str) -> str:
+    """Place of a model's output in the folder."""
     return f"{inputs_folder(strength)}_{label}_out/{photo}.png"
 
 

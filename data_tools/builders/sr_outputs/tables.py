@@ -155,7 +155,7 @@ class _Facts:
     def of(self, entry: Entry) -> dict[str, Any]:
         path, start, length = entry.place
         if path not in self._open:
-            self._open[path] = self._stack.enter_context(open(path, "rb"))  # noqa: SIM115 - closed by the stack
+            self._open[path] = self._stack.enter_context(path.open("rb"))
         file = self._open[path]
         file.seek(start)
         return dict(json.loads(file.read(length))["facts"])

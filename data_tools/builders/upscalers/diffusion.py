@@ -193,7 +193,8 @@ def stablesr(
     options: StableSrOptions,
 ) -> Upscaler:
     """StableSR's tiled script. Inputs whose short side is below 128 come out too large, with padding at the right and below;
-    that, and only that, is cut off. Its licence allows no commercial use. Keywords as `seesr`."""
+    that, and only that, is cut off. Its licence allows no commercial use. Keywords as `seesr`.
+    """
     script = _Script(
         name="stablesr",
         file="scripts/sr_val_ddpm_text_T_vqganfin_oldcanvas_tile.py",

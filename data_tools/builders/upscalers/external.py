@@ -90,7 +90,7 @@ class ExternalCommand(Upscaler):
         places = {"python": self.python, "input": str(inputs), "output": str(outputs)}
         words = [_filled(word, places) for word in self.command]
         log = outputs.parent / "log"
-        with open(log, "wb") as file:
+        with log.open("wb") as file:
             try:
                 process = subprocess.Popen(
                     words, cwd=self.folder, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True,

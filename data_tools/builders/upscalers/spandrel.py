@@ -167,7 +167,7 @@ def load_checkpoint(path: Path) -> Any:
 def sha256_of(path: Path) -> str:
     """Raises a UserError where there is no such file."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"no weights {path} ({error.strerror}); docs/datasets.md says where to get them") from error

@@ -75,7 +75,8 @@ def choose_and_solve(problem: Problem, group: Codes, penalty: float | None = Non
 
 def _reduced(problem: Problem) -> tuple[Problem, Array | None]:
     """The problem in as many weights as there are pairs, where these are fewer and weights are free: |b|^2 does not change when
-    inputs are turned, and a fit has no part across all of them. With it the (D, n) matrix that turns weights back."""
+    inputs are turned, and a fit has no part across all of them. With it the (D, n) matrix that turns weights back.
+    """
     pairs, width = problem.inputs.shape
     if problem.nonnegative or width <= pairs:
         return problem, None

@@ -77,7 +77,8 @@ def _projected(
     inputs: Array, target: Array, penalty: float, weights: Array, free: NDArray[np.bool_], aim: Array, value: float
 ) -> tuple[Array, Array, float]:
     """The first of the steps 1, 1/2, 1/4, ... towards `aim`, cut off at 0, that improves the objective; what is left of the
-    target, and the objective."""
+    target, and the objective.
+    """
     share = 1.0
     while True:
         moved = np.zeros_like(weights)

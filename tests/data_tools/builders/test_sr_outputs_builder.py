@@ -222,7 +222,7 @@ def test_faults_of_an_external_model_are_rows(tmp_path: Path) -> None:
 
 def test_photos_are_filtered_by_score_and_set(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos")
-    with open(source / "scores.csv", "a") as file:
+    with (source / "scores.csv").open("a") as file:
         file.write("gone.png,80,training\n")
     Image.fromarray(picture(7, 48, 64)).save(source / "unknown.png")
     assert run(config(tmp_path, photos={"min_score": 61})) == 0

@@ -155,7 +155,7 @@ def test_hashes_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytes
         patch.setattr("hashlib.file_digest", lambda *_: pytest.fail("hashed again"))
         assert list(SourceFiles(tmp_path, cache).hashes(["a.jpg"])) == first
     photo.write_bytes(b"other")
-    with open(cache, "ab") as file:
+    with cache.open("ab") as file:
         file.write(b'["a.jp')  # as a killed process leaves it
     assert list(SourceFiles(tmp_path, cache).hashes(["a.jpg"])) != first
     with pytest.raises(UserError, match=r"gone\.jpg"):

@@ -151,7 +151,7 @@ def test_a_damaged_file_is_named_by_hash(
     from semfid.scoring.weights import FILE, SHA256
 
     shutil.copy(module.PACKAGED / FILE, tmp_path / FILE)
-    with open(tmp_path / FILE, "r+b") as file:
+    with (tmp_path / FILE).open("r+b") as file:
         file.seek(5000)
         file.write(b"damage")
     monkeypatch.setattr(module, "PACKAGED", tmp_path)

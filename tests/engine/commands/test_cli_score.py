@@ -145,8 +145,8 @@ def test_a_scoring_that_died_half_way_goes_on(
         command(*folders, "--run", "r", "--out", out)
     assert not out.exists() and (tmp_path / "s.csv.partial").exists()
     monkeypatch.setattr(semfid.scoring.score, "score_files", real)
-    with open(tmp_path / "s.csv.partial", "rb+") as file:  # the last line went only half to the disk
-        file.truncate(os.path.getsize(file.name) - 30)
+    with (tmp_path / "s.csv.partial").open("rb+") as file:  # the last line went only half to the disk
+        file.truncate(file.name.stat().st_size - 30)
     toy.described = 0
     code, _, err = command(*folders, "--run", "r", "--out", out)
     assert code == 0 and "6 of 12 pairs were scored before" in err
@@ -161,7 +161,7 @@ def test_a_scoring_that_died_half_way_goes_on(
     assert code == 0 and toy.described == 0 and "12 of 12 pairs were scored before" in err
     assert out.read_bytes() == before
     changed = write_picture(folders[1] / "B_s2.png", 2, changed=99)
-    later = os.stat(out).st_mtime + 2
+    later = out.stat().st_mtime + 2
     os.utime(changed, (later, later))
     command(*folders, "--run", "r", "--out", out)
     assert toy.described == 2
@@ -369,7 +369,7 @@ def test_a_map_that_is_made_again_is_never_shown_with_the_old_pictures(
     arguments = (*folders, "--run", "r", "--out", tmp_path / "s.csv", "--map", tmp_path / "maps", "--map-scale", "auto")
     assert command(*arguments)[0] == 0
     old = (tmp_path / "maps" / "A_s0_overlay.png").read_bytes()
-    later = os.stat(tmp_path / "s.csv").st_mtime + 2
+    later = (tmp_path / "s.csv").stat().st_mtime + 2
     os.utime(write_picture(folders[1] / "A_s0.png", 0, changed=77), (later, later))
     monkeypatch.setattr(MapFolder, "finish", lambda *_: (_ for _ in ()).throw(MemoryError("killed")))
     with pytest.raises(MemoryError):

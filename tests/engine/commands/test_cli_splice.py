@@ -57,7 +57,7 @@ def test_two_folders(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (world / "sr" / "b.png").write_bytes(b"no image")
     plain(1, 2, 3).save(world / "sr" / "x.png")
     assert main(["splice", "hq", "sr", *SETTINGS, "--out", "t.csv", "--json", "t.json"]) == 2
-    with open(world / "t.csv", newline="") as file:
+    with (world / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["pair_id"] for row in rows] == ["a", "b"]
     assert rows[0]["lost"].startswith("blue 0.") and 0 < float(rows[0]["weights"]) <= 1 and not rows[0]["error"]
@@ -157,7 +157,7 @@ def test_a_learned_score_in_words(world: Path, capsys: pytest.CaptureFixture[str
     assert main(["splice", "hq/b.png", "sr/b.png", "--run", str(run)]) == 0
     assert capsys.readouterr().out == "difference 0.000000: no concept differs\n"
     assert main(["splice", "hq", "sr", "--run", str(run), "--out", "e.csv"]) == 0
-    with open(world / "e.csv", newline="") as file:
+    with (world / "e.csv").open(newline="") as file:
         assert [float(row["difference"]) > 0 for row in csv.DictReader(file)] == [True, False]
     capsys.readouterr()
     assert main(["export", str(run)]) == 2

@@ -218,7 +218,7 @@ class TestWriting:
         back = read_pairs(tmp_path / f"t.{ending}")
         pd.testing.assert_frame_equal(back.frame, self.rich, check_dtype=False, check_exact=True)
         assert back.content_hash() == table.content_hash()
-        assert sorted(os.listdir(tmp_path)) == [f"t.{ending}"]
+        assert sorted([entry.name for entry in tmp_path.iterdir()]) == [f"t.{ending}"]
 
     def test_content_hash_ignores_order_and_place(self) -> None:
         shuffled = self.rich.sample(frac=1.0, random_state=1)[sorted(self.rich.columns, reverse=True)]
@@ -241,7 +241,7 @@ class TestWriting:
     def test_an_invalid_table_is_not_written(self, tmp_path: Path, ending: str) -> None:
         with pytest.raises(PairTableError):
             write_pairs(table_of(frame_of(2, difference=[0.0, 3.0])), tmp_path / f"t.{ending}")
-        assert os.listdir(tmp_path) == []
+        assert [entry.name for entry in tmp_path.iterdir()] == []
 
     @pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
     @pytest.mark.parametrize("before", [None, b"old"])

@@ -53,7 +53,7 @@ def scored(pairs: list[FilePair], method: Method = METHOD) -> list[dict[str, Any
 def read(path: Path) -> pd.DataFrame:
     """With none of the code under test."""
     if path.suffix == ".csv":
-        with open(path, newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
         for row in rows:
             row["difference"] = float(row["difference"]) if row["difference"] else None

@@ -41,9 +41,9 @@ def test_a_failing_job_takes_nobody_with_it(database: Database) -> None:
 
 
 def test_write_is_whole_or_nothing(database: Database) -> None:
-    with pytest.raises(ValueError), database.write() as c:
+    with pytest.raises(ValueError, match="lost"), database.write() as c:
         note(c, "lost")
-        raise ValueError
+        raise ValueError("lost")
     with database.write() as c:
         note(c, "kept")
     assert notes(database) == ["kept"]

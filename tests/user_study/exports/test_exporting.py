@@ -180,7 +180,7 @@ def test_only_pseudonyms_and_no_formulae(clean: Path, raw: Path) -> None:
     people = _read(raw / "participants.csv")
     assert people["nickname"][0] == "'=HYPERLINK(1)" and people["standing_reason"][4] == "'=cmd|' /C calc'!A1"
     for path in raw.glob("*.csv"):
-        with open(path, newline="") as file:
+        with path.open(newline="") as file:
             cells = [cell for row in csv.reader(file) for cell in row]
         assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t"))], path
 

@@ -67,7 +67,7 @@ def test_a_table_is_imported_on_both_databases(database: Database, tmp_path: Pat
     assert _count(database) == (10, 2 + 6 + 4 + 4)
     with database.read() as c:
         rows = c.execute(select(pair).order_by(pair.c.id)).all()
-        assert study_state.facts(c).strata == {origin: 2 for origin in ORIGINS}
+        assert study_state.facts(c).strata == dict.fromkeys(ORIGINS, 2)
     assert [row.pair_key for row in rows[:2]] == ["main000", "main001"] and all(row.quota == 7 for row in rows)
     assert rows[6].truth in ("yes", "no") and rows[0].truth is None and rows[8].explanation == "Look."
     assert '"true_rate": 0.0833' in rows[0].extra and 0 <= rows[0].shuffle < 1

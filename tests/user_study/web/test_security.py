@@ -25,11 +25,8 @@ HERE = {"Sec-Fetch-Site": "same-origin"}
 
 
 def paths(app, method: str) -> list[str]:
-    found = []
-    for route in app.routes:
-        if method in (getattr(route, "methods", None) or ()):
-            found.append(re.sub(r"\{[a-z_]+(:int)?\}", "1", route.path))
-    return found
+    of_method = [route for route in app.routes if method in (getattr(route, "methods", None) or ())]
+    return [re.sub(r"\{[a-z_]+(:int)?\}", "1", route.path) for route in of_method]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The tables of a study"""
+"""The tables of a study."""
 
 from __future__ import annotations
 
