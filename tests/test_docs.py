@@ -1,5 +1,6 @@
 """The code in the documentation runs."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -70,3 +71,40 @@ def test_documented_experiment_passes_the_check(tmp_path: Path) -> None:
     assert len(variants) == 2 * 3 * 3
     for variant in variants:
         Checker().check(variant.config)
+
+
+PAGES = [ROOT / "README.md", ROOT / ".github" / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PATH = re.compile(r"(?<![\w./<{*-])[\w.-]+(?:/[\w.-]+)*(?:\.py|\.yaml|/)(?![\w.*<{/-])")
+# files and folders of the reader, or of other projects
+EXAMPLES = {
+    *("my_plugin.py", "my_trunk.yaml", "FILE.yaml", "CONFIG.yaml", "settings.yaml", "x.yaml", "run.py"),
+    *("train/", "val/", "test/", "HQ/", "SR/", "regions/", "trunks/", "live_subset/", "koniq_photos/", ".cache/"),
+    *("data/scenes/", "1024x768/", "512x384/", "preset/models/", "my_study/"),
+}
+
+
+def _inline_code(page: Path) -> list[str]:
+    """Text between single backticks, without the fenced and the indented blocks."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^ {4}.*$", "", text, flags=re.M))
+
+
+def _exists(path: str) -> bool:
+    """At the root, or inside one of its folders: tables name the modules of a package without its name."""
+    return (ROOT / path).exists() or any(True for _ in ROOT.glob(f"*/{path}"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_paths_of_the_documentation_exist(page: Path) -> None:
+    named = {path for code in _inline_code(page) for path in PATH.findall(code)}
+    assert not {path for path in named - EXAMPLES if not _exists(path)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_modules_of_the_documentation_exist(page: Path) -> None:
+    """`package.module.Name` in backticks can be imported, where the package is one of the repository's."""
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    for code in _inline_code(page):
+        dotted = re.match(r"([a-z_]+(?:\.\w+)+)(?:\(.*\))?$", code)
+        if dotted and dotted[1].split(".")[0] in packages and not dotted[1].endswith((".csv", ".json")):
+            pkgutil.resolve_name(dotted[1])
