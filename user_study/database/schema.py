@@ -6,6 +6,8 @@ constraints make a quota that is exceeded an error of the database, not a matter
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -127,15 +129,13 @@ participant = Table(
     Column("nickname_key", String(80), nullable=False, unique=True),  # casefolded, NFKC
     Column("resume_hash", String(64), nullable=False, unique=True),
     Column("door", String(12), nullable=False),  # nickname, invitation, prolific
-    Column(
-        "role", String(12), nullable=False, server_default="participant"
-    ),  # participant, tester (hidden, not counted)
+    # participant, tester (hidden, not counted)
+    Column("role", String(12), nullable=False, server_default="participant"),
     Column("external_id", String(100), unique=True),  # PROLIFIC_PID
     Column("external_study", String(100)),
     Column("external_session", String(100)),
-    Column(
-        "step", String(12), nullable=False, server_default="consent"
-    ),  # consent, instructions, training, main, finished
+    # consent, instructions, training, main, finished
+    Column("step", String(12), nullable=False, server_default="consent"),
     Column("consent_hash", String(16)),
     Column("consented_at", BigInteger),
     Column("training_attempts", Integer, nullable=False, server_default="0"),
@@ -149,9 +149,8 @@ participant = Table(
     Column("warned_at", BigInteger),
     Column("position", Integer, nullable=False, server_default="0"),  # trials assigned in the main part
     Column("valid", Integer, nullable=False, server_default="0"),  # answers for which points were given
-    Column(
-        "score", Integer, nullable=False, server_default="0"
-    ),  # sum of the ledger, changed with it in one transaction
+    # sum of the ledger, changed with it in one transaction
+    Column("score", Integer, nullable=False, server_default="0"),
     Column("scored_at", BigInteger, nullable=False, server_default="0"),  # of the last points: ties go to the earlier
     Column("spins", Integer, nullable=False, server_default="0"),  # drawn so far
     Column("traps_seen", Integer, nullable=False, server_default="0"),
@@ -173,6 +172,12 @@ session = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+
+def _where(condition: str) -> dict[str, Any]:
+    """The condition of a partial index, for both databases."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
+
 assignment = Table(
     "assignment",
     metadata,
@@ -181,9 +186,8 @@ assignment = Table(
     Column("participant_id", Key, ForeignKey("participant.id", ondelete="CASCADE"), nullable=False),
     Column("pair_id", Key, ForeignKey("pair.id"), nullable=False),
     Column("kind", String(10), nullable=False),  # main, trap, repeat, training
-    Column(
-        "repeat_no", Integer, nullable=False, server_default="0"
-    ),  # 1: the pair for the second time, sides exchanged
+    # 1: the pair for the second time, sides exchanged
+    Column("repeat_no", Integer, nullable=False, server_default="0"),
     Column("position", Integer, nullable=False),  # of the participant's trials, from 1
     Column("slot", Integer, nullable=False),  # 0: on the screen, 1: the one that is loaded ahead
     Column("reference_left", Integer, nullable=False),
@@ -193,30 +197,17 @@ assignment = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("closed_at", BigInteger),
 )
-Index(
-    "uq_assignment_open",
-    assignment.c.participant_id,
-    assignment.c.slot,
-    unique=True,
-    sqlite_where=text("state = 'open'"),
-    postgresql_where=text("state = 'open'"),
-)
+Index("uq_assignment_open", assignment.c.participant_id, assignment.c.slot, unique=True, **_where("state = 'open'"))
 Index(
     "uq_assignment_once",
     assignment.c.participant_id,
     assignment.c.pair_id,
     assignment.c.repeat_no,
     unique=True,
-    sqlite_where=text("state IN ('open', 'answered') AND kind <> 'training'"),
-    postgresql_where=text("state IN ('open', 'answered') AND kind <> 'training'"),
+    **_where("state IN ('open', 'answered') AND kind <> 'training'"),
 )
 Index("ix_assignment_person", assignment.c.participant_id)
-Index(
-    "ix_assignment_expiry",
-    assignment.c.expires_at,
-    sqlite_where=text("state = 'open'"),
-    postgresql_where=text("state = 'open'"),
-)
+Index("ix_assignment_expiry", assignment.c.expires_at, **_where("state = 'open'"))
 
 response = Table(
     "response",
@@ -230,9 +221,8 @@ response = Table(
     Column("answer", String(10), nullable=False),  # yes, no, unsure
     Column("correct", Integer),  # of traps, training and repeats (the same answer as before)
     Column("counted", Integer, nullable=False),  # 1: in the pair's counters and the clean exports
-    Column(
-        "why_not", String(20)
-    ),  # fast, held, unseen, late, surplus, excluded, tester, undone, kind (trap, training, repeat)
+    # fast, held, unseen, late, surplus, excluded, tester, undone, kind (trap, training, repeat)
+    Column("why_not", String(20)),
     Column("reference_left", Integer, nullable=False),
     Column("position", Integer, nullable=False),
     Column("assigned_at", BigInteger, nullable=False),

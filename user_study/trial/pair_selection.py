@@ -45,15 +45,7 @@ class PairRow(NamedTuple):
 
 def _of_pairs(*wanted: Any) -> Select[Any]:
     return (
-        select(
-            pair.c.id,
-            pair.c.kind,
-            pair.c.truth,
-            pair.c.explanation,
-            pair.c.reference_left,
-            pair.c.reference_right,
-            *PICTURES,
-        )
+        select(*(pair.c[name] for name in PairRow._fields if name in pair.c), *PICTURES)
         .select_from(PAIR_WITH_PICTURES)
         .where(*wanted)
         .limit(1)
