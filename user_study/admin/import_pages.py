@@ -19,6 +19,7 @@ from user_study.core import audit
 from user_study.core.errors import StudyError
 from user_study.database.schema import upload
 from user_study.imports import import_pairs
+from user_study.imports.sources import ImportOptions
 from user_study.web.errors import Problem
 
 KEPT_MS = 24 * 3_600_000  # an upload that nobody confirms
@@ -88,7 +89,7 @@ def _store(source: IO[bytes], target: Path) -> None:
 
 def _inspect(request: AdminRequest, file: Path, name: str, kind: str, fit: str) -> dict[str, Any]:
     try:
-        return import_pairs.inspect(request.database, [file], kind=kind, fit=fit, confined=True).to_dict()
+        return import_pairs.inspect(request.database, [file], ImportOptions(kind, fit, confined=True)).to_dict()
     except StudyError as error:
         raise StudyError(_known_name(str(error), file, name)) from error
 
@@ -150,9 +151,7 @@ def apply(request: AdminRequest) -> Response:
             request.database,
             images,
             [_file(request, row.token)],
-            kind=kept["kind"],
-            fit=kept["fit"],
-            confined=True,
+            ImportOptions(kept["kind"], kept["fit"], confined=True),
             actor=request.admin,
         )
     except StudyError as error:

@@ -8,11 +8,12 @@ import sys
 from semfid.progress import progress
 from user_study.core.folder import open_study
 from user_study.imports.import_pairs import import_pairs, inspect
+from user_study.imports.sources import ImportOptions
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Add pairs, or say what adding them would do. A dry run with errors exits with 1."""
-    given = (arguments.source, arguments.kind, arguments.fit)
+    given = (arguments.source, ImportOptions(arguments.kind, arguments.fit))
     with open_study(arguments.folder) as folder, progress("images", sys.stderr.isatty()) as advance:
         if arguments.dry_run:
             report = inspect(folder.database, *given, progress=advance)

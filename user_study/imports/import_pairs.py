@@ -25,10 +25,9 @@ from user_study.core.clock import now_ms
 from user_study.core.errors import StudyError
 from user_study.core.pictures import ENDING, MEDIA_TYPE
 from user_study.database.engine import Database
-from user_study.imports.archive import Limits
 from user_study.imports.images import ReadyPair, decode
 from user_study.imports.report import ImportReport, compare
-from user_study.imports.sources import find_pairs
+from user_study.imports.sources import DEFAULTS, ImportOptions, find_pairs
 from user_study.trial import pairs
 from user_study.trial.pairs import NewImage, NewPair
 
@@ -39,10 +38,7 @@ STALE_S = 24 * 3600
 def inspect(
     database: Database,
     sources: Sequence[str | Path],
-    kind: str = "main",
-    fit: str = "refuse",
-    confined: bool = False,
-    limits: Limits | None = None,
+    options: ImportOptions = DEFAULTS,
     progress: Advance | None = None,
 ) -> ImportReport:
     """Report what `import_pairs` would do, and change nothing.
@@ -52,8 +48,8 @@ def inspect(
     """
     with tempfile.TemporaryDirectory(prefix="semfid-import-") as work:
         paths = [Path(source) for source in sources]
-        found, remarks = find_pairs(paths, kind, Path(work), limits, confined)
-        ready, more = decode(found, fit, None, progress)
+        found, remarks = find_pairs(paths, options, Path(work))
+        ready, more = decode(found, options.fit, None, progress)
         with database.read() as c:
             return compare(c, ready, remarks + more, sources)[0]
 
@@ -62,10 +58,7 @@ def import_pairs(
     database: Database,
     images: Path,
     sources: Sequence[str | Path],
-    kind: str = "main",
-    fit: str = "refuse",
-    confined: bool = False,
-    limits: Limits | None = None,
+    options: ImportOptions = DEFAULTS,
     actor: str = "command line",
     progress: Advance | None = None,
 ) -> ImportReport:
@@ -74,10 +67,6 @@ def import_pairs(
     Args:
         images: the study's folder images/.
         sources: a pair table, a zip, a folder with either, or two folders HQ SR.
-        kind: main, trap, training or example, for pairs whose table does not say.
-        fit: ``refuse`` pairs of two sizes, or ``crop`` both to the common part from the top left corner, as
-            super-resolution cuts photos to a multiple of its scale.
-        confined: `sources` were sent by somebody: a table may only name files below its own folder.
         progress: called as ``progress(done, total)`` after each picture.
 
     Raises:
@@ -90,8 +79,8 @@ def import_pairs(
         try:
             staged.mkdir()
             paths = [Path(source) for source in sources]
-            found, remarks = find_pairs(paths, kind, Path(work), limits, confined)
-            ready, more = decode(found, fit, staged, progress)
+            found, remarks = find_pairs(paths, options, Path(work))
+            ready, more = decode(found, options.fit, staged, progress)
             with database.read() as c:
                 report, fresh = compare(c, ready, remarks + more, sources)
             if report.errors:

@@ -28,6 +28,27 @@ _YES_NO: dict[str, Literal["yes", "no"] | None] = {
 
 
 @dataclass(frozen=True)
+class ImportOptions:
+    """How sources are read.
+
+    Attributes:
+        kind: main, trap, training or example, for pairs whose table does not say.
+        fit: ``refuse`` pairs of two sizes, or ``crop`` both to the common part from the top left corner, as
+            super-resolution cuts photos to a multiple of its scale.
+        confined: somebody sent the sources: a table may only name files below its own folder.
+        limits: of archives; None: the usual ones.
+    """
+
+    kind: str = "main"
+    fit: str = "refuse"
+    confined: bool = False
+    limits: Limits | None = None
+
+
+DEFAULTS = ImportOptions()
+
+
+@dataclass(frozen=True)
 class FoundPair:
     """One pair of a source, before anything is decoded."""
 
@@ -54,23 +75,19 @@ class Remark:
     text: str
 
 
-def find_pairs(
-    sources: Sequence[Path], kind: str, work: Path, limits: Limits | None = None, confined: bool = False
-) -> tuple[list[FoundPair], list[Remark]]:
+def find_pairs(sources: Sequence[Path], options: ImportOptions, work: Path) -> tuple[list[FoundPair], list[Remark]]:
     """The pairs of `sources`, in a fixed order.
 
     Args:
         sources: one pair table, zip or folder; or two folders, photos first.
-        kind: of pairs whose table has no column `kind`.
         work: an empty folder for what is unpacked.
-        confined: the sources come from elsewhere: tables may only name files below their own folder.
 
     Raises:
         StudyError: nothing there, no pairs in it, or an archive that is refused.
     """
-    chosen = next((known for known in KINDS if known == kind), None)
+    chosen = next((known for known in KINDS if known == options.kind), None)
     if chosen is None:
-        raise StudyError(f"--kind {kind}: use {', '.join(KINDS)}")
+        raise StudyError(f"--kind {options.kind}: use {', '.join(KINDS)}")
     for source in sources:
         if not source.exists():
             raise StudyError(f"{source}: not found; give a pair table, a zip, a folder, or two folders HQ SR")
@@ -82,14 +99,14 @@ def find_pairs(
         )
     source = sources[0]
     if source.is_dir():
-        return _of_folder(source, chosen, confined)
+        return _of_folder(source, chosen, options.confined)
     if source.suffix.lower() == ".zip":
-        left_out = unpack(source, work, limits)
+        left_out = unpack(source, work, options.limits)
         remarks = [_left_out(name) for name in left_out]
         pairs, more = _of_folder(work, chosen, confined=True)
         return pairs, remarks + more
     if source.suffix.lower() in (".csv", ".parquet"):
-        return _of_table(source, chosen, confined)
+        return _of_table(source, chosen, options.confined)
     if source.suffix.lower() in ARCHIVES:
         raise StudyError(f"{source}: only zip archives are read; pack the folder as a zip")
     raise StudyError(f"{source}: neither a pair table (.csv, .parquet), a .zip, nor a folder")

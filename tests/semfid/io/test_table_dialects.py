@@ -25,7 +25,7 @@ from semfid.io.file_pairs import read_pair_table
 from semfid.io.images import read_image
 from semfid.io.pair_table import PairTable, read_frame, read_pairs
 from semfid.io.tables import HINT, parse_table, read_table
-from user_study.imports.sources import find_pairs
+from user_study.imports.sources import ImportOptions, find_pairs
 
 Rows = list[list[str]]
 # what another program takes for a gap, a number, a date; one with a comma, a quote and a separator of other dialects
@@ -131,7 +131,7 @@ def _metrics_file(path: Path) -> Any:
 def _study(path: Path) -> Any:
     work = path.parent / "work"
     work.mkdir(exist_ok=True)
-    found, remarks = find_pairs([path], "main", work)
+    found, remarks = find_pairs([path], ImportOptions(), work)
     return [(one.key, one.source, one.reference_name, one.truth) for one in found], remarks
 
 

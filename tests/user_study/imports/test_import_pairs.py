@@ -28,6 +28,7 @@ from user_study.database.engine import Database
 from user_study.database.schema import image, pair
 from user_study.imports.archive import Limits
 from user_study.imports.import_pairs import import_pairs, inspect
+from user_study.imports.sources import ImportOptions
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -126,7 +127,7 @@ def test_a_dry_run_changes_nothing_and_says_all_that_is_wrong(empty: StudyFolder
 def test_pairs_of_two_sizes_are_cropped_on_demand(empty: StudyFolder, tmp_path: Path) -> None:
     hq = picture(tmp_path / "HQ" / "a.png", 1, (64, 48)).parent
     sr = picture(tmp_path / "SR" / "x_a.png", 2, (62, 48)).parent
-    report = import_pairs(empty.database, empty.images, [hq, sr], fit="crop")
+    report = import_pairs(empty.database, empty.images, [hq, sr], ImportOptions(fit="crop"))
     assert [remark.code for remark in report.remarks] == ["cropped"] and report.new == 1
     with empty.database.read() as c:
         files = c.execute(select(image.c.file, image.c.width, image.c.height)).all()
@@ -134,7 +135,7 @@ def test_pairs_of_two_sizes_are_cropped_on_demand(empty: StudyFolder, tmp_path: 
     original = np.asarray(Image.open(hq / "a.png"))[:, :62]
     assert any((np.asarray(Image.open(empty.images / row.file)) == original).all() for row in files)
     picture(tmp_path / "far" / "x_a.png", 2, (32, 24))
-    assert inspect(empty.database, [hq, tmp_path / "far"], fit="crop").errors == 1
+    assert inspect(empty.database, [hq, tmp_path / "far"], ImportOptions(fit="crop")).errors == 1
 
 
 def test_a_taken_name_stops_the_import_and_later_pairs_are_added(empty: StudyFolder, tmp_path: Path) -> None:
@@ -152,9 +153,9 @@ def test_traps_need_their_truth_and_kinds_are_known(empty: StudyFolder, tmp_path
     table = pair_table(tmp_path / "set", main=3)
     frame = pd.read_csv(table).drop(columns=["truth", "kind"])
     frame.to_csv(table, index=False)
-    assert {remark.code for remark in inspect(empty.database, [table], kind="trap").remarks} == {"truth"}
+    assert {remark.code for remark in inspect(empty.database, [table], ImportOptions(kind="trap")).remarks} == {"truth"}
     frame.assign(truth=["yes", "no", "maybe"]).to_csv(table, index=False)
-    report = inspect(empty.database, [table], kind="trap")
+    report = inspect(empty.database, [table], ImportOptions(kind="trap"))
     assert (report.errors, report.new) == (1, 2)
     frame.assign(truth="no", kind="example").to_csv(table, index=False)
     import_pairs(empty.database, empty.images, [table])
@@ -264,10 +265,10 @@ def test_bombs_are_stopped_while_they_unpack(empty: StudyFolder, tmp_path: Path)
         inspect(empty.database, [bomb])
     many = _zip(tmp_path / "many.zip", {f"HQ/{number}.png": b"x" for number in range(20)})
     with pytest.raises(StudyError, match="20 files; 10 at most"):
-        inspect(empty.database, [many], limits=Limits(files=10))
+        inspect(empty.database, [many], ImportOptions(limits=Limits(files=10)))
     large = _zip(tmp_path / "large.zip", {f"HQ/{n}.png": np.random.default_rng(n).bytes(4000) for n in range(5)})
     with pytest.raises(StudyError, match="unpacks to more than"):
-        inspect(empty.database, [large], limits=Limits(total=10_000))
+        inspect(empty.database, [large], ImportOptions(limits=Limits(total=10_000)))
     (tmp_path / "no.zip").write_bytes(b"PK nonsense")
     with pytest.raises(StudyError, match="cannot be read as a zip"):
         inspect(empty.database, [tmp_path / "no.zip"])
