@@ -108,36 +108,45 @@ def join(
     if entry_channel not in ("nickname", "invitation", "prolific"):
         raise StudyError(f"no entry channel {entry_channel!r}; use nickname, invitation or prolific")
     if entry_channel == "prolific":
-        if external is None or not _fits(external):
-            raise EntryClosed("The link from Prolific is broken; open the study from Prolific again.")
-        known = select(participant.c.id, participant.c.code, participant.c.nickname).where(
-            participant.c.external_id == external.participant
-        )
-        row = c.execute(known).first()
-        if row is not None:
-            return Joined(row.id, row.code, "", row.nickname, returned=True)
+        back = _returned(c, external)
+        if back is not None:
+            return back
     if role != "tester":
         _refuse_if_closed(c, settings, entry_channel)
     name = None if nickname is None else clean_nickname(nickname)
     if entry_channel == "invitation" and (invitation is None or not invitations.use(c, invitation)):
         raise InvitationUsed("This invitation has been used, or is not valid; ask for another one.")
-    code = resume_code()
     values = {
-        "resume_hash": digest(code),
         "door": entry_channel,
         "role": role,
-        "external_id": None if external is None else external.participant,
-        "external_study": None if external is None else external.study,
-        "external_session": None if external is None else external.session,
+        "external_id": external and external.participant,
+        "external_study": external and external.study,
+        "external_session": external and external.session,
         "created_at": now,
         "last_seen_at": now,
     }
+    return _insert_new(c, values, name)
+
+
+def _returned(c: Connection, external: External | None) -> Joined | None:
+    """Somebody from Prolific who was here before."""
+    if external is None or not _fits(external):
+        raise EntryClosed("The link from Prolific is broken; open the study from Prolific again.")
+    columns = select(participant.c.id, participant.c.code, participant.c.nickname)
+    row = c.execute(columns.where(participant.c.external_id == external.participant)).first()
+    return None if row is None else Joined(row.id, row.code, "", row.nickname, returned=True)
+
+
+def _insert_new(c: Connection, values: Mapping[str, Any], name: str | None) -> Joined:
+    """Insert a participant under codes that nobody has; without a name, one is made up."""
+    resume = resume_code()
     for _ in range(20):
+        code = pseudonym()
         chosen = name or f"{secrets.choice(_FORMS)} {secrets.choice(_ANIMALS)} {secrets.randbelow(1000)}"
-        number = _insert(c, {**values, "code": pseudonym(), "nickname": chosen, "nickname_key": chosen.casefold()})
+        names = {"code": code, "nickname": chosen, "nickname_key": chosen.casefold()}
+        number = _insert(c, {**values, **names, "resume_hash": digest(resume)})
         if number is not None:
-            row = c.execute(select(participant.c.code).where(participant.c.id == number)).one()
-            return Joined(number, row.code, code, chosen)
+            return Joined(number, code, resume, chosen)
         taken = select(participant.c.id).where(participant.c.nickname_key == chosen.casefold())
         if name is not None and c.execute(taken).first():
             raise NicknameTaken("Somebody has that nickname; choose another, or come back with your resume code.")
