@@ -1,4 +1,4 @@
 """The web platform that collects human judgements of semantic difference.
 
-Stands apart from the training code: it shares the pair table alone, and never imports torch.
+Separate from the training code: of this project it imports `semfid` alone, and it never imports torch.
 """
