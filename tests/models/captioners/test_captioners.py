@@ -54,19 +54,6 @@ MODELS: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    root, made = tmp_path_factory.mktemp("models"), {}
-
-    def get(name: str) -> str:
-        save = MODELS[name]
-        if save not in made:
-            made[save] = str(save(root / save.__name__))
-        return made[save]
-
-    return get
-
-
-@pytest.fixture(scope="module")
 def keywords(folder: Callable[[str], str]) -> Callable[[str], dict[str, Any]]:
     def get(name: str) -> dict[str, Any]:
         if name == "scenes_captioner":

@@ -47,19 +47,6 @@ MODELS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    root, made = tmp_path_factory.mktemp("models"), {}
-
-    def get(name: str) -> str:
-        save = MODELS[name]
-        if save not in made:
-            made[save] = str(save(root / save.__name__))
-        return made[save]
-
-    return get
-
-
 def keywords(name: str, folder: str) -> dict[str, Any]:
     return {"folder": folder} if name == "stored" else {"model": folder, "device": "cpu", "batch_size": 3}
 
