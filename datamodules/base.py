@@ -73,7 +73,7 @@ class PairDataModule(LoadingModule):
     """Loads pairs of images, labels and, where they are asked for, maps. A subclass implements `load_table`.
 
     Life: ``prepare()`` reads the table and splits it (idempotent, no image is opened); ``select(part, seed, maps)`` chooses
-    what the loaders give; Lightning or the engine takes the loaders. Nobody who does not ask for maps pays for them.
+    what the loaders give; Lightning or the engine takes the loaders. Maps are read only where they are asked for.
 
     Attributes:
         table: the pairs, with their column split or fold.
@@ -117,7 +117,7 @@ class PairDataModule(LoadingModule):
         """Read and split the table.
 
         Raises:
-            UserError: whatever is wrong with the table or the split, a label that is missing or constant labels, an
+            UserError: an invalid table or split, a label that is missing or constant labels, an
                 `object_crop` without maps or boxes.
         """
         if self._prepared is not None:

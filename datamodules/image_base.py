@@ -133,7 +133,7 @@ class ImageDataModule(LoadingModule):
         """Read the table and split it.
 
         Raises:
-            UserError: whatever is wrong with the table or the split.
+            UserError: an invalid table or split.
         """
         if self._prepared is not None:
             return

@@ -51,10 +51,10 @@ class ConceptLinear(Head):
         self.needs_calibration, self.output = scale == "train", output
         self.nonnegative = ("weight",) if weights == "nonnegative" else ()
 
-    def calibrate(self, statistic: Tensor) -> None:
+    def calibrate(self, features: Tensor) -> None:
         if not self.needs_calibration:
             return
-        squared = self._inputs(statistic).double()  # (n, K)
+        squared = self._inputs(features).double()  # (n, K)
         sizes = channel_rms(squared)
         if sizes.any():
             self.scale.copy_(sizes * (squared / sizes).sum(dim=1).mean())
@@ -63,8 +63,8 @@ class ConceptLinear(Head):
     def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
         return LinearForm(keywords["output"], keywords["weights"] == "nonnegative", False)
 
-    def linear_inputs(self, statistic: Tensor) -> Tensor:
-        return self._inputs(statistic) / self.scale  # (n, K)
+    def linear_inputs(self, features: Tensor) -> Tensor:
+        return self._inputs(features) / self.scale  # (n, K)
 
     def linear_sizes(self, inputs: Tensor) -> Tensor:
         sizes = channel_rms(inputs.double() * self.scale.double()) / self.scale.double()
@@ -73,12 +73,12 @@ class ConceptLinear(Head):
     def set_linear(self, weights: Tensor, bias: float) -> None:
         self.weight.data.copy_(weights)
 
-    def contributions(self, statistic: Tensor) -> Tensor:
+    def contributions(self, features: Tensor) -> Tensor:
         """(B, K); their sum is the score before the output function."""
-        return self._inputs(statistic) * (self.weight / self.scale)
+        return self._inputs(features) * (self.weight / self.scale)
 
-    def forward(self, statistic: Tensor) -> Tensor:
-        return apply_output(self._inputs(statistic) @ (self.weight / self.scale), self.output)  # (B,)
+    def forward(self, features: Tensor) -> Tensor:
+        return apply_output(self._inputs(features) @ (self.weight / self.scale), self.output)  # (B,)
 
-    def _inputs(self, statistic: Tensor) -> Tensor:
-        return compressed((statistic[:, 0] - statistic[:, 1]).square(), self.compress)  # (B, K)
+    def _inputs(self, features: Tensor) -> Tensor:
+        return compressed((features[:, 0] - features[:, 1]).square(), self.compress)  # (B, K)

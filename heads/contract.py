@@ -64,8 +64,8 @@ class Head(nn.Module):
             All but the last are computed once with a frozen backbone, and cached.
         taps: stages or residual blocks.
         normalize: ``unit`` scales each position's channel vector to length 1 before differences are taken.
-        poolings: how squared differences are pooled over positions, see `heads.statistics.parse_poolings`; each is a
-            statistic of its own in the cache, so that heads share what they have in common.
+        poolings: how squared differences are pooled over positions, see `heads.statistics.parse_poolings`; each is
+            cached apart, so that heads share what they have in common.
         symmetric: whether exchanging reference and candidate leaves the score as it is.
         zero_at_identity: whether identical images score exactly 0.
         nonnegative: names of parameters that are set to max(w, 0) after each optimiser step.
@@ -97,11 +97,11 @@ class Head(nn.Module):
             deprecated(f"head {cls.__name__}: consumes is called input_kind now")
             cls.input_kind = vars(cls)["consumes"]
 
-    def forward(self, statistic: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Predicted difference, (B,)."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
-    def calibrate(self, statistic: Tensor) -> None:
+    def calibrate(self, features: Tensor) -> None:
         """Set what depends on the data and does not train, in place, from training pairs: (n, ...) as `forward` takes it."""
 
     def difference_map(self, positions: list[Tensor]) -> Tensor:
@@ -128,8 +128,8 @@ class Head(nn.Module):
         """
         return None
 
-    def linear_inputs(self, statistic: Tensor) -> Tensor:
-        """(n, D) what a linear head's weights are multiplied with, from a statistic as `forward` takes it."""
+    def linear_inputs(self, features: Tensor) -> Tensor:
+        """(n, D) what a linear head's weights are multiplied with, from features as `forward` takes it."""
         raise NotImplementedError(f"{type(self).__name__} is not linear: it has no linear_inputs")
 
     def linear_sizes(self, inputs: Tensor) -> Tensor:

@@ -22,6 +22,6 @@ class Cosine(Head):
     def __init__(self, trunk: TrunkShape) -> None:
         super().__init__()
 
-    def forward(self, statistic: Tensor) -> Tensor:
-        unit = statistic * torch.rsqrt(statistic.square().sum(dim=-1, keepdim=True) + EPS)  # (B, 2, D)
+    def forward(self, features: Tensor) -> Tensor:
+        unit = features * torch.rsqrt(features.square().sum(dim=-1, keepdim=True) + EPS)  # (B, 2, D)
         return unit_difference(unit[:, 0], unit[:, 1])  # (B,)

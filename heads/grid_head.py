@@ -16,7 +16,7 @@ LARGEST_SIDE = 4096  # of a grid, in positions
 class GridHead(Head):
     """From squared differences on a few grids to evidence at every position, and from it both a map and a score.
 
-    A subclass implements `evidence`, `score_of` and `finish`. It takes its statistic in two forms:
+    A subclass implements `evidence`, `score_of` and `finish`. It takes its features in two forms:
 
     * a list of grids, (B, K_l, h_l, w_l) per tap, of images of any size;
     * (B, D), the same side by side, of square images: what the cache keeps, in float16.
@@ -41,7 +41,7 @@ class GridHead(Head):
         self.factors = tuple(max(1, round(stride / own)) for own in strides)
         self.widths = tuple(own * (2 if factor > 1 else 1) for own, factor in zip(channels, self.factors, strict=True))
 
-    def calibrate(self, statistic: Tensor | Sequence[Tensor]) -> None:
+    def calibrate(self, features: Tensor | Sequence[Tensor]) -> None:
         """See `Head.calibrate`; of either form."""
 
     def evidence(self, grids: Sequence[Tensor]) -> Tensor:
@@ -56,23 +56,23 @@ class GridHead(Head):
         """From evidence to differences, element by element."""
         raise NotImplementedError(f"{type(self).__name__} must implement finish")
 
-    def difference_map(self, statistic: Tensor | Sequence[Tensor]) -> Tensor:
+    def difference_map(self, features: Tensor | Sequence[Tensor]) -> Tensor:
         """(B, 1, h, w) differences, on the first grid."""
-        return self.finish(self.evidence(self.listed(statistic)))
+        return self.finish(self.evidence(self.listed(features)))
 
     def score_and_map(self, positions: list[Tensor], detach_map: bool = False) -> tuple[Tensor, Tensor]:
         evidence = self.evidence(self.listed(positions))  # (B, 1, h, w)
         return self.score_of(evidence), self.finish(evidence)
 
-    def forward(self, statistic: Tensor | Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        return self.score_of(self.evidence(self.listed(statistic)))
+    def forward(self, features: Tensor | Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        return self.score_of(self.evidence(self.listed(features)))
 
-    def listed(self, statistic: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    def listed(self, features: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """Grids in at least float32, from either form."""
-        if not isinstance(statistic, Tensor):
-            return [_full(grid) for grid in statistic]
-        sides = self._sides(statistic.shape[1])
-        pieces = statistic.split([width * side**2 for width, side in zip(self.widths, sides, strict=True)], dim=1)
+        if not isinstance(features, Tensor):
+            return [_full(grid) for grid in features]
+        sides = self._sides(features.shape[1])
+        pieces = features.split([width * side**2 for width, side in zip(self.widths, sides, strict=True)], dim=1)
         return [
             _full(piece.unflatten(1, (width, side, side)))
             for piece, width, side in zip(pieces, self.widths, sides, strict=True)

@@ -27,7 +27,7 @@ from semfid.errors import UserError
 from semfid.scoring.predictors import kernel_changes
 
 MOST_PAIRS = 5000  # an eigendecomposition of more takes minutes
-RANK = 1e-12  # of the largest eigenvalue: what lies below is rounding
+RANK = 1e-12  # of the largest eigenvalue: smaller ones are rounding
 
 
 @HEADS.register(
@@ -80,18 +80,18 @@ class Kernel(Head):
         self.register_buffer("support", torch.zeros(0, sum(self.widths)))
         self.register_buffer("coefficients", torch.zeros(0))
 
-    def calibrate(self, statistic: Tensor) -> None:
+    def calibrate(self, features: Tensor) -> None:
         """Take over sizes and training pairs, and let each count alike until coefficients are set.
 
         Raises:
             UserError: more than `MOST_PAIRS` pairs.
         """
-        if len(statistic) > MOST_PAIRS:
+        if len(features) > MOST_PAIRS:
             raise UserError(
-                f"head: kernel compares with every training pair, and {len(statistic)} are too many (at most {MOST_PAIRS}); "
+                f"head: kernel compares with every training pair, and {len(features)} are too many (at most {MOST_PAIRS}); "
                 "use lpips_linear with pooling and compress"
             )
-        inputs = self.inputs(statistic)
+        inputs = self.inputs(features)
         sizes = [channel_rms(block) * len(block.T) ** 0.5 for block in inputs.split(self.widths, dim=1)]
         self.scale = torch.cat([torch.where(own > 0, own, 1.0) for own in sizes]).to(inputs)
         self.support = inputs / self.scale
@@ -101,13 +101,13 @@ class Kernel(Head):
     def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
         return LinearForm(keywords["output"], nonnegative=False, bias=False)
 
-    def linear_inputs(self, statistic: Tensor) -> Tensor:
+    def linear_inputs(self, features: Tensor) -> Tensor:
         """(n, r) float64 coordinates of the n calibration pairs in the space of the anchored kernel.
 
         Raises:
             UserError: other pairs than those of `calibrate`.
         """
-        z = (self.inputs(statistic) / self.scale).double()
+        z = (self.inputs(features) / self.scale).double()
         if z.shape != self.support.shape or not torch.equal(z.to(self.support), self.support):
             raise UserError(
                 "head: kernel is solved for on the pairs that it was calibrated with; calibrate it with all of them"
@@ -125,8 +125,8 @@ class Kernel(Head):
     def set_linear(self, weights: Tensor, bias: float) -> None:
         self.coefficients = (self._to_coefficients @ weights.double()).to(self.support)
 
-    def forward(self, statistic: Tensor) -> Tensor:
-        z = self.inputs(statistic) / self.scale
+    def forward(self, features: Tensor) -> Tensor:
+        z = self.inputs(features) / self.scale
         return apply_output(self._similarities(z) @ self.coefficients, self.output)  # (B,)
 
     def _similarities(self, z: Tensor) -> Tensor:
@@ -138,9 +138,9 @@ class Kernel(Head):
         changes = kernel_changes(z.split(self.widths, dim=1), with_zero.split(self.widths, dim=1), gammas)  # (B, n + 1)
         return changes[:, :-1] - changes[:, -1:]
 
-    def inputs(self, statistic: Tensor) -> Tensor:
+    def inputs(self, features: Tensor) -> Tensor:
         """(B, P * sum of used C_l): the used taps of each pooling, compressed."""
-        return compressed(of_last_taps(statistic, len(self.poolings), self._start), self.compress)
+        return compressed(of_last_taps(features, len(self.poolings), self._start), self.compress)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # as many training pairs as the file holds

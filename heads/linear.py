@@ -97,19 +97,19 @@ class _LinearHead(MapHead):
         self.zero_at_identity = not options.bias
         self.nonnegative = ("weight",) if options.weights == "nonnegative" else ()
 
-    def calibrate(self, statistic: Tensor) -> None:
+    def calibrate(self, features: Tensor) -> None:
         if not self.needs_calibration:
             return
         widths = self.used * len(self.poolings)
-        sizes = _sizes_by_tap(self._inputs(statistic), widths).split(widths)
+        sizes = _sizes_by_tap(self._inputs(features), widths).split(widths)
         self.scale.copy_(torch.cat([own * len(own) if own.any() else torch.ones_like(own) for own in sizes]))
 
     @classmethod
     def linear_form(cls, keywords: Mapping[str, Any]) -> LinearForm | None:
         return LinearForm(keywords["output"], keywords["weights"] == "nonnegative", keywords["bias"])
 
-    def linear_inputs(self, statistic: Tensor) -> Tensor:
-        inputs = self._inputs(statistic) / (self.scale * len(self.used))  # (n, P * sum of used C_l)
+    def linear_inputs(self, features: Tensor) -> Tensor:
+        inputs = self._inputs(features) / (self.scale * len(self.used))  # (n, P * sum of used C_l)
         if not self.shared:
             return inputs
         return inputs.unflatten(1, (len(self.poolings), len(self.used), -1)).sum(dim=2).flatten(1)  # (n, P * C)
@@ -129,16 +129,16 @@ class _LinearHead(MapHead):
         if self.bias is not None:
             self.bias.data.fill_(bias)
 
-    def forward(self, statistic: Tensor) -> Tensor:
-        # the scale joins the weight, not the statistic: many heads then read one statistic by one matrix product
-        return self.finish(self._inputs(statistic) @ (self._weight() / self.scale) / len(self.used))  # (B,)
+    def forward(self, features: Tensor) -> Tensor:
+        # the scale joins the weight, not the features: many heads then read the same features by one matrix product
+        return self.finish(self._inputs(features) @ (self._weight() / self.scale) / len(self.used))  # (B,)
 
     def finish(self, raw: Tensor) -> Tensor:
         return apply_output(raw if self.bias is None else raw + self.bias, self.output)
 
-    def _inputs(self, statistic: Tensor) -> Tensor:
+    def _inputs(self, features: Tensor) -> Tensor:
         """(B, P * sum of used C_l): the used taps of each pooling, compressed."""
-        return compressed(of_last_taps(statistic, len(self.poolings), self._start), self.compress)
+        return compressed(of_last_taps(features, len(self.poolings), self._start), self.compress)
 
     def _weight(self) -> Tensor:
         """(P * sum of used C_l,)."""

@@ -70,9 +70,9 @@ class LocalEvidence(GridHead):
         self.needs_calibration = scale == "train"
         self.register_buffer("scale", torch.ones(inputs))
 
-    def calibrate(self, statistic: Tensor | Sequence[Tensor]) -> None:
+    def calibrate(self, features: Tensor | Sequence[Tensor]) -> None:
         if self.needs_calibration:
-            sizes = [_sizes(compressed(grid, self.compress)) for grid in self.listed(statistic)]
+            sizes = [_sizes(compressed(grid, self.compress)) for grid in self.listed(features)]
             self.scale.copy_(torch.cat(sizes))
 
     def evidence(self, grids: Sequence[Tensor]) -> Tensor:

@@ -34,10 +34,10 @@ class _PairMlp(Head):
         self.anchored, self.output = anchored, output
         self.zero_at_identity = anchored
 
-    def forward(self, statistic: Tensor) -> Tensor:
-        raw = self.mlp(statistic.flatten(1)).squeeze(1)  # (B, 2, D) -> (B,)
+    def forward(self, features: Tensor) -> Tensor:
+        raw = self.mlp(features.flatten(1)).squeeze(1)  # (B, 2, D) -> (B,)
         if self.anchored:
-            reference = statistic[:, :1]
+            reference = features[:, :1]
             raw = raw - self.mlp(torch.cat([reference, reference], dim=1).flatten(1)).squeeze(1)
         return apply_output(raw, self.output)
 

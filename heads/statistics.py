@@ -45,7 +45,7 @@ __all__ = [
 
 
 def channel_rms(pooled: Tensor) -> Tensor:
-    """(C,) float64 root mean squares over items of one stage's pooled statistic, (n, C), plus their mean.
+    """(C,) float64 root mean squares over items of one stage's pooled features, (n, C), plus their mean.
 
     The mean keeps a channel that these items hardly move from exploding on others; all 0 where nothing moves.
     """
@@ -69,9 +69,9 @@ def last_taps(channels: Sequence[int], depth: int) -> tuple[int, ...]:
     return tuple(channels[-(depth + 1) :])
 
 
-def of_last_taps(statistic: Tensor, poolings: int, start: int) -> Tensor:
+def of_last_taps(features: Tensor, poolings: int, start: int) -> Tensor:
     """(B, P * sum of used C_l) of (B, P * sum of C_l): of each of P poolings the channels from `start` on."""
-    return statistic.unflatten(1, (poolings, -1))[:, :, start:].flatten(1)
+    return features.unflatten(1, (poolings, -1))[:, :, start:].flatten(1)
 
 
 def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:

@@ -151,7 +151,7 @@ def _key(sentence: str) -> int:
     return int.from_bytes(hashlib.blake2b(sentence.encode(), digest_size=7).digest(), "little")
 
 
-def _first_is_right(asked: Tensor, among: Tensor, key: Tensor) -> Tensor:
+def _first_is_right(query: Tensor, among: Tensor, key: Tensor) -> Tensor:
     """(N,) bool: whether the nearest of `among` has the same sentence; in pieces, so that memory stays small."""
-    nearest = torch.cat([(piece @ among.T).argmax(dim=1) for piece in asked.split(1024)])
+    nearest = torch.cat([(piece @ among.T).argmax(dim=1) for piece in query.split(1024)])
     return key[nearest] == key

@@ -114,7 +114,7 @@ class Experts(nn.Module):
         for options, key in ((self._kernel, "kernel"), (self._evidence, "evidence")):
             for fixed in {"output", "normalize"} & set(options):
                 raise UserError(f"model.{key}.{fixed} is the metric's own; remove it")
-        self.new_kernel(), self.new_evidence()  # whatever is wrong with their keywords is said now
+        self.new_kernel(), self.new_evidence()  # so that an error in their keywords is raised now
 
     def new_kernel(self) -> Kernel:
         made = build_head("kernel", self.trunk, {**self._kernel, "output": "identity"})

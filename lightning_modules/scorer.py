@@ -185,7 +185,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The backbone's keywords with weights that can be found from here; a run names them as seen from where it was made."""
-    if backbone.get("tuning") == "full":  # every weight stands in the checkpoint
+    if backbone.get("tuning") == "full":  # every weight is in the checkpoint
         return {**backbone, "pretrained": "none"}
     given = backbone.get("pretrained", "hub")
     if not (isinstance(given, str) and (given.endswith((".safetensors", ".pt", ".pth", ".ckpt")) or "/" in given)):

@@ -295,7 +295,7 @@ def _batch_numbers(order: NDArray[np.int64], parts: Sequence[Part], batch_size: 
 
 
 def _windows(batch_of: NDArray[np.int64], steps: int) -> tuple[list[int], list[int]]:
-    """First place and end of the stretch of the order that the batches of a step lie in, over all parts."""
+    """First place and end of the part of the order that holds the batches of a step, over all parts."""
     starts, ends = np.full(steps, batch_of.shape[1]), np.zeros(steps, dtype=np.int64)
     for row in batch_of:
         places = np.flatnonzero(row >= 0)

@@ -68,7 +68,7 @@ def fit_of(config: RunConfig) -> Fit:
     """How a variant is fitted: what its key `fit` says, or ``exact`` where that is possible.
 
     Raises:
-        UserError: ``fit: exact`` where it is not, or a head that has no other fit; names what stands in the way.
+        UserError: ``fit: exact`` where it is not, or a head that has no other fit; names the obstacle.
     """
     wanted = config.fit
     obstacle = "" if wanted == "gradient" else _obstacle(config)
@@ -85,7 +85,7 @@ def starts_exactly(config: RunConfig) -> bool:
     """Whether a training by gradient starts from the exact fit on the features as they are before it.
 
     Raises:
-        UserError: ``start: exact`` of what has no such fit; names what stands in the way.
+        UserError: ``start: exact`` of what has no such fit; names the obstacle.
     """
     if config.start != "exact" or fit_of(config) == "exact":  # whose fit starts nowhere
         return False
@@ -247,7 +247,7 @@ def _check(
 
 
 def border_notes(fits: Sequence[ExactFit]) -> list[str]:
-    """One line where the penalty of some part lies at an end of what was tried."""
+    """One line where the penalty of some part is the smallest or the largest that was tried."""
     notes = []
     for border, meaning in (
         ("smallest", "the labels follow the features to the last digit, or there are too few photos to tell"),

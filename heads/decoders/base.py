@@ -45,7 +45,7 @@ class MapOptions:
 class DecoderHead(Head):
     """From squared differences at every position to a difference map at the size of the images, and its score.
 
-    A subclass implements `decode`. Its statistic is a list: first the images' own squared difference, mean over the colour
+    A subclass implements `decode`. Its features are a list: first the images' own squared difference, mean over the colour
     channels, (B, 1, H, W), then (B, C_l, H_l, W_l) per stage, shallow to deep, of images padded to multiples of every stride.
     The map has the size of the images as they were.
 
@@ -88,22 +88,22 @@ class DecoderHead(Head):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement decode")
 
-    def difference_map(self, statistic: Sequence[Tensor]) -> Tensor:
+    def difference_map(self, features: Sequence[Tensor]) -> Tensor:
         """(B, 1, H, W) at the size of the images."""
-        height, width = statistic[0].shape[-2:]
-        return self._map_of_padded(self._padded(statistic))[..., :height, :width]
+        height, width = features[0].shape[-2:]
+        return self._map_of_padded(self._padded(features))[..., :height, :width]
 
     def score_and_map(self, positions: list[Tensor], detach_map: bool = False) -> tuple[Tensor, Tensor]:
         maps = self.difference_map(positions).float()
         with full_precision(maps.device.type):
             return self.score(maps.detach() if detach_map and self.score_learns else maps), maps
 
-    def _padded(self, statistic: Sequence[Tensor]) -> list[Tensor]:
-        return [padded(statistic[0], max(self.strides)), *statistic[1:]]
+    def _padded(self, features: Sequence[Tensor]) -> list[Tensor]:
+        return [padded(features[0], max(self.strides)), *features[1:]]
 
-    def _map_of_padded(self, statistic: Sequence[Tensor]) -> Tensor:
+    def _map_of_padded(self, features: Sequence[Tensor]) -> Tensor:
         scales = self.scale.split(self.channels)
-        scaled = [tap / scale.view(1, -1, 1, 1) for tap, scale in zip(statistic, scales, strict=True)]
+        scaled = [tap / scale.view(1, -1, 1, 1) for tap, scale in zip(features, scales, strict=True)]
         if not self.anchored:
             return apply_output(self._decode(scaled), self.output)
         if self.training:  # BatchNorm shall see the zeros among the others
@@ -111,20 +111,20 @@ class DecoderHead(Head):
             raw, zero = raw[:-1], raw[-1:]
         else:
             raw, zero = self._decode(scaled), self._decode([torch.zeros_like(tap[:1]) for tap in scaled])
-        identical = (statistic[0] == 0).flatten(1).all(dim=1).view(-1, 1, 1, 1)  # (B, 1, 1, 1)
+        identical = (features[0] == 0).flatten(1).all(dim=1).view(-1, 1, 1, 1)  # (B, 1, 1, 1)
         return torch.where(identical, 0.0, apply_output(raw - zero, self.output))
 
     def _decode(self, scaled: list[Tensor]) -> Tensor:
         return self.decode(scaled[0], scaled[1:])
 
-    def forward(self, statistic: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        return self.score(self.difference_map(statistic))
+    def forward(self, features: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        return self.score(self.difference_map(features))
 
-    def calibrate(self, statistic: Sequence[Tensor]) -> None:  # type: ignore[override]
+    def calibrate(self, features: Sequence[Tensor]) -> None:  # type: ignore[override]
         if not self.needs_calibration:
             return
         scales = []
-        for tap in self._padded(statistic):
+        for tap in self._padded(features):
             sizes = channel_rms(tap.double().mean(dim=(2, 3)))  # (C_l,)
             scales.append(sizes if sizes.any() else torch.ones_like(sizes))
         self.scale.copy_(torch.cat(scales))

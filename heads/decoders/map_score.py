@@ -1,4 +1,4 @@
-"""From a difference map to one difference per pair, so that local and global variants stand in one table."""
+"""From a difference map to one difference per pair, so that local and global variants are compared in one table."""
 
 from __future__ import annotations
 

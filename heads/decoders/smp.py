@@ -1,6 +1,6 @@
 """Decoders of segmentation_models_pytorch (MIT) over squared feature differences, for any trunk.
 
-Their library builds them for encoders of its own; here the trunk's stages stand in for the encoder's (`pyramid`). What
+Their library builds them for encoders of its own; here the trunk's stages take the place of the encoder's (`pyramid`). What
 such a decoder gives becomes one channel through a 1x1 convolution, grown to the size of the images.
 """
 

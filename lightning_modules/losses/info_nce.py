@@ -17,14 +17,14 @@ def info_nce(image: Tensor, text: Tensor, scale: Tensor, key: Tensor, counted: T
         text: (N, D) unit length.
         scale: scalar, one over the temperature.
         key: (N,) int64, equal where sentences are equal.
-        counted: (N,) bool; other rows are nobody's negatives and add nothing.
+        counted: (N,) bool; other rows are no negatives and add nothing.
         own: the rows to sum over.
     """
     mine = torch.arange(len(key), device=key.device)[own]  # (n,)
     out = (key[own][:, None] == key[None, :]) | ~counted[None, :]  # (n, N)
     out[torch.arange(len(mine), device=key.device), mine] = False  # its own partner stays
     total = image.new_zeros(())
-    for asked, among in ((image, text), (text, image)):
-        logits = (scale * asked[own] @ among.T).masked_fill(out, float("-inf"))  # (n, N)
+    for query, among in ((image, text), (text, image)):
+        logits = (scale * query[own] @ among.T).masked_fill(out, float("-inf"))  # (n, N)
         total = total + (F.cross_entropy(logits, mine, reduction="none") * counted[own]).sum()
     return total / 2

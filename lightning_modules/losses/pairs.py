@@ -30,7 +30,7 @@ class PairLoss(nn.Module):
 
     takes: ClassVar[tuple[Target, ...]] = ("scores",)
 
-    def __init__(self) -> None:  # without it, nn.Module's *args would stand in every loss's signature
+    def __init__(self) -> None:  # without it, every loss's signature would have nn.Module's *args
         super().__init__()
 
     def forward(self, predicted: Tensor, difference: Tensor, weight: Tensor) -> Tensor:
