@@ -131,13 +131,13 @@ def refresh_strata(c: Connection) -> None:
     rows = c.execute(
         select(pair.c.origin, func.count()).where(pair.c.kind == "main", pair.c.active == 1).group_by(pair.c.origin)
     )
-    study_state.put(c, "strata", json.dumps(dict(rows), sort_keys=True))
+    study_state.put(c, "strata", json.dumps({origin: count for origin, count in rows}, sort_keys=True))
 
 
 def counts(c: Connection) -> dict[str, int]:
     """Active pairs by kind."""
     found = c.execute(select(pair.c.kind, func.count()).where(pair.c.active == 1).group_by(pair.c.kind))
-    return {"main": 0, "trap": 0, "training": 0, **dict(found)}
+    return {"main": 0, "trap": 0, "training": 0, **{kind: count for kind, count in found}}
 
 
 def example_pairs(c: Connection, limit: int = 6) -> list[Row[Any]]:

@@ -252,7 +252,7 @@ class TestWriting:
         if before is not None:
             target.write_bytes(before)
 
-        def full(*_: Any) -> None:
+        def full(*_: Any, **__: Any) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, step, full)
