@@ -63,10 +63,7 @@ def admm(
         dual = dual + relaxed - sparse
         if step % EVERY:
             continue
-        best = sparse
-        if int((sparse > 0).sum(dim=1).max()) <= dictionary.shape[1]:
-            nothing = torch.zeros_like(sparse)
-            best = solved_on(dictionary, targets[rows], sparse.double(), nothing, l1 / 2.0).to(sparse.dtype)
+        best = _polished(dictionary, targets[rows], sparse, l1)
         gap = duality_gap(dictionary, targets[rows], best, l1)
         open_rows = gap > tolerance * size[rows]
         found[rows[~open_rows]] = best[~open_rows]
@@ -95,6 +92,13 @@ def duality_gap(dictionary: Tensor, targets: Tensor, weights: Tensor, l1: float)
     objective = left.square().sum(dim=1) + l1 * weights.sum(dim=1)
     point = scale * left
     return objective - (targets.square().sum(dim=1) - (targets - point).square().sum(dim=1))
+
+
+def _polished(dictionary: Tensor, targets: Tensor, sparse: Tensor, l1: float) -> Tensor:
+    """Solved on the words of `sparse` (B, K), where these are few enough."""
+    if int((sparse > 0).sum(dim=1).max()) > dictionary.shape[1]:
+        return sparse
+    return solved_on(dictionary, targets, sparse.double(), torch.zeros_like(sparse), l1 / 2.0).to(sparse.dtype)
 
 
 def _factor(dictionary: Tensor, rho: float) -> Tensor:
