@@ -62,6 +62,14 @@ class Worker:
         """The units that are yet to be made: new, changed, or with files that are gone."""
         return [unit for unit in units if self._is_pending(unit)]
 
+    def run_each(self, units: Sequence[Unit], make: Maker, advance: Advance) -> list[tuple[Unit, Entry]]:
+        """Make what is pending, where each unit fails by itself, however many do; what is done of all units."""
+        limit, self.give_up_after = self.give_up_after, None
+        self.run(units, make, advance)
+        self.give_up_after = limit
+        found = [(unit, self.entries[unit.slot]) for unit in units]
+        return [(unit, entry) for unit, entry in found if entry.status == "done"]
+
     def run(
         self, units: Sequence[Unit], make: Maker, advance: Advance, batch_size: int = 1, watch: Watch = unwatched
     ) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry
-from data_tools.builders.core.work_items import Slot
+from data_tools.builders.core.work_items import Slot, Unit
 from semfid.io.pair_table import PairTable, check_pairs
 
 Kind = Literal["text", "number", "integer", "flag"]
@@ -44,11 +44,16 @@ def build_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Kind], 
 
 
 def put_pairs(folder: BuildFolder, name: str, frame: pd.DataFrame) -> None:
-    """Write a pair table (CSV or Parquet by ending) that keeps the schema's promises; only under `folder.merging`.
+    """Write a pair table (CSV or Parquet by ending) that keeps the schema's promises, or remove it where there are no rows.
+
+    Only under `folder.merging`.
 
     Raises:
-        PairTableError: no rows, or a fault of the builder.
+        PairTableError: a fault of the builder.
     """
+    if not len(frame):
+        folder.drop_table(name)
+        return
     checked = check_pairs(PairTable(frame, folder.path, str(folder.path / name)))
     put_frame(folder, name, checked.frame)
 
@@ -61,6 +66,12 @@ def put_frame(folder: BuildFolder, name: str, frame: pd.DataFrame) -> None:
         folder.put_table(name, buffer.getvalue())
     else:
         folder.put_table(name, frame.to_csv(index=False).encode())
+
+
+def current_entries(units: Iterable[Unit], entries: Mapping[Slot, Entry]) -> dict[Slot, Entry]:
+    """The latest entries of these units, less those of photos or settings that are no more."""
+    found = ((unit, entries.get(unit.slot)) for unit in units)
+    return {unit.slot: entry for unit, entry in found if entry is not None and entry.id == unit.id}
 
 
 def error_rows(entries: Mapping[Slot, Entry]) -> Iterable[dict[str, Any]]:

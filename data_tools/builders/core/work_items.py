@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,15 @@ def make_unit(stage: str, sample: str, variant: str, recipe: str, inputs: Sequen
 def recipe_of(settings: Mapping[str, Any]) -> str:
     """Hash of settings that JSON can spell, whatever the order of their keys."""
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def file_state(path: Path) -> str:
+    """Size and time of a file, as inputs of a unit; ``absent`` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return "absent"
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def seed_sequence(root: int, stage: str, sample: str, variant: str) -> np.random.SeedSequence:

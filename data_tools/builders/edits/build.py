@@ -121,16 +121,9 @@ class _Run:
     def _opened(self, photos: Iterable[int]) -> list[Unit]:
         """The edits of photos, which are opened if they were not."""
         openings = [self.plan.photo(number) for number in photos]
-        limit, self.worker.give_up_after = self.worker.give_up_after, None  # photos fail each for itself
         with self.call.stage("open photos") as advance:
-            self.worker.run(openings, self.maker.photos, advance)
-        self.worker.give_up_after = limit
-        units = []
-        for unit in openings:
-            entry = self.worker.entries[unit.slot]
-            if entry.status == "done":
-                units += self.plan.edits(unit.work, entry.facts())
-        return units
+            done = self.worker.run_each(openings, self.maker.photos, advance)
+        return [one for unit, entry in done for one in self.plan.edits(unit.work, entry.facts())]
 
     def _edit(self, units: Sequence[Unit]) -> None:
         """Make the edits: those that pass through nothing first, then those of each step in its batches."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_tools.builders.core.coco import Instance, Photo
 from data_tools.builders.core.instance_filters import Filters, fault_of_annotation
-from data_tools.builders.core.work_items import Unit, generator, make_unit, recipe_of
+from data_tools.builders.core.work_items import Unit, file_state, generator, make_unit, recipe_of
 from data_tools.builders.edits.after import Step, step_of
 from data_tools.builders.edits.config import EditsConfig
 from data_tools.builders.edits.contract import Kind
@@ -87,12 +87,7 @@ class EditsPlan:
 
     def photo(self, number: int) -> Unit:
         """The unit that opens a photo and writes its reference; its id changes with the file's size and time."""
-        try:
-            found = self.photos.path(number).stat()
-            state = f"{found.st_size} {found.st_mtime_ns}"
-        except OSError:
-            state = "absent"
-        inputs = [self.photos.digest, state]
+        inputs = [self.photos.digest, file_state(self.photos.path(number))]
         return make_unit(PHOTO, self.photos.source_ids[number], "", self._recipes[PHOTO], inputs, number)
 
     def edits(self, number: int, facts: Mapping[str, Any]) -> list[Unit]:

@@ -10,7 +10,15 @@ from typing import Any
 
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry, latest_entries
-from data_tools.builders.core.tables import ERROR_COLUMNS, Kind, build_frame, error_rows, put_frame, put_pairs
+from data_tools.builders.core.tables import (
+    ERROR_COLUMNS,
+    Kind,
+    build_frame,
+    current_entries,
+    error_rows,
+    put_frame,
+    put_pairs,
+)
 from data_tools.builders.core.work_items import Slot, Unit
 from data_tools.builders.edits.plan import EDIT, EditsPlan
 from data_tools.builders.inpainting.plan import assign_split
@@ -49,11 +57,7 @@ def merge(folder: BuildFolder, plan: EditsPlan) -> Merged:
     plan.skipped.clear()
     opened, units, unseen = _planned(plan, entries)
     split = assign_split((unit.sample for unit in opened), plan.config.split)
-    current: dict[Slot, Entry] = {}
-    for unit in [*opened, *units]:
-        entry = entries.get(unit.slot)
-        if entry is not None and entry.id == unit.id:
-            current[unit.slot] = entry
+    current = current_entries([*opened, *units], entries)
 
     def rows(status: str) -> Iterator[dict[str, Any]]:
         for slot, entry in current.items():
@@ -64,10 +68,7 @@ def merge(folder: BuildFolder, plan: EditsPlan) -> Merged:
     pairs = build_frame(rows("done"), columns, ["pair_id"])
     rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
     errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
-    if len(pairs):
-        put_pairs(folder, plan.config.table, pairs)
-    else:
-        folder.drop_table(plan.config.table)
+    put_pairs(folder, plan.config.table, pairs)
     put_frame(folder, REJECTS, rejects)
     put_frame(folder, ERRORS, errors)
     made = Counter(pairs["kind"])

@@ -105,16 +105,9 @@ class _Run:
     def _inspected(self, photos: Iterable[int]) -> list[Unit]:
         """The substitutions of photos, which are inspected if they were not."""
         inspections = [self.plan.inspection(photo) for photo in photos]
-        limit, self.worker.give_up_after = self.worker.give_up_after, None  # photos fail each for itself
         with self.call.stage("inspect") as advance:
-            self.worker.run(inspections, self.plan.inspect, advance)
-        self.worker.give_up_after = limit
-        units = []
-        for unit in inspections:
-            entry = self.worker.entries[unit.slot]
-            if entry.status == "done":
-                units += self.plan.substitutions(unit.work, entry.facts())
-        return units
+            done = self.worker.run_each(inspections, self.plan.inspect, advance)
+        return [one for unit, entry in done for one in self.plan.substitutions(unit.work, entry.facts())]
 
     def _paint(self, units: Sequence[Unit]) -> None:
         pending = self.worker.pending(units)

@@ -16,7 +16,7 @@ from data_tools.builders.core.executor import Made
 from data_tools.builders.core.instance_filters import NAMES, fault_of_annotation, fault_of_mask, sharpness_of
 from data_tools.builders.core.journal import Entry
 from data_tools.builders.core.settings import Split
-from data_tools.builders.core.work_items import Slot, Unit, generator, make_unit, recipe_of, seed_sequence
+from data_tools.builders.core.work_items import Slot, Unit, file_state, generator, make_unit, recipe_of, seed_sequence
 from data_tools.builders.inpainters.contract import Inpainter
 from data_tools.builders.inpainting.config import LEVELS, SAME_CLASS, SAME_SUPER, InpaintingConfig
 from semfid.io.splits import by_hash, cut
@@ -72,11 +72,7 @@ class Plan:
 
     def inspection(self, photo: int) -> Unit:
         """The unit that opens a photo; its id changes with the file's size and time."""
-        try:
-            found = self.photos.path(photo).stat()
-            state = f"{found.st_size} {found.st_mtime_ns}"
-        except OSError:
-            state = "absent"
+        state = file_state(self.photos.path(photo))
         return make_unit(INSPECT, str(photo), "", self._recipes[INSPECT], [self.photos.digest, state], photo)
 
     def inspect(self, batch: Sequence[Unit]) -> list[Made | UnitError]:

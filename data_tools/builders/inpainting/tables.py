@@ -13,7 +13,15 @@ from typing import Any
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry, latest_entries
 from data_tools.builders.core.quality import columns as quality_columns
-from data_tools.builders.core.tables import ERROR_COLUMNS, Kind, build_frame, error_rows, put_frame, put_pairs
+from data_tools.builders.core.tables import (
+    ERROR_COLUMNS,
+    Kind,
+    build_frame,
+    current_entries,
+    error_rows,
+    put_frame,
+    put_pairs,
+)
 from data_tools.builders.core.work_items import Slot, Unit
 from data_tools.builders.inpainting.config import InpaintingConfig
 from data_tools.builders.inpainting.plan import PAINT, Plan, assign_split
@@ -65,11 +73,7 @@ def merge(folder: BuildFolder, plan: Plan) -> Merged:
     plan.skipped.clear()
     inspected, units, unseen = _planned(plan, entries)
     split = assign_split((int(unit.sample) for unit in units), config.split)
-    current: dict[Slot, Entry] = {}
-    for unit in [*inspected, *units]:
-        entry = entries.get(unit.slot)
-        if entry is not None and entry.id == unit.id:
-            current[unit.slot] = entry
+    current = current_entries([*inspected, *units], entries)
 
     def rows(status: str) -> Iterator[dict[str, Any]]:
         for slot, entry in current.items():
@@ -88,10 +92,7 @@ def merge(folder: BuildFolder, plan: Plan) -> Merged:
     rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
     errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
     counts = plan.counts(current)
-    if len(pairs):
-        put_pairs(folder, config.table, pairs)
-    else:
-        folder.drop_table(config.table)
+    put_pairs(folder, config.table, pairs)
     put_frame(folder, REJECTS, rejects)
     put_frame(folder, ERRORS, errors)
     reasons = Counter(str(one).split(" ")[0] for one in rejects["reason"])

@@ -75,9 +75,7 @@ def merge_tables(
     if len(frame):
         frame["left_out"] = left_out(frame, settings.selection, settings.seed)
         frame["selected"] = frame["left_out"] == ""
-        put_pairs(folder, settings.table, frame)
-    else:
-        folder.drop_table(settings.table)
+    put_pairs(folder, settings.table, frame)
     put_frame(folder, f"selected_{settings.table}", frame[frame["selected"].fillna(False).astype(bool)])
     rejected = {slot[1]: entry.reason for slot, entry in planned.items() if entry.status == "rejected"}
     put_frame(folder, f"photos{suffix}", build_frame(_photo_rows(listed, rejected), PHOTO_COLUMNS, ["photo", "path"]))
