@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+from pydantic import JsonValue
 
 from engine.config.reading import FREE, get_key
 from engine.config.schema import Experiment, RunConfig
 from semfid.errors import UserError, did_you_mean
 from semfid.settings import as_mapping, validate
+
+Choices: TypeAlias = Mapping[str, JsonValue]
+"""What a sweep sets, by dotted key."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Variant:
     """
 
     config: RunConfig
-    choices: dict[str, Any]
+    choices: Choices
     words: tuple[str, ...] = ()
     repeat: int = 0
 
@@ -62,7 +67,7 @@ def expand(experiment: Experiment, where: str) -> list[Variant]:
         if len({json.dumps(value, sort_keys=True) for value in values}) != len(values):
             raise UserError(f"{where}: sweep.{key} names a value twice")
     base = as_mapping(experiment, ("sweep", "sweep_mode"))
-    combinations: list[dict[str, Any]]
+    combinations: list[Choices]
     if experiment.sweep_mode == "grid":
         combinations = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
     else:
@@ -107,7 +112,7 @@ def _repeats(config: RunConfig) -> list[RunConfig]:
     return runs
 
 
-def _typed(resolved: dict[str, Any], where: str) -> RunConfig:
+def _typed(resolved: Mapping[str, Any], where: str) -> RunConfig:
     """A variant held against the schema: a sweep sets values that the file's own check has not seen."""
     try:
         return validate(RunConfig, resolved, "sweep")
@@ -138,7 +143,7 @@ def _told_apart(variants: list[Variant]) -> list[Variant]:
     ]
 
 
-def _one_factor(base: dict[str, Any], sweep: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _one_factor(base: Mapping[str, Any], sweep: Mapping[str, Any], where: str) -> list[Choices]:
     seeds = sweep.get("seed", [base["seed"]])
     factors = {key: values for key, values in sweep.items() if key != "seed"}
     start = {key: get_key(base, key) for key in factors}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from engine.runs.run_folder import RunFolder
 from semfid.io.files import write_whole
 from semfid.io.pair_table import read_frame
 from semfid.stats import Cell, Column, Resamples, interval, to_csv, to_markdown
-from semfid.stats.tables import Row, cell_text
+from semfid.stats.tables import Row, Value, cell_text
 
 Values = NDArray[np.float64]
 
@@ -61,7 +60,7 @@ def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Eva
     rows: list[Row] = []
     notes: list[str] = []
     for label, runs in metrics.items():
-        row: dict[str, Any] = {"variant": label, "images": int(runs[0]["images"]), "seeds": len(runs)}
+        row: dict[str, Value | Cell] = {"variant": label, "images": int(runs[0]["images"]), "seeds": len(runs)}
         for name in names:
             figures = [run["figures"].get(name) for run in runs]
             values = np.array([np.nan if figure is None else figure for figure in figures], dtype=float)

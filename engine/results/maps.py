@@ -25,7 +25,7 @@ from semfid.stats import (
     summarise_maps,
     to_markdown,
 )
-from semfid.stats.tables import Row
+from semfid.stats.tables import Row, Value
 
 PIXELS = "average_precision_pixels"
 
@@ -152,8 +152,8 @@ def _row(
     tables: Mapping[Any, pd.DataFrame],
     evaluation: Evaluation,
     mark: str,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"seeds": len(runs)}
+) -> Row:
+    row: dict[str, Value | Cell] = {"seeds": len(runs)}
     for name in MAP_FIGURES:
         low, high = interval(summary.samples[name], evaluation.level)
         row[name] = Cell(summary.mean[name], low, high, mark if name == "average_precision" else "", "-")
@@ -189,7 +189,11 @@ def _origin_rows(runs: Mapping[str, Sequence[RunResult]], tables: Mapping[Any, p
         found = [_section(run).get("origin", {}) for run in own]
         for origin in found[0]:
             seeds = [each[origin] for each in found]
-            row: dict[str, Any] = {"variant": name, "origin": origin, **{k: seeds[0][k] for k in ("n", "n_changed")}}
+            row: dict[str, Value | Cell] = {
+                "variant": name,
+                "origin": origin,
+                **{k: seeds[0][k] for k in ("n", "n_changed")},
+            }
             for figure in (*MAP_FIGURES, PIXELS):
                 row[figure] = _mean([seed[figure] for seed in seeds])
             rows.append(row)

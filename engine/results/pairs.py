@@ -37,7 +37,7 @@ from semfid.stats import (
     to_markdown,
 )
 from semfid.stats.binary import BINARY
-from semfid.stats.tables import Row
+from semfid.stats.tables import Row, Value
 
 WITH_INTERVAL = ("srcc", "plcc", "plcc_logistic", "rmse", "mse", "mae", *BINARY)
 
@@ -183,7 +183,7 @@ def _row(
     count: int,
     binary: bool,
 ) -> Row:
-    row: dict[str, Any] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
+    row: dict[str, Value | Cell] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
     for figure in (
         "srcc",
         "krcc",
@@ -227,7 +227,12 @@ def _origin_rows(
         for origin in found[0]:
             seeds = [groups[origin] for groups in found]
             constant = any(figure.constant for figure in seeds)
-            row: dict[str, Any] = {"variant": name, "origin": origin, "n": seeds[0].n, "sources": seeds[0].sources}
+            row: dict[str, Value | Cell] = {
+                "variant": name,
+                "origin": origin,
+                "n": seeds[0].n,
+                "sources": seeds[0].sources,
+            }
             row["difference"] = float(labels[origin])
             for figure in ("srcc", "mse"):
                 mean = float(np.mean([getattr(seed, figure) for seed in seeds]))

@@ -129,7 +129,14 @@ def _pretrain(sweep: Sweep, context: RunContext) -> tuple[Sweep, list[VariantOut
         if name is None:
             continue
         try:
-            variants[index] = _pretrained(sweep, index, name, context, failed)
+            run, folder = pretraining_run(variant.config, name, context)
+            if folder.path in failed:
+                raise UserError(failed[folder.path])
+            try:
+                variants[index] = _pretrained(sweep, index, name, run, folder, context)
+            except UserError as error:
+                failed[folder.path] = str(error)
+                raise
         except UserError as error:
             lost.add(index)
             outcomes.append(VariantOutcome(variant, "failed", f"its pretraining '{name}' failed: {error}"))
@@ -138,29 +145,22 @@ def _pretrain(sweep: Sweep, context: RunContext) -> tuple[Sweep, list[VariantOut
     return replace(sweep, variants=variants, lost=frozenset(lost)), outcomes
 
 
-def _pretrained(sweep: Sweep, index: int, name: str, context: RunContext, failed: dict[Path, str]) -> Variant:
-    """A variant with the weights of its pretraining.
-
-    Args:
-        failed: pretrainings that failed before, by folder; what fails now is added.
+def _pretrained(
+    sweep: Sweep, index: int, name: str, run: Variant, folder: RunFolder, context: RunContext
+) -> Variant:
+    """A variant with the weights of its pretraining, which runs in that folder.
 
     Raises:
-        UserError: the pretraining failed, now or before.
+        UserError: the pretraining failed.
     """
-    variant = sweep.variants[index]
-    run, folder = pretraining_run(variant.config, name, context)
-    if folder.path in failed:
-        raise UserError(failed[folder.path])
     try:
         if run.config.trainer.processes > 1 and folder.state != "done":
             _pretrain_in_processes(sweep, index + 1, name)
-        return pretrained(variant, context)
-    except UserError as error:
-        failed[folder.path] = str(error)
+        return pretrained(sweep.variants[index], context)
+    except UserError:
         raise
     except Exception as error:  # a fault in one pretraining must not take the other variants with it
-        failed[folder.path] = fault_line(error, folder)
-        raise UserError(failed[folder.path]) from error
+        raise UserError(fault_line(error, folder)) from error
 
 
 def _pretrain_in_processes(sweep: Sweep, number: int, name: str) -> None:

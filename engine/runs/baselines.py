@@ -13,12 +13,12 @@ import torch
 
 from datamodules import to_float
 from datamodules.samplers import EvaluationBatches
-from engine.config.expansion import Variant, short_word
+from engine.config.expansion import Choices, Variant, short_word
 from engine.config.schema import RunConfig
 from engine.rank_zero import progress
 from engine.runs.context import RunContext
 from engine.runs.lifecycle import Outcome, run_guarded
-from engine.runs.predictions import FoldPredictions, pairs_outcome
+from engine.runs.predictions import FoldPredictions, Trained, pairs_outcome
 from engine.runs.run_folder import RunFolder
 from registry import CAPTIONERS, METRICS, TOWERS, named
 from semfid.errors import UserError
@@ -26,7 +26,7 @@ from semfid.settings import PluginSpec
 
 
 def baseline_variants(
-    config: RunConfig, metrics: Sequence[PluginSpec], data_choices: dict[str, Any] | None = None
+    config: RunConfig, metrics: Sequence[PluginSpec], data_choices: Choices | None = None
 ) -> list[Variant]:
     """Metrics as variants of an experiment: same data, no training.
 
@@ -93,4 +93,4 @@ def _score(variant: Variant, context: RunContext, folder: RunFolder) -> Outcome:
             advance(done, len(rows))
     identity = {"identity": metric.identity} if metric.identity else {}
     folds = [FoldPredictions(part.index, part.test, predicted[part.test]) for part in data.parts]
-    return pairs_outcome(variant, data, folder, folds, {"fit": "training-free", **identity})
+    return pairs_outcome(variant, data, folder, Trained(folds, {"fit": "training-free", **identity}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,19 @@ class FoldPredictions:
     predicted: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training of all folds gives; empty on processes beside the first.
+
+    Attributes:
+        folds: predictions of every fold.
+        facts: for the provenance.
+    """
+
+    folds: Sequence[FoldPredictions] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
 def prediction_table(data: PairDataModule, folds: Sequence[FoldPredictions]) -> pd.DataFrame:
     """One row per tested pair, in the order of the table."""
     fold, predicted = np.full(len(data.table), -1), np.full(len(data.table), np.nan)
@@ -54,11 +67,10 @@ def pairs_outcome(
     variant: Variant,
     data: PairDataModule,
     folder: RunFolder,
-    folds: Sequence[FoldPredictions],
-    facts: Mapping[str, Any],
+    trained: Trained,
 ) -> Outcome:
     """What a run of pairs saves; its final scores also go to the folder's ``events``."""
-    predictions = prediction_table(data, folds)
+    predictions = prediction_table(data, trained.folds)
     metrics = compute_metrics(predictions, variant.config.evaluation)
     frame = data.table.frame
     split = frame[[name for name in ("pair_id", "source_id", "split", "fold") if name in frame.columns]]
@@ -72,7 +84,7 @@ def pairs_outcome(
     return Outcome(
         {"predictions.csv": predictions, "split.csv": split},
         metrics,
-        {**more, **facts},
+        {**more, **trained.facts},
         f"SRCC {_digits(pooled['srcc'])} MSE {_digits(pooled['mse'])}",
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import torch
 
@@ -12,7 +10,7 @@ from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
 from engine.runs.context import RunContext
 from engine.runs.lifecycle import Outcome, run_guarded
-from engine.runs.predictions import FoldPredictions, pairs_outcome
+from engine.runs.predictions import FoldPredictions, Trained, pairs_outcome
 from engine.runs.pretraining import pretrained
 from engine.rank_zero import is_rank_zero
 from engine.runs.run_cached import make_module, save_state, train_cached
@@ -46,14 +44,11 @@ def _train(variant: Variant, context: RunContext, folder: RunFolder, title: str)
     if any(len(part.train) == 0 for part in data.parts):
         raise UserError("data.split.test: 1 leaves no pair to train on; give a smaller share, or folds")
     train = train_experts if config.is_experts else _train_module
-    folds, facts = train(variant, context, folder, title)
-    return pairs_outcome(variant, data, folder, folds, facts) if is_rank_zero() else Outcome()
+    trained = train(variant, context, folder, title)
+    return pairs_outcome(variant, data, folder, trained) if is_rank_zero() else Outcome()
 
 
-def _train_module(
-    variant: Variant, context: RunContext, folder: RunFolder, title: str
-) -> tuple[list[FoldPredictions], dict[str, Any]]:
-    """Predictions of every fold, and facts for the provenance."""
+def _train_module(variant: Variant, context: RunContext, folder: RunFolder, title: str) -> Trained:
     config, data = variant.config, context.data(variant.config)
     start = InitialWeights.of(config)
     if start is not None:
@@ -74,10 +69,10 @@ def _train_module(
         **({} if start is None else {"init_from": str(start.folder)}),
     }
     if cached:
-        folds, more = train_cached(variant, context, folder, module, title, start, exact)
+        trained = train_cached(variant, context, folder, module, title, start, exact)
     else:
-        folds, more = _train_images(variant, context, folder, title, start)
-    return folds, {**facts, **more}
+        trained = _train_images(variant, context, folder, title, start)
+    return Trained(trained.folds, {**facts, **trained.facts})
 
 
 def _cacheable(config: RunConfig, module: PairModule, data: PairDataModule) -> bool:
@@ -94,7 +89,7 @@ def _cacheable(config: RunConfig, module: PairModule, data: PairDataModule) -> b
 
 def _train_images(
     variant: Variant, context: RunContext, folder: RunFolder, title: str, start: InitialWeights | None
-) -> tuple[list[FoldPredictions], dict[str, Any]]:
+) -> Trained:
     config, data = variant.config, context.data(variant.config)
     folds, epochs = [], []
     for part in data.parts:
@@ -119,4 +114,4 @@ def _train_images(
             save_state(folder, part.index, state)
             table = pd.DataFrame({"row": found.numpy(), "predicted": predicted.numpy(), "epoch": epoch})
             write_whole(finished, table.to_csv(index=False).encode())
-    return folds, {"selected_epochs": epochs}
+    return Trained(folds, {"selected_epochs": epochs})

@@ -17,13 +17,14 @@ from datamodules import Part
 from datamodules.base import PairDataModule
 from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
+from engine.training.pairs import PartState
 from engine.training.extract import extract
 from engine.training.lightning_trainer import make_trainer
 from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
 from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
 from engine.training.init_from import InitialWeights
 from engine.rank_zero import is_rank_zero, log, progress
-from engine.runs.predictions import FoldPredictions
+from engine.runs.predictions import FoldPredictions, Trained
 from engine.runs.run_folder import RunFolder
 from engine.runs.context import RunContext
 from heads import Head, build_head
@@ -59,16 +60,12 @@ def train_cached(
     title: str,
     start: InitialWeights | None,
     exact: bool,
-) -> tuple[list[FoldPredictions], dict[str, Any]]:
-    """Fit heads on cached statistics; heads and scalars go into the folder.
-
-    Returns:
-        predictions of every fold, and facts for the provenance; none on processes beside the first.
-    """
+) -> Trained:
+    """Fit heads on cached statistics; heads and scalars go into the folder."""
     config, data, trunk = variant.config, context.data(variant.config), module.trunk
     values = statistics_of(config, context, trunk, module.head, title)
     if not is_rank_zero():
-        return [], {}
+        return Trained()
     make = functools.partial(make_head, config, trunk)
     if exact or starts_exactly(config):
         sources = data.table.frame["source_id"].astype(str).tolist()
@@ -78,13 +75,14 @@ def train_cached(
             log.info(f"{title or variant.label}: {note}")
         _write_history(folder, {fit.part.index: _penalty_path(fit) for fit in fits})
         facts = {"penalties": [fit.choice.penalty for fit in fits], "penalty_notes": border_notes(fits)}
-        return _keep(folder, fits, values, trunk), facts
+        return Trained(_keep(folder, fits, values, trunk), facts)
     load = None if start is None else lambda head, part: start.load_head(head, trunk, part.index)
     if starts_exactly(config):
         load = functools.partial(_start_from, {fit.part.index: fit.head for fit in fits})
     results = _fit_by_gradient(variant, data, module, make, values, load)
     _write_history(folder, {result.part.index: result.history for result in results})
-    return _keep(folder, results, values, trunk), {"selected_epochs": [result.epoch for result in results]}
+    folds = _keep(folder, results, values, trunk)
+    return Trained(folds, {"selected_epochs": [result.epoch for result in results]})
 
 
 def _start_from(fitted: dict[int, Head], head: Head, part: Part) -> None:
@@ -142,7 +140,7 @@ def _keep(
     for result, predicted in zip(results, predict_heads(results, values), strict=True):
         folds.append(FoldPredictions(result.part.index, result.part.test, predicted.numpy()))
         state = {f"head.{name}": tensor for name, tensor in result.head.state_dict().items()}
-        save_state(folder, result.part.index, {"state_dict": state, "trunk_identity": trunk.identity})
+        save_state(folder, result.part.index, PartState(state_dict=state, trunk_identity=trunk.identity))
     return folds
 
 
@@ -168,7 +166,7 @@ def _shared_parts(
         if (other.data, model.backbone, other.trainer) == place and model.head is not None:
             heads[model.head] = None
     found = dict.fromkeys(own)
-    with torch.random.fork_rng(devices=[]):  # these heads are only asked what they want
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without memory: they are only asked what they want
         for head in heads:
             try:
                 whole = input_of(build_head(head.name, trunk, head.keywords))
@@ -179,8 +177,8 @@ def _shared_parts(
     return list(found)
 
 
-def save_state(folder: RunFolder, part: int, state: dict[str, Any]) -> None:
-    """What scoring needs of a trained part: head (and what trained of the trunk), and the trunk's identity."""
+def save_state(folder: RunFolder, part: int, state: PartState) -> None:
+    """Write a trained part's ``part-<i>.ckpt``."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_whole(folder.path / f"part-{part}.ckpt", buffer.getvalue())

@@ -25,7 +25,7 @@ from engine.training.cached_features import FitSettings, fit_heads, rows_at_once
 from engine.training.exact_fit import ExactSettings, fit_head
 from engine.rank_zero import is_rank_zero
 from engine.results.pairs import compute_metrics
-from engine.runs.predictions import FoldPredictions, prediction_table
+from engine.runs.predictions import FoldPredictions, Trained, prediction_table
 from engine.runs.run_cached import statistics_of
 from engine.runs.run_folder import RunFolder
 from engine.runs.context import RunContext
@@ -52,11 +52,8 @@ def make_experts(config: RunConfig, trunk: Backbone) -> Experts:
 
 def train_experts(
     variant: Variant, context: RunContext, folder: RunFolder, title: str
-) -> tuple[list[FoldPredictions], dict[str, Any]]:
+) -> Trained:
     """Fit one metric per part and one on all pairs; their files go into the folder.
-
-    Returns:
-        predictions of every fold, and facts for the provenance; none on processes beside the first.
 
     Raises:
         UserError: whatever is wrong with the data or the backbone.
@@ -71,7 +68,7 @@ def train_experts(
     small = config.model_copy(update={"data": view})
     grids = statistics_of(small, context, trunk, experts.new_evidence(), f"{title} view")  # (N, D) float16
     if not is_rank_zero():
-        return [], {}
+        return Trained()
     everything = Part(len(data.parts), np.arange(len(frame)), NONE, NONE)
     edits = [_edited(part, rated) for part in (*data.parts, everything)]
     settings = FitSettings(
@@ -94,7 +91,8 @@ def train_experts(
             name = METRIC
             spec = experts.spec(*_card(variant, data, folds, rated))
         save_default_metric(folder.path / name, trunk.trunk.state_dict(), predictor, maps, spec)
-    return folds, {"fit": "experts, cached statistics", "trunk_identity": trunk.identity, "penalties": penalties}
+    facts = {"fit": "experts, cached statistics", "trunk_identity": trunk.identity, "penalties": penalties}
+    return Trained(folds, facts)
 
 
 def _edited(part: Part, rated: NDArray[np.bool_]) -> Part:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
@@ -150,14 +151,14 @@ class InitialWeights:
         """
         self._put(head, self._load(part, trunk)["head"])
 
-    def _load(self, part: int, trunk: Backbone) -> dict[str, dict[str, Any]]:
+    def _load(self, part: int, trunk: Backbone) -> dict[str, dict[str, Tensor]]:
         path = self.folder / f"part-{part if self.parts > 1 else 0}.ckpt"
         try:
             saved = load_whole(path)
             state, identity = saved["state_dict"], saved["trunk_identity"]
         except (OSError, KeyError, DamagedFileError) as error:
             raise UserError(f"init_from: {path} cannot be read; run its experiment again") from error
-        found: dict[str, dict[str, Any]] = {"head": {}, "trunk": {}}
+        found: dict[str, dict[str, Tensor]] = {"head": {}, "trunk": {}}
         for key, tensor in state.items():
             side, _, rest = key.partition(".")
             if side in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -21,6 +21,18 @@ from lightning_modules.pair_module import PairModule
 from semfid.errors import UserError
 
 
+class PartState(TypedDict):
+    """What scoring needs of a trained part.
+
+    Attributes:
+        state_dict: of the head, and of what trained of the trunk.
+        trunk_identity: `Backbone.identity`.
+    """
+
+    state_dict: dict[str, Tensor]
+    trunk_identity: str
+
+
 def fit_part(
     make_module: Callable[[], PairModule],
     data: PairDataModule,
@@ -28,7 +40,7 @@ def fit_part(
     config: RunConfig,
     folder: Path,
     title: str,
-) -> tuple[Tensor, Tensor, dict[str, Any], int]:
+) -> tuple[Tensor, Tensor, PartState, int]:
     """Train on a part, go on from its last checkpoint if there is one, predict its test rows with the selected epoch.
 
     Args:
@@ -63,7 +75,7 @@ def fit_part(
     own = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     if is_rank_zero() and trainer.logger is not None:
         trainer.logger.finalize("success")
-    return rows, predictions, {"state_dict": own, "trunk_identity": module.trunk.identity}, epoch
+    return rows, predictions, PartState(state_dict=own, trunk_identity=module.trunk.identity), epoch
 
 
 def _start(
