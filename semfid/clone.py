@@ -41,8 +41,20 @@ def clone_module(what: Literal["commands", "run folders", "plugins"], subject: s
     """
     if not in_clone():
         raise UserError(f"{subject} needs the clone of the repository; clone it and run `make quickstart`")
+    return environment_module(MODULES[what], subject)
+
+
+def environment_module(name: str, subject: str) -> ModuleType:
+    """Import a module by its name.
+
+    Args:
+        subject: what needs it, for the message.
+
+    Raises:
+        UserError: a library of the clone's environment is missing.
+    """
     try:
-        return importlib.import_module(MODULES[what])
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UserError(
             f"{subject} needs the clone's environment (no module '{error.name}'); run `make quickstart`"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_tools.builders.core.build_context import Call
-from data_tools.builders.core.verify import Findings
-from semfid.io.sharding import parse_shard, shard_of_process
+from data_tools.builders.core.verify import Findings, verify
+from semfid.io.sharding import Shard, parse_shard, shard_of_process
 from semfid.progress import progress
 
 log = logging.getLogger("semfid")
@@ -24,40 +24,77 @@ BUILDERS = {
 SHOWN = 5
 
 
-def build(arguments: argparse.Namespace) -> int:
-    """Run a builder or the check of what one made; the exit code: 1 where a unit failed or a file is not as it was.
+def build(
+    builder: str,
+    config: str,
+    overrides: Sequence[str] = (),
+    *,
+    shard: Shard | None = None,
+    retry_failed: bool = False,
+    preview: bool = False,
+    limit: int | None = None,
+) -> int:
+    """Build a data set, or go on with one.
+
+    Args:
+        builder: one of `BUILDERS`.
+        config: its YAML.
+        overrides: ``key=value``, such as ``out=built``.
+        shard: the part of the work that this process does; None: that of its rank, else all.
+        retry_failed: make units again that ended in an error.
+        preview: make a few units, a contact sheet and an estimate.
+        limit: only the first so many photos of the shard.
+
+    Returns:
+        the number of units that failed.
 
     Raises:
         UserError: a bad setting or folder; names the place and the fix.
     """
-    if arguments.what == "verify":
-        return _verify(Path(arguments.config))
-    if arguments.what == "import":
-        from data_tools.builders.core.importing import run
-
-        return run(arguments.config, arguments.overrides, arguments.out, print, progress)
-    shard = parse_shard(arguments.shard) if arguments.shard else shard_of_process()
+    shard = shard or shard_of_process()
     prefix = f"[{shard.name}] " if shard.count > 1 else ""
     call = Call(
         lambda text: log.info(prefix + text),
         lambda title: progress(prefix + title),
         shard,
-        arguments.retry_failed,
-        arguments.preview,
-        arguments.limit,
+        retry_failed,
+        preview,
+        limit,
     )
-    failed = importlib.import_module(BUILDERS[arguments.what]).build(arguments.config, arguments.overrides, call)
-    return 1 if failed else 0
+    return int(importlib.import_module(BUILDERS[builder]).build(config, overrides, call))
 
 
-def _verify(folder: Path) -> int:
-    from data_tools.builders.core.verify import verify
+def verify_build(folder: str | Path) -> Findings:
+    """Hold the files of a data set against its tables.
 
+    Raises:
+        UserError: not the folder of a build.
+    """
     with progress("verify") as advance:
-        findings = verify(folder, advance)
-    for line in findings_lines(findings):
-        print(line)
-    return 0 if findings.fine else 1
+        return verify(Path(folder), advance)
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Run a builder or the check of what one made; exit code 1 where a unit failed or a file is not as it was."""
+    if arguments.what == "verify":
+        findings = verify_build(arguments.config)
+        for line in findings_lines(findings):
+            print(line)
+        return 0 if findings.fine else 1
+    if arguments.what == "import":
+        from data_tools.builders.core.importing import run
+
+        return run(arguments.config, arguments.overrides, arguments.out, print, progress)
+    failed = build(
+        arguments.what,
+        arguments.config,
+        arguments.overrides,
+        shard=parse_shard(arguments.shard) if arguments.shard else None,
+        retry_failed=arguments.retry_failed,
+        preview=arguments.preview,
+        limit=arguments.limit,
+    )
+    return 1 if failed else 0
 
 
 def findings_lines(findings: Findings) -> Iterator[str]:

@@ -1,36 +1,65 @@
-"""The commands that only the clone has: their arguments, and the function behind each, imported on demand."""
+"""The commands that only the clone has: their arguments, and the module behind each, imported on demand.
+
+Each module has typed functions for Python, and ``command``, which prints what they return and gives the exit code.
+"""
 
 from __future__ import annotations
 
 import argparse
 
 from engine.commands.study import add_study_parser
+from semfid.clone import environment_module
+
+Commands = argparse._SubParsersAction
 
 
-def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parsers(commands: Commands) -> None:
     """Add the arguments of every command but `score`."""
+    for add in (
+        _add_ablate,
+        _add_run,
+        _add_list,
+        _add_scenes,
+        _add_label,
+        _add_splice,
+        _add_build,
+        add_study_parser,
+        _add_export,
+    ):
+        add(commands)
+
+
+def _add_ablate(commands: Commands) -> None:
     ablate = commands.add_parser("ablate", help="run every variant of an experiment that is not done; print the table")
     _experiment(ablate)
     ablate.add_argument("--jobs", type=_positive, default=1, metavar="N", help="variants side by side, one per GPU")
 
+
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser("run", help="train and evaluate one variant")
     _experiment(run)
     run.add_argument(
         "--variant", type=_positive, metavar="I", help="the I-th variant of the sweep (default: without sweep)"
     )
-
     run.add_argument("--pretraining", action="store_true", help="only the pretraining that the variant asks for")
 
+
+def _add_list(commands: Commands) -> None:
     listing = commands.add_parser("list", help="what is registered, from where, with its keywords")
     listing.add_argument("kind", nargs="?", help="backbones, heads, ... (default: all)")
+    listing.add_argument("--schema", metavar="DIR", help="write the JSON schemas of YAML files, for editors")
     listing.add_argument("--plugins", nargs="*", default=[], metavar="P", help="modules or files to import first")
 
+
+def _add_scenes(commands: Commands) -> None:
     scenes = commands.add_parser("scenes", help="write the embedded scenes to a folder")
     scenes.add_argument("out", metavar="OUT")
     scenes.add_argument(
         "settings", nargs="*", metavar="key=value", help="format=pairs|coco|images|regions scenes=N size=128 seed=0 ..."
     )
 
+
+def _add_label(commands: Commands) -> None:
     label = commands.add_parser("label", help="labels from models: captions, differences in meaning, difference maps")
     label.add_argument("what", choices=["maps", "captions", "c2c", "c2i", "i2i"])
     label.add_argument("table", metavar="TABLE", help="a pair table")
@@ -48,6 +77,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "drop_unlabelled batch_size device cache",
     )
 
+
+def _add_splice(commands: Commands) -> None:
     splice = commands.add_parser("splice", help="which concepts a candidate keeps, loses and gains, in words")
     splice.add_argument("--pairs", metavar="TABLE.csv", help="pair_id, reference, candidate in place of two folders")
     splice.add_argument("--out", metavar="FILE", help="a chart, .png or .svg; of two folders: a table, .csv")
@@ -65,6 +96,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "solver=lasso|lars|admm top=12",
     )
 
+
+def _add_build(commands: Commands) -> None:
     build = commands.add_parser("build", help="build a data set from photos, or check one that was built")
     build.add_argument("what", choices=["edits", "inpainting", "sr-outputs", "import", "verify"])
     build.add_argument("config", metavar="CONFIG.yaml | FOLDER", help="the settings; for import and verify: a folder")
@@ -75,8 +108,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     build.add_argument("--limit", type=_positive, metavar="N", help="only the first N photos (of the shard)")
     build.add_argument("--out", metavar="TABLE", help="of import: the pair table to write, .csv or .parquet")
 
-    add_study_parser(commands)
 
+def _add_export(commands: Commands) -> None:
     export = commands.add_parser("export", help="a finished run as one file that scores without this repository")
     export.add_argument("run", metavar="RUN", help="runs/<experiment>/<variant>-<hash>")
     export.add_argument("--format", choices=["torch", "onnx"], default="torch")
@@ -86,20 +119,13 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command that the arguments name and return its exit code."""
-    from engine.commands import training as commands
+    """Run the command that the arguments name and return its exit code.
 
-    return {
-        "ablate": commands.ablate,
-        "run": commands.run_one,
-        "list": commands.list_registered,
-        "scenes": commands.scenes,
-        "export": commands.export,
-        "label": commands.label,
-        "build": commands.build,
-        "splice": commands.splice,
-        "study": commands.study,
-    }[arguments.command](arguments)
+    Raises:
+        UserError: a library that it needs is missing.
+    """
+    module = environment_module(f"engine.commands.{arguments.command}", f"'{arguments.command}'")
+    return int(module.command(arguments))
 
 
 def _experiment(parser: argparse.ArgumentParser) -> None:

@@ -37,7 +37,7 @@ log = logging.getLogger("semfid")
 SHOWN = 5
 
 
-def label(arguments: argparse.Namespace) -> int:
+def command(arguments: argparse.Namespace) -> int:
     """The command; its exit code is 1 where a pair failed."""
     what, table, out = arguments.what, Path(arguments.table), Path(arguments.out)
     if what == "maps" and arguments.shard:

@@ -34,7 +34,7 @@ log = logging.getLogger("semfid")
 COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
 
 
-def splice(arguments: argparse.Namespace) -> int:
+def command(arguments: argparse.Namespace) -> int:
     """A pair, or two folders; exit code 2 where an image could not be read.
 
     Raises:

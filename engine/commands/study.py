@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib
 
+Commands = argparse._SubParsersAction
 
-def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_study_parser(commands: Commands) -> None:
     """Add `study` and everything below it."""
     study = commands.add_parser(
         "study", help="collect human judgements in the browser: a server, its admin, its exports"
     )
     below = study.add_subparsers(dest="study_command", required=True, metavar="COMMAND")
+    for add in (_add_serve, _add_pairs, _add_admin, _add_answers, _add_simulate, _add_upkeep):
+        add(below)
 
+
+def _add_serve(below: Commands) -> None:
     serve = below.add_parser("serve", help="start the server; an empty folder becomes a demo study")
     serve.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="the study's folder (default: here)")
     serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1, this machine only")
@@ -30,6 +36,8 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes (PostgreSQL only)")
 
+
+def _add_pairs(below: Commands) -> None:
     init = below.add_parser("init", help="make a study in a new folder")
     _folder(init)
     init.add_argument("--database", metavar="URL", help="postgresql+psycopg://user@host/name (default: a SQLite file)")
@@ -48,6 +56,8 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     )
     bring.add_argument("--dry-run", action="store_true", help="only report what would be imported")
 
+
+def _add_admin(below: Commands) -> None:
     admin = below.add_parser("admin", help="the people who may see /admin")
     people = admin.add_subparsers(dest="admin_command", required=True, metavar="COMMAND")
     for name, text in {
@@ -63,6 +73,8 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
         if name in ("add", "password"):
             one.add_argument("--password-stdin", action="store_true", help="read the password from the standard input")
 
+
+def _add_answers(below: Commands) -> None:
     export = below.add_parser("export", help="write the answers: tables, the reference study's CSV, crowd-kit")
     _folder(export)
     export.add_argument("out", metavar="OUT", help="a folder, a .zip, or one .csv")
@@ -76,6 +88,8 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     export.add_argument("--no-images", action="store_true", help="pairs.csv leads to the study's own pictures")
     export.add_argument("--seed", type=int, default=0, metavar="N", help="of the split by photo (default: 0)")
 
+
+def _add_simulate(below: Commands) -> None:
     simulate = below.add_parser("simulate", help="people who answer by the real interface: demo data, and a test")
     simulate.add_argument("folder", nargs="?", metavar="FOLDER", help="default: a temporary demo study")
     simulate.add_argument("--participants", type=int, default=40, metavar="N")
@@ -90,6 +104,8 @@ def add_study_parser(commands: argparse._SubParsersAction[argparse.ArgumentParse
     simulate.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="stop then (default: 600)")
     simulate.add_argument("--name", default="", metavar="TEXT", help="in front of the nicknames, for a second round")
 
+
+def _add_upkeep(below: Commands) -> None:
     check = below.add_parser("check", help="prove the database against itself and the images")
     _folder(check)
     check.add_argument("--repair", action="store_true", help="set counters to what the answers say")
@@ -102,7 +118,7 @@ def _folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="the study's folder")
 
 
-def run_study(arguments: argparse.Namespace) -> int:
+def command(arguments: argparse.Namespace) -> int:
     """Run `user_study.commands.<name>.run`; returns the exit code."""
     name = {"import": "import_pairs"}.get(arguments.study_command, arguments.study_command)
     return int(importlib.import_module(f"user_study.commands.{name}").run(arguments))

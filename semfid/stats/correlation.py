@@ -6,6 +6,8 @@ wrong from 65,536 ties on.) A constant input gives nan, never 0: the caller repo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats  # type: ignore[import-untyped, unused-ignore]
@@ -24,6 +26,11 @@ def _pearson(x: FloatArray, y: FloatArray) -> float:
     return float(np.clip(unit(x) @ unit(y), -1.0, 1.0))
 
 
+def _unless_constant(x: npt.ArrayLike, y: npt.ArrayLike, correlate: Callable[[FloatArray, FloatArray], float]) -> float:
+    a, b = finite_pair(x, y)
+    return float("nan") if is_constant(a) or is_constant(b) else correlate(a, b)
+
+
 def srcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """Spearman's rank correlation: Pearson's r of midranks (Spearman 1904).
 
@@ -37,10 +44,7 @@ def srcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Raises:
         ValueError: NaN or infinity, wrong dimensions, different lengths.
     """
-    a, b = finite_pair(x, y)
-    if is_constant(a) or is_constant(b):
-        return float("nan")
-    return _pearson(stats.rankdata(a), stats.rankdata(b))
+    return _unless_constant(x, y, lambda a, b: _pearson(stats.rankdata(a), stats.rankdata(b)))
 
 
 def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -56,10 +60,7 @@ def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Raises:
         ValueError: NaN or infinity, wrong dimensions, different lengths.
     """
-    a, b = finite_pair(x, y)
-    if is_constant(a) or is_constant(b):
-        return float("nan")
-    return float(stats.kendalltau(a, b).statistic)
+    return _unless_constant(x, y, lambda a, b: float(stats.kendalltau(a, b).statistic))
 
 
 def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -75,7 +76,4 @@ def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Raises:
         ValueError: NaN or infinity, wrong dimensions, different lengths.
     """
-    a, b = finite_pair(x, y)
-    if is_constant(a) or is_constant(b):
-        return float("nan")
-    return _pearson(a, b)
+    return _unless_constant(x, y, _pearson)

@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import sys\nfrom semfid.cli import main\n"
         f"try:\n    main({[*command.split(), '--help']!r})\nexcept SystemExit as ended:\n    assert not ended.code\n"
-        "heavy = {'torch', 'lightning', 'numpy', 'pandas', 'timm', 'omegaconf', 'rich', 'engine', 'PIL'} & set(sys.modules)\n"
+        "heavy = {'torch', 'lightning', 'numpy', 'pandas', 'timm', 'omegaconf', 'rich', 'registry', 'PIL'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -250,6 +250,7 @@ def test_many_slots_for_few_variants_come_to_an_end(write_experiment: Write, mon
 
 
 def test_missing_clone_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delitem(sys.modules, "engine.commands.list", raising=False)
     monkeypatch.setitem(sys.modules, "registry", None)
     assert main(["list"]) == 2
     assert "'list' needs the clone's environment (no module 'registry')" in capsys.readouterr().err
