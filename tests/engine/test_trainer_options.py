@@ -160,3 +160,18 @@ def test_the_last_epoch_is_taken_whether_or_not_it_is_validated(write_experiment
         epoch = torch.load(run / "checkpoints" / "part-0" / "last.ckpt", weights_only=True)["epoch"]
         found.append((epoch, predictions(run)["predicted"].tolist()))
     assert found[0] == found[1] == found[2] and found[0][0] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerator": "cpu"},
+        {"accelerator": "cpu", "devices": 1, "num_nodes": 1},
+        {"accelerator": "cpu", "devices": 3, "strategy": "ddp"},
+        {"accelerator": "cpu", "devices": "2", "strategy": "ddp", "num_nodes": 2},
+        {},
+    ],
+)
+def test_processes_are_those_that_lightning_plans(options: dict[str, Any]) -> None:
+    section = TrainerSection(**options)
+    assert section.processes == make_trainer(section).world_size
