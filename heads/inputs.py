@@ -104,8 +104,6 @@ class HeadInput:
         """`compare`, from `positions`."""
         return positions
 
-    # the cache
-
     def parts(self) -> tuple[HeadInput, ...]:
         """What is cached apart, so that heads share what they have in common."""
         return (self,)
