@@ -70,7 +70,7 @@ class Registry(Generic[T]):
     Args:
         kind: the word used in messages, in the singular.
         room: the package whose modules register this kind; imported on the first look-up.
-        given: names of the leading parameters that the framework passes itself (a head gets `trunk`); every factory
+        given: names of the leading parameters that the framework passes itself (a head gets `backbone`); every factory
             must declare them in this order, and no YAML can set them.
     """
 
@@ -342,9 +342,9 @@ def _location(factory: Callable[..., Any]) -> str:
 
 
 BACKBONES: Registry[nn.Module] = Registry("backbone", "backbones")
-HEADS: Registry[nn.Module] = Registry("head", "heads", given=("trunk",))
+HEADS: Registry[nn.Module] = Registry("head", "heads", given=("backbone",))
 LOSSES: Registry[nn.Module] = Registry("loss", "lightning_modules")
-LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning_modules", given=("trunk",))
+LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning_modules", given=("backbone",))
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
 QUALITY_METRICS: Registry[nn.Module] = Registry("no-reference quality", "metrics")

@@ -70,9 +70,9 @@ class ConceptsBackbone(Backbone):
         decomposer = settings.decomposer(
             built, EMBEDDINGS if cache else None, device="cpu"
         )  # it goes where the module goes
-        trunk = _Directions(decomposer.vectors, decomposer.mean)
+        net = _Directions(decomposer.vectors, decomposer.mean)
         super().__init__(
-            trunk,
+            net,
             name="concepts",
             channels=(),
             strides=(),
@@ -96,5 +96,5 @@ class ConceptsBackbone(Backbone):
             )
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             embeddings = self._tower.embed_pixels(images.float()).to(images.device)  # (B, d)
-            self._decomposer.vectors, self._decomposer.mean = self.trunk.vectors, self.trunk.mean
+            self._decomposer.vectors, self._decomposer.mean = self.net.vectors, self.net.mean
             return self._decomposer.weights(embeddings)  # (B, K)

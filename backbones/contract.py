@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.lora import attach_lora
-from semfid.errors import UserError
+from semfid.errors import UserError, deprecated
 
 Tuning = Literal["frozen", "lora", "full"]
 BatchNormMode = Literal["frozen", "train"]
@@ -38,10 +38,10 @@ class TuningOptions:
 
 
 class Backbone(nn.Module):
-    """Images in, features out; the trunk below knows nothing of pairs, labels or heads.
+    """Images in, features out; the backbone below knows nothing of pairs, labels or heads.
 
     A subclass builds its network, hands it to this constructor and implements `_stages` and `_embed` (and `_blocks`,
-    where it has residual blocks). Images are RGB float32 in [0, 1], (B, 3, H, W): normalisation by the trunk's own mean
+    where it has residual blocks). Images are RGB float32 in [0, 1], (B, 3, H, W): normalisation by the backbone's own mean
     and std happens here, so that a caller cannot get it wrong.
 
     Tuning:
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
 
     def __init__(
         self,
-        trunk: nn.Module,
+        net: nn.Module,
         *,
         name: str,
         channels: Sequence[int],
@@ -88,13 +88,13 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         # float32 convolutions on channels-last memory are 1.3-1.6 times faster on CPUs, and faster in bf16 on GPUs
-        self.trunk = trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.identity = f"{name}-{weights_hash(trunk)}"
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.identity = f"{name}-{weights_hash(net)}"
         self._quiet_batch_norm = tuning != "full" or batch_norm == "frozen"
         if tuning != "full":
-            self.trunk.requires_grad_(False)
+            self.net.requires_grad_(False)
         if tuning == "lora":
-            attach_lora(self.trunk, lora_rank)
+            attach_lora(self.net, lora_rank)
         self._register_frozen_keys()
         self.train(True)
 
@@ -102,7 +102,7 @@ class Backbone(nn.Module):
         """Feature maps, shallow to deep: one (B, C_l, H_l, W_l) per stage, or per residual block.
 
         Raises:
-            UserError: the trunk has no residual blocks to tap, or does not take images of this size.
+            UserError: the backbone has no residual blocks to tap, or does not take images of this size.
         """
         if taps == "blocks" and not self.block_channels:
             raise UserError(f"{self.identity} has no residual blocks to tap; use a head on stages (lpips_linear)")
@@ -131,12 +131,12 @@ class Backbone(nn.Module):
         return self.training and not self._quiet_batch_norm
 
     def train(self, mode: bool = True) -> Backbone:
-        """Training mode as far as `tuning` lets it: a frozen trunk stays in eval mode, BatchNorm too where frozen."""
+        """Training mode as far as `tuning` lets it: a frozen backbone stays in eval mode, BatchNorm too where frozen."""
         super().train(mode)
         if self.tuning == "frozen":
-            self.trunk.eval()
+            self.net.eval()
         elif self._quiet_batch_norm:
-            for module in self.trunk.modules():
+            for module in self.net.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
@@ -153,25 +153,42 @@ class Backbone(nn.Module):
     def _normalise(self, images: Tensor) -> Tensor:
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The name of `net` until 0.1."""
+        deprecated("Backbone.trunk is now Backbone.net")
+        return self.net
+
     def _register_frozen_keys(self) -> None:
         """Keep what never trains out of state dicts, and fill it in on loading, so that `strict` stays on."""
+        self.register_load_state_dict_pre_hook(_take_old_keys)
         if self.tuning == "full":
             return
-        trained = {name for name, parameter in self.trunk.named_parameters() if parameter.requires_grad}
-        self._frozen_keys = tuple(key for key in self.trunk.state_dict() if key not in trained)
+        trained = {name for name, parameter in self.net.named_parameters() if parameter.requires_grad}
+        self._frozen_keys = tuple(key for key in self.net.state_dict() if key not in trained)
         self.register_state_dict_post_hook(_drop_frozen_keys)
         self.register_load_state_dict_pre_hook(_fill_frozen_keys)
 
 
+def current_key(key: str) -> str:
+    """A key of a module's state dict as it is called now: until 0.1, `backbone` was `trunk`, and so was its `net`."""
+    return key.replace("trunk.trunk.", "backbone.net.", 1) if key.startswith("trunk.trunk.") else key
+
+
+def _take_old_keys(_module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}trunk.")]:
+        state[f"{prefix}net.{key.removeprefix(f'{prefix}trunk.')}"] = state.pop(key)
+
+
 def _drop_frozen_keys(module: Any, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
     for key in module._frozen_keys:
-        state.pop(f"{prefix}trunk.{key}", None)
+        state.pop(f"{prefix}net.{key}", None)
 
 
 def _fill_frozen_keys(module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    own = module.trunk.state_dict()
+    own = module.net.state_dict()
     for key in module._frozen_keys:
-        state.setdefault(f"{prefix}trunk.{key}", own[key])
+        state.setdefault(f"{prefix}net.{key}", own[key])
 
 
 def weights_hash(module: nn.Module) -> str:

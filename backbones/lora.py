@@ -1,4 +1,4 @@
-"""Low-rank adapters on every plain linear and convolution layer of a trunk (Hu et al. 2021, arXiv 2106.09685)."""
+"""Low-rank adapters on every plain linear and convolution layer of a backbone (Hu et al. 2021, arXiv 2106.09685)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from semfid.errors import UserError
 
 
-def attach_lora(trunk: nn.Module, rank: int) -> None:
+def attach_lora(net: nn.Module, rank: int) -> None:
     """Insert adapters in place; only they keep ``requires_grad``.
 
     Left alone: grouped convolutions (a low-rank update of one would mix its groups), and the output projection of
     `nn.MultiheadAttention`, whose weight is used without calling the layer.
 
     Raises:
-        UserError: rank < 1, or a trunk without such a layer.
+        UserError: rank < 1, or a backbone without such a layer.
     """
     from peft import LoraConfig, inject_adapter_in_model  # heavy; only where LoRA is asked for
 
@@ -23,10 +23,10 @@ def attach_lora(trunk: nn.Module, rank: int) -> None:
         raise UserError(f"backbone: lora_rank is {rank}; it must be at least 1")
     targets = [
         name
-        for name, module in trunk.named_modules()
+        for name, module in net.named_modules()
         if (isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear))
         or (isinstance(module, nn.Conv2d) and module.groups == 1)
     ]
     if not targets:
-        raise UserError("backbone: tuning 'lora' finds no linear or convolution layer in this trunk; use 'full'")
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), trunk)
+        raise UserError("backbone: tuning 'lora' finds no linear or convolution layer in this backbone; use 'full'")
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), net)

@@ -1,4 +1,4 @@
-"""Any open_clip visual tower as a trunk: ResNets, vision transformers, and towers that open_clip takes from timm."""
+"""Any open_clip visual tower as a backbone: ResNets, vision transformers, and towers that open_clip takes from timm."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class OpenClipBackbone(Backbone):
                 f"{images.shape[-2]}x{images.shape[-1]}; set data.image_size={self._image_size[0]}"
             )
         taken: list[Tensor] = []
-        modules = dict(self.trunk.named_modules())
+        modules = dict(self.net.named_modules())
         hooks = [modules[name].register_forward_hook(lambda _m, _i, out: taken.append(out)) for name in self._taps]
         try:
-            embedding = self.trunk(images)  # (B, D)
+            embedding = self.net(images)  # (B, D)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -1,4 +1,4 @@
-"""Any timm model as a trunk, convolutional or transformer."""
+"""Any timm model as a backbone, convolutional or transformer."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ class TimmBackbone(Backbone):
         return stages, self._pool(final)
 
     def _intermediates(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        expected = getattr(getattr(self.trunk, "patch_embed", None), "img_size", None)
+        expected = getattr(getattr(self.net, "patch_embed", None), "img_size", None)
         if expected is not None and tuple(images.shape[-2:]) != tuple(expected):
             raise UserError(
                 f"{self._model_name} takes {expected[0]}x{expected[1]} images, not {images.shape[-2]}x{images.shape[-1]}; "
                 f"set data.image_size={expected[0]}"
             )
         with self._size_explained(images):
-            final, stages = self.trunk.forward_intermediates(images)  # stages: (B, C_l, H_l, W_l)
+            final, stages = self.net.forward_intermediates(images)  # stages: (B, C_l, H_l, W_l)
         return final, stages
 
     @contextlib.contextmanager
@@ -111,17 +111,17 @@ class TimmBackbone(Backbone):
             ) from error
 
     def _pool(self, final: Tensor) -> Tensor:
-        return self.trunk.forward_head(final, pre_logits=self.trunk.num_classes == 0)  # (B, D)
+        return self.net.forward_head(final, pre_logits=self.net.num_classes == 0)  # (B, D)
 
     def _blocks(self, images: Tensor) -> list[Tensor]:
         taken: list[Tensor] = []
-        modules = dict(self.trunk.named_modules())
+        modules = dict(self.net.named_modules())
         hooks = [
             modules[name].register_forward_hook(lambda _m, _i, out: taken.append(out)) for name in self._block_names
         ]
         try:
             with self._size_explained(images):
-                self.trunk.forward_features(images)
+                self.net.forward_features(images)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -1,4 +1,4 @@
-"""Trunk weights from a file."""
+"""Backbone weights from a file."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from backbones.contract import current_key
 from semfid.errors import UserError
 from semfid.io.system_faults import remedy, said
 from semfid.io.torch_files import DamagedFileError, load_whole
 
-RUN_PREFIX = "trunk.trunk."  # LightningModule.trunk is the Backbone, Backbone.trunk the network
+RUN_PREFIX = "backbone.net."  # LightningModule.backbone is the Backbone, Backbone.net the network
 ENTRIES = ("state_dict", "model")  # under which training scripts keep a state dict beside the optimizer's
 COMPILED = "_orig_mod."  # torch.compile's, wherever a module of the network was compiled
 WRAPPED = "module."  # of DataParallel, DistributedDataParallel and AveragedModel, around the whole network
 
 
-def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, ...]) -> None:
-    """Load a ``.safetensors`` or ``.pt`` / ``.pth`` / ``.ckpt`` state dict into a trunk; half precision becomes float32.
+def load_weights(net: nn.Module, path: str | Path, head_prefixes: tuple[str, ...]) -> None:
+    """Load a ``.safetensors`` or ``.pt`` / ``.pth`` / ``.ckpt`` state dict into a backbone; half precision becomes float32.
 
-    A run's ``part-<i>.ckpt`` (tuning: full) serves as it is: its trunk is taken. What torch.compile, DataParallel,
+    A run's ``part-<i>.ckpt`` (tuning: full) serves as it is: its backbone is taken. What torch.compile, DataParallel,
     DistributedDataParallel and AveragedModel put before each key is taken off.
 
     Args:
@@ -36,7 +37,7 @@ def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, .
     if not path.is_file():
         raise UserError(f"pretrained: no file {path}; write hub, none, or the path of a weights file")
     state = _read(path)
-    own = trunk.state_dict()
+    own = net.state_dict()
     body = {key: value for key, value in state.items() if not key.startswith(head_prefixes)}
     missing = [key for key in own if key not in body and not key.startswith(head_prefixes)]
     extra = [key for key in body if key not in own]
@@ -45,7 +46,7 @@ def load_weights(trunk: nn.Module, path: str | Path, head_prefixes: tuple[str, .
         if keys:
             raise UserError(f"pretrained: {path} {fault} {keys[0]} ({len(keys)} keys); it is of another architecture")
     head = {k: v for k, v in state.items() if k.startswith(head_prefixes) and k in own and v.shape == own[k].shape}
-    trunk.load_state_dict({**own, **body, **head})
+    net.load_state_dict({**own, **body, **head})
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -63,6 +64,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(entry), dict):
             state = state[entry]
     state = without_wrappers(state) if isinstance(state, dict) else state
+    if isinstance(state, dict):
+        state = {current_key(key): value for key, value in state.items()}
     if isinstance(state, dict) and any(str(key).startswith(RUN_PREFIX) for key in state):
         state = {key.removeprefix(RUN_PREFIX): value for key, value in state.items() if key.startswith(RUN_PREFIX)}
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -5,7 +5,7 @@
 Both sides take the same batches from memory: features of both images without a graph, squared differences, decoder with its
 anchor, mean squared error of the map, backward, Adam. The two run in turn, several rounds; the ratio is of the best rounds'
 median steps.
-A second pair of times says what it saves that a reference that stands several times in a batch passes the trunk once.
+A second pair of times says what it saves that a reference that stands several times in a batch passes the backbone once.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from lightning_modules.local_map import LocalMapRegressor
 
 def make(width: int) -> LocalMapRegressor:
     torch.manual_seed(0)
-    trunk = build_backbone("resnet50_imagenet", {"pretrained": "none"})
+    backbone = build_backbone("resnet50_imagenet", {"pretrained": "none"})
     head = {"name": "unet", "max_width": width, "scale": "none", "output": "identity"}
-    return LocalMapRegressor(trunk, head, optimizer={"name": "adam", "lr": 1e-4})
+    return LocalMapRegressor(backbone, head, optimizer={"name": "adam", "lr": 1e-4})
 
 
 def batches(count: int, batch: int, size: int, references: int) -> list[PairBatch]:
@@ -60,7 +60,7 @@ def plain(module: LocalMapRegressor, data: list[PairBatch], device: str) -> floa
         start = time.perf_counter()
         reference, candidate, target = (batch[i].to(device) for i in (0, 1, 3))
         with torch.no_grad():
-            features = module.trunk.features(torch.cat([reference, candidate]))
+            features = module.backbone.features(torch.cat([reference, candidate]))
             differences = [(f[: len(reference)] - f[len(reference) :]).square() for f in features]
             with_zeros = [torch.cat([d, torch.zeros_like(d[:1])]) for d in differences]
             pixel: Tensor = torch.zeros(len(reference) + 1, 1, *reference.shape[-2:], device=device)
@@ -77,14 +77,14 @@ def plain(module: LocalMapRegressor, data: list[PairBatch], device: str) -> floa
 def framework(module: LocalMapRegressor, data: list[PairBatch], device: str) -> float:
     clock = Clock()
     graphs: list[bool] = []
-    module.trunk.register_forward_hook(lambda _m, _i, stages: graphs.extend(stage.requires_grad for stage in stages))
+    module.backbone.register_forward_hook(lambda _m, _i, stages: graphs.extend(stage.requires_grad for stage in stages))
     trainer = L.Trainer(
         max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         accelerator="gpu" if device == "cuda" else "cpu", devices=1, callbacks=[clock],
     )  # fmt: skip
     trainer.fit(module, DataLoader(data, batch_size=None))  # type: ignore[arg-type]
     if any(graphs):
-        raise SystemExit("a gradient graph went through the frozen trunk")
+        raise SystemExit("a gradient graph went through the frozen backbone")
     return statistics.median(clock.times[2:])
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     # other work on a machine only ever adds time, and to whole rounds
     ours, loop, once = (min(times[key]) for key in ("framework", "plain", "shared"))
     print(f"framework {ours * 1e3:.0f} ms a step, plain loop {loop * 1e3:.0f} ms, ratio {ours / loop:.3f}")
-    print("no gradient graph went through the frozen trunk")
+    print("no gradient graph went through the frozen backbone")
     print(f"one reference for all {arguments.batch} candidates: {once * 1e3:.0f} ms a step, ratio {once / ours:.3f}")
 
 

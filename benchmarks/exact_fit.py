@@ -1,9 +1,9 @@
-"""Exact fits: 18 linear variants over cached statistics against the bare trunk passes, and one large fit.
+"""Exact fits: 18 linear variants over cached statistics against the bare backbone passes, and one large fit.
 
     python benchmarks/exact_fit.py sweep [--scenes 300] [--size 224] [--bare 200]
     python benchmarks/exact_fit.py large [--pairs 10000] [--inputs 4000]
 
-`sweep`: 2 ResNet-50 trunks (random weights: nothing is downloaded) x 3 depths x 3 poolings, 5 folds. Images are decoded and in
+`sweep`: 2 ResNet-50 backbones (random weights: nothing is downloaded) x 3 depths x 3 poolings, 5 folds. Images are decoded and in
 memory on both sides; the bare passes are timed on the first `--bare` of the distinct images and scaled up. Prints the first sweep
 (features are computed), the second (another compression, so that every head is fitted again on cached features), and the 18 fits
 alone, of all pairs. Wall-clock and processor seconds: on a machine with other work the latter tell what the work takes.
@@ -75,29 +75,29 @@ def sweep(scenes: int, size: int, bare: int) -> None:
         images = {digest: data.dataset.image(path) for path, digest in data.image_hashes().items()}
         print(f"{len(data.table)} pairs, {len(images)} distinct images, {torch.get_num_threads()} threads", flush=True)
         wall, processor = bare_passes(list(images.values()), bare)
-        print(f"bare trunks: {wall:.1f} s ({processor:.1f} s of processor), scaled from {bare} images", flush=True)
+        print(f"bare backbones: {wall:.1f} s ({processor:.1f} s of processor), scaled from {bare} images", flush=True)
         for title, experiment in (("first sweep", first), ("second sweep", second)):
             watch = Watch()
             _, failures = ablate(experiment, context=context)
             share = [own / other for own, other in zip(watch.read(), (wall, processor), strict=True)]
             print(
-                f"{title}: {watch} = {share[0]:.3f} ({share[1]:.3f}) x bare trunks, {len(failures)} failures",
+                f"{title}: {watch} = {share[0]:.3f} ({share[1]:.3f}) x bare backbones, {len(failures)} failures",
                 flush=True,
             )
         fits_alone(context, second, wall, processor)
 
 
 def bare_passes(images: list[torch.Tensor], count: int) -> tuple[float, float]:
-    """Seconds of all images through both trunks, from `count` of them."""
+    """Seconds of all images through both backbones, from `count` of them."""
     total = np.zeros(2)
     for name in ("resnet50_imagenet", "resnet50_clip"):
-        trunk = build_backbone(name, {"pretrained": "none"})
-        trunk = trunk.to("cuda" if torch.cuda.is_available() else "cpu")
+        backbone = build_backbone(name, {"pretrained": "none"})
+        backbone = backbone.to("cuda" if torch.cuda.is_available() else "cpu")
         with torch.inference_mode():
             for at in (-32, *range(0, count, 32)):  # the first pass warms up
                 watch = Watch()
-                batch = torch.stack(images[max(0, at) : max(0, at) + 32]).to(trunk.mean.device).float() / 255.0
-                trunk.features(batch)[-1].sum().item()
+                batch = torch.stack(images[max(0, at) : max(0, at) + 32]).to(backbone.mean.device).float() / 255.0
+                backbone.features(batch)[-1].sum().item()
                 total += watch.read() if at >= 0 else (0.0, 0.0)
     seen = len(range(0, count, 32)) * 32
     wall, processor = total * len(images) / seen
@@ -109,13 +109,13 @@ def fits_alone(context: RunContext, experiment, wall: float, processor: float) -
     spent = np.zeros(2)
     for variant in experiment.variants:
         config, data = variant.config, context.data(variant.config)
-        trunk = context.trunk(config)
-        values = statistics_of(config, context, trunk, make_module(config, trunk).head, "")
+        backbone = context.backbone(config)
+        values = statistics_of(config, context, backbone, make_module(config, backbone).head, "")
         rows = np.arange(len(data.table))
         sources = data.table.frame["source_id"].astype(str).tolist()
         watch = Watch()
         fit_exactly(
-            lambda config=config, trunk=trunk: make_head(config, trunk),  # type: ignore[misc]
+            lambda config=config, backbone=backbone: make_head(config, backbone),  # type: ignore[misc]
             exact_settings(config),
             values,
             data.difference,
@@ -126,7 +126,7 @@ def fits_alone(context: RunContext, experiment, wall: float, processor: float) -
         spent += watch.read()
     print(
         f"18 fits of all pairs: {spent[0]:.1f} s ({spent[1]:.1f} s of processor) = "
-        f"{spent[0] / wall:.4f} ({spent[1] / processor:.4f}) x bare trunks",
+        f"{spent[0] / wall:.4f} ({spent[1] / processor:.4f}) x bare backbones",
         flush=True,
     )
 

@@ -2,11 +2,11 @@
 
     python benchmarks/scoring.py [throughput] [lpips] [memory] [loss] [precision]      (default: all that can run here)
 
-throughput  5 candidates per reference, files on disk, ResNet-50 at 224 px: images/s against the bare trunk on the same
+throughput  5 candidates per reference, files on disk, ResNet-50 at 224 px: images/s against the bare backbone on the same
             images, 6 a pass, already decoded (target: at least 0.9)
-lpips       pairs/s against the `lpips` package (VGG-16) with the same trunk size, candidates decoded by both (at least 1.5)
+lpips       pairs/s against the `lpips` package (VGG-16) with the same backbone size, candidates decoded by both (at least 1.5)
 memory      1024x768 files, ResNet-50, whole resolution: peak above the loaded model (under 2 GiB)
-loss        a step of SemanticDifferenceLoss against the trunk's forward and backward on the candidate (at most 1.1)
+loss        a step of SemanticDifferenceLoss against the backbone's forward and backward on the candidate (at most 1.1)
 precision   bf16 and fp16 against float32 on a GPU: images/s, largest change of a score (under 1e-3)
 
 All weights are random; costs do not depend on them. Both sides run in turn, the ratio is of the medians of the rounds.
@@ -41,10 +41,10 @@ GROUP = 6  # a reference and five candidates
 
 
 def scorer_of(name: str, normalize: str = "unit", **keywords: object) -> RunScorer:
-    trunk = build_backbone(name, {"pretrained": "none", **keywords})
+    backbone = build_backbone(name, {"pretrained": "none", **keywords})
     torch.manual_seed(0)
-    head = build_head("lpips_linear", trunk, {"depth": 4, "normalize": normalize, "weights": "nonnegative"})
-    return RunScorer(trunk, [head], Facts("benchmark/run", "none", 224, "squash", False, True, {}))
+    head = build_head("lpips_linear", backbone, {"depth": 4, "normalize": normalize, "weights": "nonnegative"})
+    return RunScorer(backbone, [head], Facts("benchmark/run", "none", 224, "squash", False, True, {}))
 
 
 def write_files(folder: Path, groups: int, width: int, height: int) -> list[FilePair]:
@@ -93,7 +93,7 @@ def throughput(groups: int = 20) -> None:
         def bare() -> None:
             with torch.inference_mode():
                 for batch in images:
-                    scorer.trunk(batch)
+                    scorer.backbone(batch)
 
         found = rounds(
             {"ours": lambda: timed(lambda: list(score_files(scorer, pairs, settings))), "bare": lambda: timed(bare)}, 5
@@ -101,7 +101,7 @@ def throughput(groups: int = 20) -> None:
     count = groups * GROUP
     ours, bare_rate = count / found["ours"], count / found["bare"]
     print(
-        f"throughput: {ours:.2f} images/s of files, bare trunk {bare_rate:.2f}: {ours / bare_rate:.3f} (target >= 0.9)"
+        f"throughput: {ours:.2f} images/s of files, bare backbone {bare_rate:.2f}: {ours / bare_rate:.3f} (target >= 0.9)"
     )
 
 
@@ -168,10 +168,10 @@ def loss(batch: int = 4, size: int = 128) -> None:
         sides[f"normalize {normalize}, with the reference's own pass"] = partial(step, reference)
 
     def bare() -> None:
-        torch.autograd.grad(sum(tap.mean() for tap in scorer.trunk(candidate)), candidate)
+        torch.autograd.grad(sum(tap.mean() for tap in scorer.backbone(candidate)), candidate)
 
     found = rounds({**sides, "bare": lambda: timed(bare)}, 11)
-    print(f"loss: trunk forward and backward on the candidate {found['bare'] * 1e3:.0f} ms")
+    print(f"loss: backbone forward and backward on the candidate {found['bare'] * 1e3:.0f} ms")
     for name in sides:
         print(f"loss: {name}: {found[name] / found['bare']:.3f} (target <= 1.1, reference described before)")
 

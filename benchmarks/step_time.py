@@ -22,8 +22,8 @@ from lightning_modules.global_regressor import GlobalRegressor
 
 def make(tuning: str) -> GlobalRegressor:
     torch.manual_seed(0)
-    trunk = build_backbone("resnet50_imagenet", {"pretrained": "none", "tuning": tuning})
-    return GlobalRegressor(trunk, head={"name": "lpips_linear"}, optimizer={"name": "adam", "lr": 1e-4})
+    backbone = build_backbone("resnet50_imagenet", {"pretrained": "none", "tuning": tuning})
+    return GlobalRegressor(backbone, head={"name": "lpips_linear"}, optimizer={"name": "adam", "lr": 1e-4})
 
 
 def batches(count: int, batch: int, size: int) -> list[PairBatch]:
@@ -45,7 +45,7 @@ def plain(module: GlobalRegressor, data: list[PairBatch], device: str) -> float:
     for batch in data:
         start = time.perf_counter()
         reference, candidate = batch.reference.to(device), batch.candidate.to(device)
-        features = module.trunk.features(torch.cat([reference, candidate]))
+        features = module.backbone.features(torch.cat([reference, candidate]))
         pooled = [(f[: len(reference)] - f[len(reference) :]).square().mean(dim=(2, 3)) for f in features]
         predicted = module.head(torch.cat(pooled, dim=1))
         loss = (predicted - batch.difference.to(device)).square().mean()

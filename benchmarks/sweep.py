@@ -1,8 +1,8 @@
-"""A sweep of 18 frozen-trunk linear variants against the bare trunk forward passes over the distinct images.
+"""A sweep of 18 frozen-backbone linear variants against the bare backbone forward passes over the distinct images.
 
     python benchmarks/sweep.py [--scenes 300] [--size 224]
 
-2 ResNet-50 trunks (random weights: nothing is downloaded) x 3 depths x 3 seeds, 5 folds, 30 epochs, PSNR and SSIM left out.
+2 ResNet-50 backbones (random weights: nothing is downloaded) x 3 depths x 3 seeds, 5 folds, 30 epochs, PSNR and SSIM left out.
 Images are decoded and in memory on both sides. Prints: first sweep / bare, second sweep (another learning rate, so that every
 head is trained again; features from the cache) / bare.
 """
@@ -64,21 +64,24 @@ def main() -> None:
         distinct = list(images.values())
         bare = 0.0
         for name in ("resnet50_imagenet", "resnet50_clip"):
-            trunk = build_backbone(name, {"pretrained": "none"}).to("cuda" if torch.cuda.is_available() else "cpu")
+            backbone = build_backbone(name, {"pretrained": "none"}).to("cuda" if torch.cuda.is_available() else "cpu")
             with torch.inference_mode():
                 start = time.perf_counter()
                 for at in range(0, len(distinct), 32):
-                    taps = trunk.features(torch.stack(distinct[at : at + 32]).to(trunk.mean.device).float() / 255.0)
+                    taps = backbone.features(
+                        torch.stack(distinct[at : at + 32]).to(backbone.mean.device).float() / 255.0
+                    )
                     taps[-1].sum().item()
                 bare += time.perf_counter() - start
-        print(f"bare trunks: {bare:.1f} s", flush=True)
+        print(f"bare backbones: {bare:.1f} s", flush=True)
 
         for title, experiment in (("first sweep", first), ("second sweep", second)):
             start = time.perf_counter()
             _, failures = ablate(experiment, context=context)
             seconds = time.perf_counter() - start
             print(
-                f"{title}: {seconds:.1f} s = {seconds / bare:.3f} x bare trunks, {len(failures)} failures", flush=True
+                f"{title}: {seconds:.1f} s = {seconds / bare:.3f} x bare backbones, {len(failures)} failures",
+                flush=True,
             )
 
 

@@ -39,14 +39,14 @@ class LoaderConfig(LoaderOptions):
 
     Attributes:
         split: see `datamodules.splits.SplitConfig`.
-        image_size: S; images enter the trunk as S x S, or under ``resize: bounded`` with a longer side of at most S.
+        image_size: S; images enter the backbone as S x S, or under ``resize: bounded`` with a longer side of at most S.
         resize: see `images.Resize`.
         batch_size: pairs per optimiser step, over all processes together.
         workers: decoding processes per training process; figures do not depend on it.
         weights: ``votes`` weights each pair's loss by its number of votes.
         in_memory: keep decoded images in memory (3 S^2 bytes each; whole images under `augment` and `object_crop`).
         augment: of training pairs, a list; see `datamodules.framing.PairAugment`. Both images and the map undergo the same,
-            drawn from seed, epoch and row. Statistics of a frozen trunk cannot be kept under it.
+            drawn from seed, epoch and row. Statistics of a frozen backbone cannot be kept under it.
         least_crop: least share of the area that ``crop`` keeps.
         object_crop: see only a square around the object, in every part of the split alike: the bounding box of what the
             pair's map calls changed (0.5 or more), else of the table's column bbox (``[x, y, width, height]`` in pixels of the
@@ -146,12 +146,12 @@ class PairDataModule(LoadingModule):
 
     @property
     def preprocessing(self) -> str:
-        """What happens between file and trunk; part of every cache key."""
+        """What happens between file and backbone; part of every cache key."""
         return f"{DECODER}-{self.loader.resize}-{self.loader.image_size}"
 
     @property
     def fixed_images(self) -> bool:
-        """Whether an image is the same tensor in every pair and every epoch; only then may what a trunk sees be kept."""
+        """Whether an image is the same tensor in every pair and every epoch; only then may what a backbone sees be kept."""
         return self._framing().fixed
 
     @property

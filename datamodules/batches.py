@@ -24,7 +24,7 @@ class PairBatch(NamedTuple):
         total: size of the whole batch over all processes, so that a loss is the same on 1 and on N of them; infinite for a
             pair that only fills up a process's share.
         first: (B,) int64 position in this batch of the first pair whose reference is the same tensor (same file, same
-            draws), so that a trunk can describe a reference once; its own position where no earlier one is.
+            draws), so that a backbone can describe a reference once; its own position where no earlier one is.
     """
 
     reference: Tensor

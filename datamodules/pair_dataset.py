@@ -63,7 +63,7 @@ class PairDataset(Dataset[Item]):
 
     Args:
         table: the pairs.
-        framing: how images become a trunk's input.
+        framing: how images become a backbone's input.
         in_memory: keep decoded images (3 S^2 bytes each; whole images where `framing` crops or augments) and maps; for small
             sets, with workers: 0.
         read_map: gives the map in a file.

@@ -30,11 +30,11 @@ ENDING = {"torch": ".pt2", "onnx": ".onnx"}
 class _Describe(nn.Module):
     def __init__(self, scorer: RunScorer) -> None:
         super().__init__()
-        self.trunk = scorer.trunk
+        self.backbone = scorer.backbone
         self._input = input_of(scorer.heads[0])
 
     def forward(self, images: Tensor) -> Description:
-        return self._input.describe(self.trunk, images)
+        return self._input.describe(self.backbone, images)
 
 
 class _Compare(nn.Module):
@@ -90,7 +90,7 @@ def export_run(run: Path, form: Format, out: Path | None, part: int | None, repl
         The file.
 
     Raises:
-        UserError: as `load_run`; the target exists or has the other format's ending; the trunk cannot be exported.
+        UserError: as `load_run`; the target exists or has the other format's ending; the backbone cannot be exported.
     """
     target = out if out is not None else run / f"scorer{ENDING[form]}"
     if target.suffix in ENDING.values() and target.suffix != ENDING[form]:
@@ -98,9 +98,9 @@ def export_run(run: Path, form: Format, out: Path | None, part: int | None, repl
     if target.exists() and not replace:
         raise UserError(f"{target} exists; choose another --out, or --replace it")
     scorer = load_run(run, part)
-    if not scorer.trunk.exportable:
+    if not scorer.backbone.exportable:
         raise UserError(
-            f"{run}: its trunk cannot be exported ({scorer.trunk.why_not}); use `semfid score --run` in the clone"
+            f"{run}: its backbone cannot be exported ({scorer.backbone.why_not}); use `semfid score --run` in the clone"
         )
     content = _torch_file(scorer) if form == "torch" else _onnx_file(scorer)
     write_whole(target, content)
@@ -132,7 +132,7 @@ def _export(module: nn.Module, inputs: tuple[Any, ...], axes: Any, parts: tuple[
             program = torch.export.export(module, inputs, dynamic_shapes=axes, preserve_module_call_signature=parts)
     except (RuntimeError, ValueError, torch._dynamo.exc.TorchDynamoException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"this run's trunk cannot be exported by torch {torch.__version__}: {reason}") from error
+        raise UserError(f"this run's backbone cannot be exported by torch {torch.__version__}: {reason}") from error
     # torch's own shape rules for pooling ask whether sizes are even, and would keep the answer as a condition; the
     # program holds for all sizes (a test scores odd ones)
     program._guards_code = []
@@ -193,7 +193,7 @@ def _onnx_file(scorer: RunScorer) -> bytes:
             )
         except torch.onnx.OnnxExporterError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"this run's trunk cannot be exported to ONNX: {reason}; use --format torch") from error
+            raise UserError(f"this run's backbone cannot be exported to ONNX: {reason}; use --format torch") from error
         assert program is not None  # dynamo=True returns one
         program.model.metadata_props["semfid"] = _facts(scorer)
         program.save(str(path), external_data=False)

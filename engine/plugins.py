@@ -3,6 +3,8 @@
 from engine.plugins import BACKBONES, HEADS, Backbone, Head
 """
 
+from typing import Any
+
 from backbones.contract import Backbone as Backbone
 from data_tools.builders.inpainters.contract import Inpainter as Inpainter
 from data_tools.builders.inpainters.contract import Painted as Painted
@@ -10,9 +12,9 @@ from data_tools.builders.inpainters.contract import Request as Request
 from datamodules import ImageDataModule as ImageDataModule
 from datamodules import ImageLoader as ImageLoader
 from datamodules import ImageTable as ImageTable
+from heads.contract import BackboneShape as BackboneShape
 from heads.contract import Head as Head
 from heads.contract import MapHead as MapHead
-from heads.contract import TrunkShape as TrunkShape
 from heads.decoders.base import DecoderHead as DecoderHead
 from heads.decoders.base import MapOptions as MapOptions
 from heads.grid_head import GridHead as GridHead
@@ -42,3 +44,12 @@ from registry import TEXT_EMBEDDERS as TEXT_EMBEDDERS
 from registry import TOWERS as TOWERS
 from registry import UPSCALERS as UPSCALERS
 from semfid.errors import UserError as UserError
+from semfid.errors import deprecated
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on a name of an earlier version."""
+    if name == "TrunkShape":
+        deprecated("TrunkShape is now BackboneShape")
+        return BackboneShape
+    raise AttributeError(f"module 'engine.plugins' has no attribute '{name}'")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Compress, Head, LinearForm, Scale, TrunkShape
+from heads.contract import BackboneShape, Compress, Head, LinearForm, Scale
 from heads.output import Output, apply_output
 from heads.statistics import channel_rms, compressed
 from registry import HEADS
@@ -38,7 +38,7 @@ class ConceptLinear(Head):
 
     def __init__(
         self,
-        trunk: TrunkShape,
+        backbone: BackboneShape,
         weights: Literal["nonnegative", "free"] = "nonnegative",
         scale: Scale = "train",
         output: Output = "sigmoid",
@@ -46,8 +46,8 @@ class ConceptLinear(Head):
     ) -> None:
         super().__init__()
         self.compress = compress
-        self.weight = nn.Parameter(torch.rand(trunk.embed_dim))
-        self.register_buffer("scale", torch.ones(trunk.embed_dim))
+        self.weight = nn.Parameter(torch.rand(backbone.embed_dim))
+        self.register_buffer("scale", torch.ones(backbone.embed_dim))
         self.needs_calibration, self.output = scale == "train", output
         self.nonnegative = ("weight",) if weights == "nonnegative" else ()
 

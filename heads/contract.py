@@ -16,7 +16,7 @@ from heads.output import Output
 from semfid.errors import deprecated
 from semfid.scoring.statistics import Compress, Normalize
 
-__all__ = ["Compress", "Head", "LinearForm", "MapHead", "Normalize", "Scale", "Taps", "TrunkShape"]
+__all__ = ["BackboneShape", "Compress", "Head", "LinearForm", "MapHead", "Normalize", "Scale", "Taps"]
 
 Scale = Literal["none", "train"]
 
@@ -36,8 +36,8 @@ class LinearForm:
     bias: bool
 
 
-class TrunkShape(Protocol):
-    """What a head may know of its trunk; every `backbones.Backbone` has it."""
+class BackboneShape(Protocol):
+    """What a head may know of its backbone; every `backbones.Backbone` has it."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
@@ -46,7 +46,7 @@ class TrunkShape(Protocol):
 
 
 class Head(nn.Module):
-    """From what two images look like inside a trunk to one difference per pair.
+    """From what two images look like inside a backbone to one difference per pair.
 
     Attributes:
         input_kind: what `forward` takes, by the name of a `heads.inputs.HeadInput`.
@@ -162,7 +162,7 @@ class MapHead(Head):
         """Per-position scores, one (B, 1, H_l, W_l) per used tap, before the output function.
 
         Args:
-            squared_differences: (B, C_l, H_l, W_l) for every tap of the trunk, shallow to deep; signed where any of the
+            squared_differences: (B, C_l, H_l, W_l) for every tap of the backbone, shallow to deep; signed where any of the
                 head's poolings is one-sided, see `heads.statistics.differences_for`.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement difference_maps")

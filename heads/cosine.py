@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from heads.contract import Head, TrunkShape
+from heads.contract import BackboneShape, Head
 from heads.statistics import EPS
 from registry import HEADS
 from semfid.cosine import unit_difference
@@ -19,7 +19,7 @@ class Cosine(Head):
 
     input_kind = "embeddings"
 
-    def __init__(self, trunk: TrunkShape) -> None:
+    def __init__(self, backbone: BackboneShape) -> None:
         super().__init__()
 
     def forward(self, features: Tensor) -> Tensor:

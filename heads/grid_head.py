@@ -34,7 +34,7 @@ class GridHead(Head):
     def __init__(self, channels: Sequence[int], strides: Sequence[int], stride: int) -> None:
         super().__init__()
         if len(channels) != len(strides) or not channels:
-            raise UserError("head: this trunk does not say the channels and strides of its stages; use lpips_linear")
+            raise UserError("head: this backbone does not say the channels and strides of its stages; use lpips_linear")
         if stride < 1:
             raise UserError(f"head: stride={stride} must be at least 1 pixel; 8 suits images of 224 pixels")
         self.tap_strides, self.stride = tuple(strides), stride
@@ -88,7 +88,7 @@ class GridHead(Head):
                 break
         if found != numbers:
             raise UserError(
-                "head: cached grids are of square images of a size that the trunk's strides divide; set data.resize to squash "
+                "head: cached grids are of square images of a size that the backbone's strides divide; set data.resize to squash "
                 f"and data.image_size to a multiple of {max(self.tap_strides)}"
             )
         return sides

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heads.contract import Compress, Head, LinearForm, Normalize, TrunkShape
+from heads.contract import BackboneShape, Compress, Head, LinearForm, Normalize
 from heads.output import Output, apply_output
 from heads.statistics import channel_rms, compressed, is_sided, last_taps, of_last_taps, parse_poolings
 from registry import HEADS
@@ -58,7 +58,7 @@ class Kernel(Head):
 
     def __init__(
         self,
-        trunk: TrunkShape,
+        backbone: BackboneShape,
         depth: int = 3,
         normalize: Normalize = "none",
         pooling: str | list[str] = ["gained:mean", "gained:max", "lost:mean", "lost:max", "mean", "max"],  # noqa: B006 - only read
@@ -67,14 +67,14 @@ class Kernel(Head):
         output: Output = "clamp",
     ) -> None:
         super().__init__()
-        used = last_taps(trunk.channels, depth)
+        used = last_taps(backbone.channels, depth)
         if not gamma > 0:
             raise UserError(f"head: gamma={gamma:g} must be above 0; 3 suits most features")
         self.poolings, self.compress, self.gamma = parse_poolings(pooling), compress, gamma
         self.normalize, self.output = normalize, output
         self.symmetric = not is_sided(self.poolings)
         self.widths = used * len(self.poolings)
-        self._start = sum(trunk.channels) - sum(used)
+        self._start = sum(backbone.channels) - sum(used)
         self.needs_calibration = True
         self.register_buffer("scale", torch.ones(sum(self.widths)))
         self.register_buffer("support", torch.zeros(0, sum(self.widths)))

@@ -27,7 +27,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Compress, LinearForm, MapHead, Normalize, Scale, TrunkShape
+from heads.contract import BackboneShape, Compress, LinearForm, MapHead, Normalize, Scale
 from heads.output import Output, apply_output
 from heads.statistics import (
     channel_rms,
@@ -179,8 +179,8 @@ def _sizes_by_tap(inputs: Tensor, widths: Sequence[int]) -> Tensor:
 class LpipsLinear(_LinearHead):
     """Squared differences of the last `depth` + 1 stages, pooled over positions, one weight per channel, mean over stages."""
 
-    def __init__(self, trunk: TrunkShape, depth: int = 3, *, options: LinearOptions) -> None:
-        super().__init__(trunk.channels, depth, options)
+    def __init__(self, backbone: BackboneShape, depth: int = 3, *, options: LinearOptions) -> None:
+        super().__init__(backbone.channels, depth, options)
 
 
 @HEADS.register(
@@ -194,20 +194,20 @@ class LpipsLinearBlocks(_LinearHead):
 
     taps = "blocks"
 
-    def __init__(self, trunk: TrunkShape, depth: int = 12, *, options: LinearOptions) -> None:
-        if not trunk.block_channels:
-            raise UserError("head: lpips_linear_blocks needs a trunk with residual blocks; use lpips_linear")
-        super().__init__(trunk.block_channels, depth, options)
+    def __init__(self, backbone: BackboneShape, depth: int = 12, *, options: LinearOptions) -> None:
+        if not backbone.block_channels:
+            raise UserError("head: lpips_linear_blocks needs a backbone with residual blocks; use lpips_linear")
+        super().__init__(backbone.block_channels, depth, options)
 
 
 @HEADS.register(
     "lpips_linear_shared",
-    summary="one weight vector for all taps (ViT trunks: taps of one width)",
+    summary="one weight vector for all taps (ViT backbones: taps of one width)",
     source="source project's ablation",
     shared=LinearOptions,
 )
 class LpipsLinearShared(_LinearHead):
     """One weight vector shared by the last `depth` + 1 taps, which must have the same width."""
 
-    def __init__(self, trunk: TrunkShape, depth: int = 3, *, options: LinearOptions) -> None:
-        super().__init__(trunk.channels, depth, options, shared=True)
+    def __init__(self, backbone: BackboneShape, depth: int = 3, *, options: LinearOptions) -> None:
+        super().__init__(backbone.channels, depth, options, shared=True)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Compress, Normalize, Scale, TrunkShape
+from heads.contract import BackboneShape, Compress, Normalize, Scale
 from heads.grid_head import GridHead
 from heads.output import Output, apply_output
 from heads.statistics import compressed
@@ -46,7 +46,7 @@ class LocalEvidence(GridHead):
 
     def __init__(
         self,
-        trunk: TrunkShape,
+        backbone: BackboneShape,
         width: int = 48,
         stride: int = 8,
         temperature: float = 0.25,
@@ -55,7 +55,7 @@ class LocalEvidence(GridHead):
         scale: Scale = "train",
         output: Output = "sigmoid",
     ) -> None:
-        super().__init__(trunk.channels, trunk.strides, stride)
+        super().__init__(backbone.channels, backbone.strides, stride)
         if width < 2:
             raise UserError(f"head: width={width} must be at least 2")
         if temperature <= 0:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Head, TrunkShape
+from heads.contract import BackboneShape, Head
 from heads.output import Output, apply_output
 from registry import HEADS
 from semfid.errors import UserError
@@ -49,11 +49,15 @@ class PooledMlp(_PairMlp):
     input_kind = "pooled_features"
 
     def __init__(
-        self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"
+        self,
+        backbone: BackboneShape,
+        hidden: list[int] | None = None,
+        anchored: bool = True,
+        output: Output = "identity",
     ) -> None:
-        if not trunk.channels:
-            raise UserError("head: this trunk gives no feature maps; use a head on embeddings (embedding_mlp)")
-        super().__init__(sum(trunk.channels), [2056, 1028, 512] if hidden is None else hidden, anchored, output)
+        if not backbone.channels:
+            raise UserError("head: this backbone gives no feature maps; use a head on embeddings (embedding_mlp)")
+        super().__init__(sum(backbone.channels), [2056, 1028, 512] if hidden is None else hidden, anchored, output)
 
 
 @HEADS.register("embedding_mlp", summary="MLP over both images' embeddings", source="source project's ablation")
@@ -63,6 +67,10 @@ class EmbeddingMlp(_PairMlp):
     input_kind = "embeddings"
 
     def __init__(
-        self, trunk: TrunkShape, hidden: list[int] | None = None, anchored: bool = True, output: Output = "identity"
+        self,
+        backbone: BackboneShape,
+        hidden: list[int] | None = None,
+        anchored: bool = True,
+        output: Output = "identity",
     ) -> None:
-        super().__init__(trunk.embed_dim, [512, 128] if hidden is None else hidden, anchored, output)
+        super().__init__(backbone.embed_dim, [512, 128] if hidden is None else hidden, anchored, output)

@@ -60,10 +60,10 @@ def last_taps(channels: Sequence[int], depth: int) -> tuple[int, ...]:
         UserError: no feature maps, or not so many taps.
     """
     if not channels:
-        raise UserError("head: this trunk gives no feature maps; use a head on embeddings (concept_linear, cosine)")
+        raise UserError("head: this backbone gives no feature maps; use a head on embeddings (concept_linear, cosine)")
     if not 0 <= depth < len(channels):
         raise UserError(
-            f"head: depth={depth} uses the last {depth + 1} taps but this trunk has {len(channels)}; "
+            f"head: depth={depth} uses the last {depth + 1} taps but this backbone has {len(channels)}; "
             f"choose 0 to {len(channels) - 1}"
         )
     return tuple(channels[-(depth + 1) :])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from backbones import Backbone
+from backbones.contract import current_key
 from datamodules.batches import ImageBatch, PairBatch
 from lightning_modules.gather import gather_rows
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
@@ -22,17 +23,18 @@ class TrainedModule(L.LightningModule):
     per item and in the order of rows, so that they do not depend on the number of processes.
 
     Args:
-        trunk: a `backbones.Backbone`, or None for a module that needs none.
+        backbone: a `backbones.Backbone`, or None for a module that needs none.
         optimizer: ``{name: ..., lr: ..., backbone_lr: ..., schedule: constant | cosine, ...}``.
     """
 
     default_optimizer: ClassVar[Mapping[str, Any]]
 
-    def __init__(self, trunk: Backbone | None, optimizer: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, backbone: Backbone | None, optimizer: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.optimizer_config = dict(optimizer or self.default_optimizer)
         check_optimizer(self.optimizer_config)
-        self.trunk: Any = trunk
+        self.backbone: Any = backbone
+        self.register_load_state_dict_pre_hook(_take_old_keys)
         self._rows: list[Tensor] = []
         self._columns: dict[str, list[Tensor]] = {}
 
@@ -49,12 +51,12 @@ class TrainedModule(L.LightningModule):
         raise NotImplementedError(f"{type(self).__name__} must implement evaluate")
 
     def configure_optimizers(self) -> Any:
-        trunk = [] if self.trunk is None else [own for own in self.trunk.parameters() if own.requires_grad]
-        known = {id(parameter) for parameter in trunk}
+        backbone = [] if self.backbone is None else [own for own in self.backbone.parameters() if own.requires_grad]
+        known = {id(parameter) for parameter in backbone}
         rest = [own for own in self.parameters() if own.requires_grad and id(own) not in known]
-        if not rest and not trunk:
+        if not rest and not backbone:
             return None
-        optimizer = build_optimizer(self.optimizer_config, rest, trunk)
+        optimizer = build_optimizer(self.optimizer_config, rest, backbone)
         schedule = build_schedule(self.optimizer_config, optimizer, int(self.trainer.estimated_stepping_batches))
         if schedule is None:
             return optimizer
@@ -101,3 +103,8 @@ class TrainedModule(L.LightningModule):
             found[name] = own.squeeze(1) if piece.dim() == 1 else own
         self._rows, self._columns = [], {}
         return found
+
+
+def _take_old_keys(_module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for key in [key for key in state if key.startswith(f"{prefix}trunk.trunk.")]:
+        state[prefix + current_key(key.removeprefix(prefix))] = state.pop(key)

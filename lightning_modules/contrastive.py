@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from backbones import Backbone
 from datamodules.batches import ImageBatch, ImageList
+from lightning_modules.backbone_file import write_backbone
 from lightning_modules.gradient_gather import gather_with_gradient
-from lightning_modules.image_module import ImageTask, trunk_of
+from lightning_modules.image_module import ImageTask, backbone_of
 from lightning_modules.losses.info_nce import info_nce
 from lightning_modules.text_side import LEARNED, build_text_side, check_text
-from lightning_modules.trunk_file import write_trunk
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
 
@@ -27,7 +27,7 @@ HIGHEST_SCALE = 100.0  # CLIP's bound on one over the temperature
 
 @LIGHTNING_MODULES.register(
     "contrastive",
-    summary="pretrains a trunk on captions (symmetric InfoNCE); writes trunk.safetensors",
+    summary="pretrains a backbone on captions (symmetric InfoNCE); writes trunk.safetensors",
     source="CLIP, arXiv 2103.00020",
 )
 class Contrastive(ImageTask):
@@ -39,7 +39,7 @@ class Contrastive(ImageTask):
     all held-out images), and ``zero_shot_top1`` (nearest class name) where images have classes.
 
     Args:
-        trunk: a `backbones.Backbone` with ``tuning: full``.
+        backbone: a `backbones.Backbone` with ``tuning: full``.
         text: ``learned_tower`` (trained along, over the words of the training captions) or a registered text embedder
             (frozen, with a projection that trains); a name or ``{name: ..., keywords}``.
         dim: of the common space.
@@ -51,15 +51,15 @@ class Contrastive(ImageTask):
 
     def __init__(
         self,
-        trunk: Backbone,
+        backbone: Backbone,
         text: dict[str, Any] | str = "learned_tower",
         dim: int = 128,
         temperature: float = 0.07,
         optimizer: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(trunk, optimizer)
+        super().__init__(backbone, optimizer)
         self.text_config, self.dim = text, dim
-        self.image_projection = nn.Linear(trunk.embed_dim, dim, bias=False)
+        self.image_projection = nn.Linear(backbone.embed_dim, dim, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1.0 / temperature)))
         self.text_side: nn.Module | None = None
         self.classes: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Contrastive(ImageTask):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """(B, dim), unit length, of images (B, 3, H, W) in [0, 1]."""
-        return F.normalize(self.image_projection(trunk_of(self).embed(images)).float(), dim=1, eps=1e-6)
+        return F.normalize(self.image_projection(backbone_of(self).embed(images)).float(), dim=1, eps=1e-6)
 
     def embed_texts(self, sentences: tuple[str, ...]) -> Tensor:
         """(B, dim), unit length."""
@@ -143,7 +143,7 @@ class Contrastive(ImageTask):
 
     def save(self, folder: Path) -> None:
         """``trunk.safetensors``, without projections and text side."""
-        write_trunk(trunk_of(self), folder, "contrastive", self.figures)
+        write_backbone(backbone_of(self), folder, "contrastive", self.figures)
 
 
 def _key(sentence: str) -> int:

@@ -65,7 +65,7 @@ class Experts(nn.Module):
     """Settings of both experts, and their heads.
 
     Args:
-        trunk: timm's tf_efficientnet_lite0, frozen: the package has this network of its own.
+        backbone: timm's tf_efficientnet_lite0, frozen: the package has this network of its own.
         rated: sets of `data` (see the datamodule ``joined``) whose labels are of raters; the others are edits.
         kernel: keywords of the head ``kernel``.
         evidence: keywords of the head ``local_evidence``, of 5 stages.
@@ -81,7 +81,7 @@ class Experts(nn.Module):
 
     def __init__(
         self,
-        trunk: Backbone,
+        backbone: Backbone,
         rated: list[str],
         kernel: dict[str, Any] | None = None,
         evidence: dict[str, Any] | None = None,
@@ -95,14 +95,14 @@ class Experts(nn.Module):
         metric: str = "semfid experts",
     ) -> None:
         super().__init__()
-        if not trunk.identity.startswith(f"timm.{BACKBONE}-") or trunk.tuning != "frozen":
+        if not backbone.identity.startswith(f"timm.{BACKBONE}-") or backbone.tuning != "frozen":
             raise UserError(f"model: experts needs model.backbone: {{name: timm, model: {BACKBONE}, tuning: frozen}}")
         for key, value in (("gate_ridge", gate_ridge), ("slope", slope), ("penalty", penalty)):
             if value is not None and not value > 0:
                 raise UserError(f"model.{key} is {value:g}; it must be above 0")
         if view < 32:
             raise UserError(f"model.view is {view}; it must be at least 32 pixels, 224 is a good start")
-        self.trunk, self.rated, self.view = trunk, tuple(rated), view
+        self.backbone, self.rated, self.view = backbone, tuple(rated), view
         if power < 1:
             raise UserError(f"model.power is {power:g}; it must be at least 1")
         self.power = power
@@ -117,12 +117,12 @@ class Experts(nn.Module):
         self.new_kernel(), self.new_evidence()  # so that an error in their keywords is raised now
 
     def new_kernel(self) -> Kernel:
-        made = build_head("kernel", self.trunk, {**self._kernel, "output": "identity"})
+        made = build_head("kernel", self.backbone, {**self._kernel, "output": "identity"})
         assert isinstance(made, Kernel)
         return made
 
     def new_evidence(self) -> LocalEvidence:
-        made = build_head("local_evidence", self.trunk, {**self._evidence, "output": "sigmoid"})
+        made = build_head("local_evidence", self.backbone, {**self._evidence, "output": "sigmoid"})
         assert isinstance(made, LocalEvidence)
         return made
 

@@ -1,4 +1,4 @@
-"""One score per pair: a trunk, a head over what the two images look like in it, a loss."""
+"""One score per pair: a backbone, a head over what the two images look like in it, a loss."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ START_PAIRS = 4096  # that the weights which a training starts from are fitted t
     source="source project (CLIP-LPIPS regressor)",
 )
 class GlobalRegressor(PairModule):
-    """Trains a head, and the trunk where its tuning says so, on whole-image differences.
+    """Trains a head, and the backbone where its tuning says so, on whole-image differences.
 
     Args:
-        trunk: a `backbones.Backbone`.
+        backbone: a `backbones.Backbone`.
         head: ``{name: ..., keywords}`` or a name.
         loss: ``{name: ..., keywords}`` or a name.
         optimizer: ``{name: ..., lr: ..., backbone_lr: ..., schedule: constant | cosine, ...}``.
@@ -36,12 +36,12 @@ class GlobalRegressor(PairModule):
 
     def __init__(
         self,
-        trunk: Backbone,
+        backbone: Backbone,
         head: dict[str, Any] | str,
         loss: dict[str, Any] | str = "mse",
         optimizer: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(trunk, head, loss, optimizer)
+        super().__init__(backbone, head, loss, optimizer)
         if not self.head_input.cacheable:
             _refuse(self.head_input.kind)
 
@@ -59,7 +59,7 @@ class GlobalRegressor(PairModule):
             reference: (B, 3, H, W) RGB in [0, 1].
             candidate: (B, 3, H, W) RGB in [0, 1].
         """
-        x, y = self.head_input.describe_pairs(self.trunk, reference, candidate)
+        x, y = self.head_input.describe_pairs(self.backbone, reference, candidate)
         compared = self.head_input.compare(x, y)
         with full_precision(reference.device.type):
             return self.head(compared)

@@ -16,7 +16,7 @@ from semfid.errors import UserError
 
 class ImageTask(TrainedModule):
     """Learns from `batch.ImageBatch`. Register a subclass in `LIGHTNING_MODULES`; it must be a class, whose first
-    parameter is `trunk`.
+    parameter is `backbone`.
 
     Life: the engine builds it, calls ``prepare(listed)`` once, before training, on every process; Lightning trains it;
     ``trainer.test`` on the held-out images fills `figures` (and `results`); process 0 calls ``save(folder)``.
@@ -25,19 +25,19 @@ class ImageTask(TrainedModule):
     have those of `monitors`, or it implements ``monitored``.
 
     Attributes:
-        needs_trunk: whether `model.backbone` must be given; where it need not, the trunk is None.
+        needs_backbone: whether `model.backbone` must be given; where it need not, the backbone is None.
         monitors: logged validation figures that `selection.monitor` may name, and whether ``min`` or ``max`` is best.
         figures: after a test pass; goes to ``metrics.json``. Equal on every process.
         results: after a test pass, one value per image for ``results.csv``; the column ``row`` comes first. Or None.
     """
 
-    needs_trunk: ClassVar[bool] = True
+    needs_backbone: ClassVar[bool] = True
     monitors: ClassVar[Mapping[str, Literal["min", "max"]]] = {}
 
     default_optimizer: ClassVar[Mapping[str, Any]] = {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}
 
-    def __init__(self, trunk: Backbone | None, optimizer: dict[str, Any] | None = None) -> None:
-        super().__init__(trunk, optimizer)
+    def __init__(self, backbone: Backbone | None, optimizer: dict[str, Any] | None = None) -> None:
+        super().__init__(backbone, optimizer)
         self.figures: dict[str, float] = {}
         self.results: dict[str, Tensor] | None = None
 
@@ -68,9 +68,9 @@ class ImageTask(TrainedModule):
         self.figures, self.results = self.summary(self.gathered())
 
 
-def trunk_of(module: ImageTask) -> Backbone:
-    """The trunk of a module that needs one."""
-    trunk: Backbone | None = module.trunk
-    if trunk is None:
-        raise UserError("model: this module trains a trunk; give model.backbone")
-    return trunk
+def backbone_of(module: ImageTask) -> Backbone:
+    """The backbone of a module that needs one."""
+    backbone: Backbone | None = module.backbone
+    if backbone is None:
+        raise UserError("model: this module trains a backbone; give model.backbone")
+    return backbone

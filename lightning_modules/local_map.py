@@ -1,4 +1,4 @@
-"""Where the meaning changed: a trunk, a decoder of its squared differences, a loss against target maps (CLU)."""
+"""Where the meaning changed: a backbone, a decoder of its squared differences, a loss against target maps (CLU)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CALIBRATION_PAIRS = 32  # statistics at every position: 1,024 pairs of a ResNet-
     source="source project (CLU)",
 )
 class LocalMapRegressor(PairModule):
-    """Trains a decoder, and the trunk where its tuning says so, on difference maps.
+    """Trains a decoder, and the backbone where its tuning says so, on difference maps.
 
     Unknown pixels of a target (NaN) count nothing; a pair without a map trains the score only. ``val_mse`` is that of the
     maps, ``val_score_mse`` and ``val_srcc`` are of the scores; under ``learn: scores`` both are of the scores.
 
     Args:
-        trunk: a `backbones.Backbone`.
+        backbone: a `backbones.Backbone`.
         head: a decoder (``unet``, ``unet_pixel``, ``fpn``, ...), ``local_evidence``, or a linear head, whose map is its
             weights at every position: ``{name: ..., keywords}`` or a name.
         loss: of the maps.
@@ -51,14 +51,14 @@ class LocalMapRegressor(PairModule):
 
     def __init__(
         self,
-        trunk: Backbone,
+        backbone: Backbone,
         head: dict[str, Any] | str,
         loss: dict[str, Any] | str = "mse",
         score_loss: dict[str, Any] | str = "mse",
         optimizer: dict[str, Any] | None = None,
         learn: Learn = "maps",
     ) -> None:
-        super().__init__(trunk, head, loss, optimizer)
+        super().__init__(backbone, head, loss, optimizer)
         _check_head(type(self.head))
         self.score_loss = build_loss(score_loss, "model.score_loss", "scores")
         self.learn = learn
@@ -89,7 +89,7 @@ class LocalMapRegressor(PairModule):
             candidate: (B, 3, H, W) RGB in [0, 1].
             first: (B,) position of the first pair with the same reference image, see `batch.PairBatch`.
         """
-        x, y = self.head_input.describe_pairs(self.trunk, reference, candidate, first)
+        x, y = self.head_input.describe_pairs(self.backbone, reference, candidate, first)
         positions = self.head_input.positions(x, y)
         mixed = self.head.training and self.head.trains_mixed
         with contextlib.nullcontext() if mixed else full_precision(reference.device.type):

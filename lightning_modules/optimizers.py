@@ -52,15 +52,15 @@ def check_optimizer(config: Mapping[str, Any]) -> None:
 
 
 def build_optimizer(
-    config: Mapping[str, Any], head: Sequence[nn.Parameter], trunk: Sequence[nn.Parameter] = ()
+    config: Mapping[str, Any], head: Sequence[nn.Parameter], backbone: Sequence[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
-    """Build an optimiser; `backbone_lr` (default: `lr`) is the trunk's learning rate."""
+    """Build an optimiser; `backbone_lr` (default: `lr`) is the backbone's learning rate."""
     check_optimizer(config)
     keywords = {key: value for key, value in config.items() if key not in ("name", "backbone_lr", "schedule")}
     groups: list[dict[str, Any]] = [{"params": list(head)}] if head else []
-    if trunk:
+    if backbone:
         own = {"lr": config["backbone_lr"]} if "backbone_lr" in config else {}
-        groups.append({"params": list(trunk), **own})
+        groups.append({"params": list(backbone), **own})
     return OPTIMIZERS[config["name"]](groups, **keywords)
 
 

@@ -19,14 +19,14 @@ from semfid.errors import UserError
 
 
 class PairModule(TrainedModule):
-    """A trunk, a head, a loss. Register a subclass in `LIGHTNING_MODULES`; its first parameter is `trunk`.
+    """A backbone, a head, a loss. Register a subclass in `LIGHTNING_MODULES`; its first parameter is `backbone`.
 
     A subclass implements `training_loss`, `evaluated`, `validation_figures` and `calibrate_head`. Evaluation collects rows
     and columns of numbers on every process, gathers them, drops repeated rows and computes figures once: they do not
     depend on the number of processes.
 
     Args:
-        trunk: a `backbones.Backbone`.
+        backbone: a `backbones.Backbone`.
         head: ``{name: ..., keywords}`` or a name.
         loss: ``{name: ..., keywords}`` or a name.
         optimizer: ``{name: ..., lr: ..., backbone_lr: ..., schedule: constant | cosine, ...}``.
@@ -43,18 +43,18 @@ class PairModule(TrainedModule):
     start_head: Callable[[Head, Tensor, Tensor], None] | None = None
     target: ClassVar[Target] = "scores"
     default_optimizer: ClassVar[Mapping[str, Any]] = {"name": "adam", "lr": 1e-4}
-    trunk: Backbone
+    backbone: Backbone
 
     def __init__(
         self,
-        trunk: Backbone,
+        backbone: Backbone,
         head: dict[str, Any] | str,
         loss: dict[str, Any] | str = "mse",
         optimizer: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(trunk, optimizer)
+        super().__init__(backbone, optimizer)
         head_name, head_keywords = named(head, "model.head")
-        self.head: Head = build_head(head_name, trunk, head_keywords)
+        self.head: Head = build_head(head_name, backbone, head_keywords)
         self.loss = build_loss(loss, "model.loss", self.target)
         self.predicted: tuple[Tensor, Tensor] | None = None
 
@@ -102,7 +102,7 @@ class PairModule(TrainedModule):
         """What the head takes of the pairs of some batches, in float32, and their rows (N,)."""
         compared, rows = [], []
         for batch in batches:
-            x, y = self.head_input.describe_pairs(self.trunk, batch.reference, batch.candidate)
+            x, y = self.head_input.describe_pairs(self.backbone, batch.reference, batch.candidate)
             compared.append(self.head_input.compare(x, y))
             rows.append(batch.row)
         return joined_pairs(compared), torch.cat(rows)
@@ -150,14 +150,14 @@ class PairModule(TrainedModule):
         self._gather()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["trunk_identity"] = self.trunk.identity
+        checkpoint["trunk_identity"] = self.backbone.identity
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint.get("trunk_identity")
-        if saved != self.trunk.identity:
+        if saved != self.backbone.identity:
             raise UserError(
-                f"this checkpoint belongs to the trunk {saved}, not {self.trunk.identity}; use the backbone, and the weights, "
-                "that it was trained with"
+                f"this checkpoint belongs to the backbone {saved}, not {self.backbone.identity}; use the backbone, and the "
+                "weights, that it was trained with"
             )
 
 

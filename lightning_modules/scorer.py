@@ -1,4 +1,4 @@
-"""A finished run, ready to score: its trunk, the heads of its folds, and what it was trained on."""
+"""A finished run, ready to score: its backbone, the heads of its folds, and what it was trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones import Backbone, build_backbone
-from backbones.contract import weights_hash
+from backbones.contract import current_key, weights_hash
 from heads import Head, build_head
 from heads.inputs import input_of
 from heads.output import full_precision
@@ -31,22 +31,22 @@ DEFAULTS = {"image_size": 224, "resize": "squash"}
 
 
 class RunScorer(Scorer):
-    """Scores with the mean of the heads of a run's folds over one trunk.
+    """Scores with the mean of the heads of a run's folds over one backbone.
 
     Args:
-        trunk: eval mode; no gradient reaches its weights.
+        backbone: eval mode; no gradient reaches its weights.
         heads: one per fold, of one kind.
         facts: see `semfid.scoring.scorer.Facts`.
     """
 
-    def __init__(self, trunk: Backbone, heads: Sequence[Head], facts: Facts) -> None:
+    def __init__(self, backbone: Backbone, heads: Sequence[Head], facts: Facts) -> None:
         super().__init__()
-        self.trunk, self.heads, self.facts = trunk, nn.ModuleList(heads), facts
+        self.backbone, self.heads, self.facts = backbone, nn.ModuleList(heads), facts
         self.requires_grad_(False)
         self.eval()
 
     def describe(self, images: Tensor) -> Description:
-        return input_of(self.heads[0]).describe(self.trunk, images)
+        return input_of(self.heads[0]).describe(self.backbone, images)
 
     def compare(self, reference: Description, candidate: Description) -> Tensor:
         return compare(self.heads, reference, candidate)
@@ -88,8 +88,8 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         part: the fold whose head is used; None: the mean over all folds' heads.
 
     Raises:
-        UserError: no finished run, a run that cannot score pairs, trunk weights that are missing or not those that the run
-            was trained on, several folds each with a trunk of its own and no `part`.
+        UserError: no finished run, a run that cannot score pairs, backbone weights that are missing or not those that the run
+            was trained on, several folds each with a backbone of its own and no `part`.
     """
     folder = Path(folder)
     config = _config(folder)
@@ -101,14 +101,14 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         if not parts:
             raise UserError(f"{folder} has no part {part}; leave it out to use all folds")
     load_plugins(config.plugins)
-    backbone = config.model.needed_backbone
+    spec = config.model.needed_backbone
     if config.model.tuning != "frozen" and len(parts) > 1:
         raise UserError(
-            f"{folder}: each of its {len(parts)} folds trained a trunk of its own; choose one by its number"
+            f"{folder}: each of its {len(parts)} folds trained a backbone of its own; choose one by its number"
         )
-    trunk = build_backbone(backbone.name, _with_weights(backbone.keywords, folder))
-    heads = [_head(config, trunk, path) for path in parts]
-    trunk.eval()  # before anything passes: BatchNorm that was trained would take up its statistics
+    backbone = build_backbone(spec.name, _with_weights(spec.keywords, folder))
+    heads = [_head(config, backbone, path) for path in parts]
+    backbone.eval()  # before anything passes: BatchNorm that was trained would take up its statistics
     provenance = _json(folder / "provenance.json")
     defaults = {key: _default(config.data, key) for key in DEFAULTS}
     figures = _json(folder / "metrics.json").get("pooled", {})
@@ -117,11 +117,11 @@ def load_run(folder: str | Path, part: int | None = None) -> RunScorer:
         weights_hash="",
         image_size=int(provenance.get("image_size", defaults["image_size"])),
         resize=provenance.get("resize", defaults["resize"]),
-        fixed_size=_fixed_size(trunk),
+        fixed_size=_fixed_size(backbone),
         gives_maps=heads[0].gives_maps,
         figures={key: figures[key] for key in ("srcc", "krcc", "plcc", "mse", "n") if key in figures},
     )
-    scorer = RunScorer(trunk, heads, facts)
+    scorer = RunScorer(backbone, heads, facts)
     scorer.facts = replace(facts, weights_hash=weights_hash(scorer))
     return scorer
 
@@ -193,23 +193,24 @@ def _with_weights(backbone: dict[str, Any], folder: Path) -> dict[str, Any]:
     for path in (Path(given), ROOT / given):
         if path.is_file():
             return {**backbone, "pretrained": str(path)}
-    raise UserError(f"{folder}: its trunk weights {given} are missing; put the file back, or train the run again")
+    raise UserError(f"{folder}: its backbone weights {given} are missing; put the file back, or train the run again")
 
 
-def _head(config: RunFile, trunk: Backbone, path: Path) -> Head:
+def _head(config: RunFile, backbone: Backbone, path: Path) -> Head:
     spec = config.model.needed_head
-    head = build_head(spec.name, trunk, spec.keywords)
+    head = build_head(spec.name, backbone, spec.keywords)
     try:
         saved = load_whole(path)
     except (OSError, DamagedFileError) as error:
         raise UserError(f"{path} cannot be read: it is cut off or damaged; train the run again") from error
-    if trunk.tuning != "full" and saved["trunk_identity"] != trunk.identity:
+    if backbone.tuning != "full" and saved["trunk_identity"] != backbone.identity:
         raise UserError(
-            f"{path.parent} was trained on the trunk {saved['trunk_identity']}, but its weights file now holds "
-            f"{trunk.identity}; restore the file, or train the run again"
+            f"{path.parent} was trained on the backbone {saved['trunk_identity']}, but its weights file now holds "
+            f"{backbone.identity}; restore the file, or train the run again"
         )
-    both = nn.ModuleDict({"trunk": trunk, "head": head})
-    own = {key: value for key, value in saved["state_dict"].items() if key.startswith(("trunk.", "head."))}
+    both = nn.ModuleDict({"backbone": backbone, "head": head})
+    state = {current_key(key): value for key, value in saved["state_dict"].items()}
+    own = {key: value for key, value in state.items() if key.startswith(("backbone.", "head."))}
     both.load_state_dict(own)
     return head
 
@@ -221,15 +222,15 @@ def _default(data: PluginSpec, key: str) -> Any:
     return DEFAULTS[key] if parameter is None else parameter.default
 
 
-def _fixed_size(trunk: Backbone) -> bool:
-    """Whether the trunk, in eval mode, refuses images of another size than its own: tried, since every family has rules of
+def _fixed_size(backbone: Backbone) -> bool:
+    """Whether the backbone, in eval mode, refuses images of another size than its own: tried, since every family has rules of
     its own.
     """
     refused = 0
     for side in (64, 96):
         try:
             with torch.no_grad():
-                trunk(torch.zeros(1, 3, side, side))
+                backbone(torch.zeros(1, 3, side, side))
         except (UserError, RuntimeError, AssertionError, ValueError):
             refused += 1
     return refused > 0

@@ -12,30 +12,32 @@ from torch import Tensor, nn
 
 from backbones import Backbone
 from datamodules.batches import ImageBatch, ImageList
-from lightning_modules.image_module import ImageTask, trunk_of
-from lightning_modules.trunk_file import write_trunk
+from lightning_modules.backbone_file import write_backbone
+from lightning_modules.image_module import ImageTask, backbone_of
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
 
 
 @LIGHTNING_MODULES.register(
-    "supervised", summary="pretrains a trunk on class labels (cross-entropy); writes trunk.safetensors"
+    "supervised", summary="pretrains a backbone on class labels (cross-entropy); writes trunk.safetensors"
 )
 class Supervised(ImageTask):
-    """A linear classifier on the trunk's embedding, both trained; images without a class are left out of the loss.
+    """A linear classifier on the backbone's embedding, both trained; images without a class are left out of the loss.
 
     Figures: ``top1`` and ``top5`` accuracy and ``loss`` (mean cross-entropy in nats) on the held-out images.
 
     Args:
-        trunk: a `backbones.Backbone` with ``tuning: full``.
+        backbone: a `backbones.Backbone` with ``tuning: full``.
         optimizer: as in `global_regressor`.
         label_smoothing: in [0, 1).
     """
 
     monitors: ClassVar[Mapping[str, Literal["min", "max"]]] = {"val_top1": "max", "val_loss": "min"}
 
-    def __init__(self, trunk: Backbone, optimizer: dict[str, Any] | None = None, label_smoothing: float = 0.0) -> None:
-        super().__init__(trunk, optimizer)
+    def __init__(
+        self, backbone: Backbone, optimizer: dict[str, Any] | None = None, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(backbone, optimizer)
         self.label_smoothing = float(label_smoothing)
         self.classifier: nn.Linear | None = None
 
@@ -62,13 +64,13 @@ class Supervised(ImageTask):
             raise UserError(
                 f"{listed.name}: no training image of the class '{lost}'; add images of it, or hold out fewer (data.split)"
             )
-        self.classifier = nn.Linear(trunk_of(self).embed_dim, len(listed.classes))
+        self.classifier = nn.Linear(backbone_of(self).embed_dim, len(listed.classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, 3, H, W) in [0, 1]."""
         if self.classifier is None:
             raise UserError("model: supervised needs prepare(listed) before it sees an image")
-        return self.classifier(trunk_of(self).embed(images))  # (B, D) -> (B, K)
+        return self.classifier(backbone_of(self).embed(images))  # (B, D) -> (B, K)
 
     def training_step(self, batch: ImageBatch, batch_index: int) -> Tensor:
         logits = self(batch.image).float()  # (B, K)
@@ -99,4 +101,4 @@ class Supervised(ImageTask):
 
     def save(self, folder: Path) -> None:
         """``trunk.safetensors``, without the classifier."""
-        write_trunk(trunk_of(self), folder, "supervised", self.figures)
+        write_backbone(backbone_of(self), folder, "supervised", self.figures)

@@ -15,7 +15,7 @@ from semfid.errors import UserError
 from semfid.io.torch_files import DamagedFileError, load_whole
 
 Net = Literal["alex", "vgg", "squeeze"]
-TRUNKS = {
+BACKBONES = {
     "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
     "vgg": ("vgg16", "vgg16-397923af.pth"),
     "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
@@ -24,14 +24,14 @@ LEAST = 32  # pixels a side: below it the last stage has no position left
 
 
 @METRICS.register(
-    "lpips", summary="LPIPS 0.1: learned perceptual distance (downloads the trunk)", source="arXiv 1801.03924"
+    "lpips", summary="LPIPS 0.1: learned perceptual distance (downloads the backbone)", source="arXiv 1801.03924"
 )
 class Lpips(TrainingFreeMetric):
     """Learned perceptual image patch similarity, version 0.1, as torchmetrics has it; clipped to [0, 1].
 
     Args:
-        net: the trunk.
-        pretrained: the trunk's ImageNet weights: ``hub`` (torchvision's cache or download), the path of torchvision's
+        net: the backbone.
+        pretrained: the backbone's ImageNet weights: ``hub`` (torchvision's cache or download), the path of torchvision's
             checkpoint of that net, or ``none`` (random weights, for tests). The linear layers come with torchmetrics.
 
     Raises:
@@ -62,12 +62,12 @@ def _network(net: Net, pretrained: str) -> nn.Module:
 
     if pretrained != "hub":
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # of the random trunk
+            torch.manual_seed(0)  # of the random backbone
             network: Any = _LPIPS(pretrained=True, net=net, pnet_rand=True)
         if pretrained != "none":
-            network.net.load_state_dict(_trunk_state(network.net, net, Path(pretrained)))
+            network.net.load_state_dict(_backbone_state(network.net, net, Path(pretrained)))
         return network.eval()  # type: ignore[no-any-return]
-    name, file = TRUNKS[net]
+    name, file = BACKBONES[net]
     try:
         return _LPIPS(pretrained=True, net=net).eval()
     except (OSError, RuntimeError) as error:  # no network, a broken download
@@ -77,12 +77,12 @@ def _network(net: Net, pretrained: str) -> nn.Module:
         ) from error
 
 
-def _trunk_state(trunk: nn.Module, net: Net, path: Path) -> dict[str, Tensor]:
+def _backbone_state(backbone: nn.Module, net: Net, path: Path) -> dict[str, Tensor]:
     """Torchvision's ``features.<i>.*`` under the names of torchmetrics' slices, which keep the number of the layer."""
-    name, file = TRUNKS[net]
+    name, file = BACKBONES[net]
     try:
         state = load_whole(path)
-        return {key: state[f"features.{key.removeprefix('slices.').split('.', 1)[1]}"] for key in trunk.state_dict()}
+        return {key: state[f"features.{key.removeprefix('slices.').split('.', 1)[1]}"] for key in backbone.state_dict()}
     except FileNotFoundError as error:
         raise UserError(f"lpips: no file {path}; download {file}, or write pretrained: hub") from error
     except (KeyError, TypeError, OSError, DamagedFileError) as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from semfid.errors import UserError, did_you_mean
+from semfid.errors import UserError, deprecated, did_you_mean
 
 T = TypeVar("T")
 _FIXED = "set by a preset"
@@ -94,6 +94,9 @@ def _without_given(what: str, factory: Callable[..., Any], given: Sequence[str])
                 f"{what} takes *{parameter.name}: a mistyped keyword would pass unseen; spell the parameters out"
             )
     leading = tuple(parameter.name for parameter in parameters[: len(given)])
+    if "trunk" in leading and "backbone" in given:  # the word until 0.1
+        deprecated(f"{what}: the parameter 'trunk' is now 'backbone'")
+        leading = tuple("backbone" if name == "trunk" else name for name in leading)
     if leading != tuple(given):
         raise UserError(f"{what} must take {tuple(given)} first, not {leading}")
     return parameters[len(given) :]

@@ -1,7 +1,7 @@
 """What the tests of scoring share: finished runs, an exported file, folders of pictures, a metric by hand.
 
 The runs are made once per session and only when a test asks for them. `naive_scores` scores one pair at a time with Pillow,
-the trunk and the head alone; it knows nothing of the code under test.
+the backbone and the head alone; it knows nothing of the code under test.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     # statistics of BatchNorm that trains must not move while a run is loaded
     "full": {"model.backbone.tuning": "full", "model.backbone.batch_norm": "train", "model.head.depth": 1},
     "lora": {"model.backbone.tuning": "lora", "model.backbone.lora_rank": 2, "model.head.depth": 0},
-    "fixed": {  # a trunk for images of one size only
+    "fixed": {  # a backbone for images of one size only
         "model.backbone.model": "test_vit",
         "data.image_size": 160,
         "model.head": {"name": "lpips_linear_shared", "depth": 1},
@@ -148,7 +148,7 @@ def regressor(runs: Runs, name: str, part: int = 0) -> Any:
     kind = LocalMapRegressor if model["name"] == "local_map" else GlobalRegressor
     module = kind(build_backbone(model["backbone"]["name"], backbone), model["head"])
     state = torch.load(runs[name] / f"part-{part}.ckpt", weights_only=True)["state_dict"]
-    module.load_state_dict({key: value for key, value in state.items() if key.startswith(("trunk.", "head."))})
+    module.load_state_dict({key: value for key, value in state.items() if key.startswith(("backbone.", "head."))})
     module.eval()
     return (lambda x, y: module(x, y)[1]) if model["name"] == "local_map" else module
 
@@ -162,7 +162,7 @@ def loaded_image(path: str | Path, side: int | None) -> Tensor:
 
 
 def naive_scores(module: Any, pairs: list[tuple[Path, Path]], side: int | None) -> list[float]:
-    """One pair at a time through trunk and head."""
+    """One pair at a time through backbone and head."""
     with torch.no_grad():
         return [float(module(loaded_image(x, side), loaded_image(y, side))) for x, y in pairs]
 

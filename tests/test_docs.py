@@ -21,15 +21,15 @@ from heads import build_head
 from heads.statistics import pool, squared_differences
 
 load_plugins(sys.argv[1:])
-trunk = build_backbone("two_layers", {"width": 8})
-head = build_head("top_stage", trunk, {"start": 0.2})
+backbone = build_backbone("two_layers", {"width": 8})
+head = build_head("top_stage", backbone, {"start": 0.2})
 x, y = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-features = trunk.features(x)
+features = backbone.features(x)
 assert [f.shape[1] for f in features] == [8, 16]
-assert [32 // f.shape[2] for f in features] == list(trunk.strides)
-assert trunk.embed(x).shape == (2, 16)
-assert not trunk.state_dict(), "frozen weights in the state dict"
-score = head(pool(squared_differences(features, trunk.features(y), head.normalize)))
+assert [32 // f.shape[2] for f in features] == list(backbone.strides)
+assert backbone.embed(x).shape == (2, 16)
+assert not backbone.state_dict(), "frozen weights in the state dict"
+score = head(pool(squared_differences(features, backbone.features(y), head.normalize)))
 assert score.shape == (2,) and bool((score > 0).all())
 assert bool((head(pool(squared_differences(features, features, head.normalize))) == 0).all())
 """

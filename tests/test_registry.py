@@ -329,11 +329,11 @@ class TestSharedKeywords:
             gadgets.register("none", summary="x", shared=Loading)(lambda depth=1: depth)
 
     def test_given_parameters_come_first(self) -> None:
-        heads: Registry[Any] = Registry("head", "heads", given=("trunk",))
+        heads: Registry[Any] = Registry("head", "heads", given=("backbone",))
         heads._room_loaded = True
 
-        def head(trunk: str, *, loading: Loading) -> tuple[str, Loading]:
-            return trunk, loading
+        def head(backbone: str, *, loading: Loading) -> tuple[str, Loading]:
+            return backbone, loading
 
         heads.register("h", summary="x", shared=Loading)(head)
         assert heads.build("h", "T", size=2) == ("T", Loading(2))
@@ -380,19 +380,26 @@ class TestPresets:
 
 class TestGivenParameters:
     def test_they_come_first_and_no_yaml_can_set_them(self) -> None:
-        heads: Registry[Any] = Registry("head", "heads", given=("trunk",))
+        heads: Registry[Any] = Registry("head", "heads", given=("backbone",))
         heads._room_loaded = True
-        heads.register("h", summary="x")(lambda trunk, depth=3: (trunk, depth))
+        heads.register("h", summary="x")(lambda backbone, depth=3: (backbone, depth))
         assert heads.build("h", "T", depth=1) == ("T", 1)
         assert list(heads.get("h").keywords) == ["depth"]
-        with pytest.raises(RegistryError, match="has no keyword 'trunk'"):
-            heads.check("h", {"trunk": 1})
+        with pytest.raises(RegistryError, match="has no keyword 'backbone'"):
+            heads.check("h", {"backbone": 1})
 
-    @pytest.mark.parametrize("factory", [lambda depth, trunk: 0, lambda: 0, lambda backbone: 0])
+    @pytest.mark.parametrize("factory", [lambda depth, backbone: 0, lambda: 0, lambda features: 0])
     def test_a_factory_without_them_is_refused(self, factory: Callable[..., int]) -> None:
-        heads: Registry[Any] = Registry("head", "heads", given=("trunk",))
-        with pytest.raises(UserError, match=r"must take \('trunk',\) first"):
+        heads: Registry[Any] = Registry("head", "heads", given=("backbone",))
+        with pytest.raises(UserError, match=r"must take \('backbone',\) first"):
             heads.register("h", summary="x")(factory)
+
+    def test_the_word_of_0_1_is_taken_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        heads: Registry[Any] = Registry("head", "heads", given=("backbone",))
+        with caplog.at_level("WARNING", "semfid"):
+            heads.register("older", summary="x")(lambda trunk, depth=3: (trunk, depth))
+        assert "the parameter 'trunk' is now 'backbone'" in caplog.text
+        assert heads.build("older", "T") == ("T", 3) and list(heads.get("older").keywords) == ["depth"]
 
 
 class TestRooms:
@@ -576,9 +583,9 @@ class TestPlugins:
                         net = nn.Conv2d(3, width, 2, 2)
                         super().__init__(net, name="tiny", channels=[width], strides=[2], embed_dim=width)
                     def _stages(self, images):
-                        return [self.trunk(images)]
+                        return [self.net(images)]
                     def _embed(self, images):
-                        return self.trunk(images).mean((2, 3))
+                        return self.net(images).mean((2, 3))
                 """
             )
         )
@@ -595,7 +602,7 @@ class TestPlugins:
         from registry import BACKBONES, HEADS
 
         BACKBONES.register("plug_wrong", summary="x")(lambda: 5)
-        HEADS.register("plug_wrong", summary="x")(lambda trunk: 5)
+        HEADS.register("plug_wrong", summary="x")(lambda backbone: 5)
         with pytest.raises(RegistryError, match=r"'plug_wrong' builds a int; it must be a backbones\.Backbone"):
             build_backbone("plug_wrong", {})
         with pytest.raises(RegistryError, match=r"'plug_wrong' builds a int; it must be a heads\.Head"):

@@ -15,9 +15,9 @@ RUN = Path(sys.argv[1])
 OUT = Path(__file__).parents[1] / "assets" / "trunks" / "scenes_resnet.safetensors"
 
 state = torch.load(RUN / "part-0.ckpt", weights_only=True)["state_dict"]
-prefix = "trunk.trunk."
-trunk = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-half = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in trunk.items()}
+prefix = "backbone.net."
+backbone = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+half = {key: (v.half() if v.is_floating_point() else v).contiguous() for key, v in backbone.items()}
 figures = json.loads((RUN / "metrics.json").read_text())["pooled"]
 facts = {
     "arch": "timm test_resnet",

@@ -121,7 +121,7 @@ class Canvas:
         self.line(_smooth(points), colour, width)
 
     def limb(self, points: Sequence[Point], colour: RGB, width: float) -> None:
-        """A smooth thick line with an outline and round ends: tails, trunks, legs."""
+        """A smooth thick line with an outline and round ends: tails, backbones, legs."""
         path = _smooth(points) if len(points) > 2 else list(points)
         rim = 2 * self.edge_width / self._scale
         dark = shade(colour, 0.42)

@@ -180,7 +180,7 @@ def elephant(canvas: Canvas, look: Appearance) -> None:
         canvas.rect(x - 0.075, 0.6, x + 0.075, 0.985, skin, cut=0.02)
         for dx in (-0.045, 0.0, 0.045):
             canvas.oval(x + dx, 0.965, 0.018, 0.02, WHITE, edge=False)
-    if look.shape == 1:  # trunk raised
+    if look.shape == 1:  # backbone raised
         canvas.limb([(0.84, 0.44), (0.95, 0.5), (0.97, 0.3), (0.92, 0.14)], skin, 0.085)
     else:
         canvas.limb([(0.86, 0.42), (0.93, 0.6), (0.9, 0.82), (0.97, 0.88)], skin, 0.09)

@@ -70,7 +70,7 @@ def explain(arguments: argparse.Namespace, pairs: FilePair | Pairing, out: Path 
     if folder.is_file():
         raise UserError(f"splice: --run {folder} is an exported file, which holds no words; give the run folder")
     scorer = load_run(folder, arguments.part)
-    if not isinstance(scorer.heads[0], ConceptLinear) or not hasattr(scorer.trunk, "words"):
+    if not isinstance(scorer.heads[0], ConceptLinear) or not hasattr(scorer.backbone, "words"):
         raise UserError(
             f"splice: --run {folder} scores without concepts; give a run of backbone concepts, head concept_linear"
         )
@@ -120,7 +120,7 @@ def explained(scorer: RunScorer, pair: FilePair) -> Explained:
         statistic = torch.stack([x[0], y[0]], dim=1).float()  # (1, 2, K)
         each = [head.contributions(statistic) for head in scorer.heads]  # type: ignore[operator]
         contributions = torch.stack(each).mean(dim=0)[0]  # (K,)
-    words: tuple[str, ...] = scorer.trunk.words  # type: ignore[assignment]
+    words: tuple[str, ...] = scorer.backbone.words  # type: ignore[assignment]
     active = (statistic[0] > 0).any(dim=0).nonzero().squeeze(1).tolist()
     concepts = [
         (Concept(words[at], float(statistic[0, 0, at]), float(statistic[0, 1, at])), float(contributions[at]))

@@ -111,14 +111,14 @@ class Checker:
 def _check_model(model: ModelSection, task: type[ImageTask] | None) -> None:
     """The lightning module, and the backbone, head and losses that it names."""
     given = "backbone" in model.written
-    if not given and (task is None or task.needs_trunk):
+    if not given and (task is None or task.needs_backbone):
         LIGHTNING_MODULES.check_named(model.written, "model", ("backbone",))  # it may be there, mistyped
         raise UserError(
             "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
         )
     if model.backbone is not None:
         BACKBONES.check_named(model.backbone.written, "model.backbone")
-    elif task is None or task.needs_trunk:
+    elif task is None or task.needs_backbone:
         raise UserError("model.backbone must be a name or a mapping with a name, not None")
     LIGHTNING_MODULES.check_named({"name": model.name, **model.module_keywords}, "model", ("backbone",))
     if task is not None:

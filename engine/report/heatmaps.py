@@ -46,7 +46,7 @@ def open_maker(run: RunResult, config: RunConfig) -> MapMaker | str:
 
 
 class _Drawer:
-    """Draws with the head, and the trunk, of the fold that a pair was tested in: the map belongs to the score shown."""
+    """Draws with the head, and the backbone, of the fold that a pair was tested in: the map belongs to the score shown."""
 
     def __init__(self, maker: RunMaps) -> None:
         self.maker = maker
@@ -57,7 +57,7 @@ class _Drawer:
         planes = load_pixels(candidate, size, how)  # (3, S, S)
         x = image_tensor(load_pixels(reference, size, how))
         difference = self.maker(fold, [str(reference)], x, image_tensor(planes))[0, 0].numpy()  # (S, S)
-        # the whole picture, or what of it the trunk saw
+        # the whole picture, or what of it the backbone saw
         base = thumbnail(candidate) if how in ("squash", "bounded", "none") else planes.transpose(1, 2, 0)
         return overlay(base, resized(difference, base.shape[0], base.shape[1]))
 

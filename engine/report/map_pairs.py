@@ -1,4 +1,4 @@
-"""A table's pairs with their target maps, as the report shows them and as a trunk takes them."""
+"""A table's pairs with their target maps, as the report shows them and as a backbone takes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MapPair:
 
     Attributes:
         name: of the reference; pairs of one reference share it.
-        shown: reference and candidate, small: the whole pictures, or what of them the trunk sees.
+        shown: reference and candidate, small: the whole pictures, or what of them the backbone sees.
         images: both as (1, 3, H, W) in [0, 1].
         target: (H, W), NaN where unknown.
     """

@@ -32,7 +32,7 @@ class MapMaker(Protocol):
 
 
 def gives_maps(config: RunConfig) -> bool:
-    """Whether a variant or a metric gives maps; known from names, before a trunk is built for nothing."""
+    """Whether a variant or a metric gives maps; known from names, before a backbone is built for nothing."""
     model = config.model
     if model is None:
         return False
@@ -76,9 +76,9 @@ class MetricMaps:
 
 
 class RunMaps:
-    """Maps of a run, by the head, and the trunk, of the fold that a pair was tested in.
+    """Maps of a run, by the head, and the backbone, of the fold that a pair was tested in.
 
-    Folds whose trunks train are loaded one at a time.
+    Folds whose backbones train are loaded one at a time.
     """
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
@@ -89,11 +89,11 @@ class RunMaps:
         self._described: dict[str, Description] = {}
         self._shared: dict[int, RunScorer] = {}
         if config.needed_model.tuning == "frozen":
-            whole = load_finished(folder)  # one trunk for all folds
+            whole = load_finished(folder)  # one backbone for all folds
             if type(whole) is RunScorer:
                 parts = sorted(int(path.stem.split("-")[1]) for path in folder.glob("part-*.ckpt"))
                 heads = dict(zip(parts, whole.heads, strict=True))
-                self._shared = {part: RunScorer(whole.trunk, [head], whole.facts) for part, head in heads.items()}  # type: ignore[list-item]
+                self._shared = {part: RunScorer(whole.backbone, [head], whole.facts) for part, head in heads.items()}  # type: ignore[list-item]
 
     def scorer(self, fold: int) -> Scorer:
         """The scorer of one fold."""

@@ -32,7 +32,7 @@ def ablate(
     every variant that itself spans several processes.
 
     Args:
-        context: data and trunks that are at hand already.
+        context: data and backbones that are at hand already.
 
     Returns:
         the tables, and a line per failed variant.
@@ -121,7 +121,7 @@ def _task_results(sweep: Sweep, context: RunContext) -> list[TaskResults]:
 
 
 def _pretrain(sweep: Sweep, context: RunContext) -> tuple[Sweep, list[VariantOutcome]]:
-    """Train the trunks that variants ask for by name, each once; the variants then name their files."""
+    """Train the backbones that variants ask for by name, each once; the variants then name their files."""
     failed: dict[Path, str] = {}
     variants, outcomes, lost = list(sweep.variants), [], set()
     for index, variant in enumerate(sweep.variants):

@@ -27,7 +27,7 @@ class RunContext:
         self.shared: set[tuple[PluginSpec, PluginSpec, TrainerSection]] = set()
         self._data: dict[PluginSpec, PairDataModule | ImageDataModule] = {}
         self._data_hashes: dict[tuple[PluginSpec, bool], str] = {}
-        self._trunk: tuple[PluginSpec, Backbone] | None = None
+        self._backbone: tuple[PluginSpec, Backbone] | None = None
 
     def source(self, config: RunConfig) -> PairDataModule | ImageDataModule:
         """The prepared datamodule of a variant, of whichever kind."""
@@ -75,12 +75,12 @@ class RunContext:
                     self._data_hashes[key] = data.content_digest(advance)
         return self._data_hashes[key]
 
-    def trunk(self, config: RunConfig) -> Backbone:
-        """The trunk of a variant; a frozen one is shared, one that trains is built anew each time."""
+    def backbone(self, config: RunConfig) -> Backbone:
+        """The backbone of a variant; a frozen one is shared, one that trains is built anew each time."""
         spec = config.backbone
-        if self._trunk is not None and self._trunk[0] == spec:
-            return self._trunk[1]
-        trunk = build_backbone(spec.name, spec.keywords)
-        if trunk.tuning == "frozen":
-            self._trunk = spec, trunk
-        return trunk
+        if self._backbone is not None and self._backbone[0] == spec:
+            return self._backbone[1]
+        backbone = build_backbone(spec.name, spec.keywords)
+        if backbone.tuning == "frozen":
+            self._backbone = spec, backbone
+        return backbone

@@ -1,6 +1,6 @@
 """Pretraining as an axis: ``model.backbone.pretrained`` names an entry of the section ``pretraining``.
 
-The entry is trained first, once, with the variant's own architecture, and the variant then starts from its trunk file.
+The entry is trained first, once, with the variant's own architecture, and the variant then starts from its backbone file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from engine.config.schema import RunConfig
 from engine.config.pretraining_section import pretraining_config, pretraining_name
 from engine.runs.run_folder import RunFolder, run_hash
 from engine.runs.context import RunContext
-from lightning_modules.trunk_file import TRUNK_FILE
+from lightning_modules.backbone_file import TRUNK_FILE
 from semfid.errors import UserError
 
 
@@ -30,7 +30,7 @@ def pretraining_run(config: RunConfig, name: str, context: RunContext) -> tuple[
 
 
 def pretrained(variant: Variant, context: RunContext) -> Variant:
-    """The variant with its trunk file, which is trained first unless it is done; other variants as they are.
+    """The variant with its backbone file, which is trained first unless it is done; other variants as they are.
 
     The label keeps the name; the run's hash takes the file's content.
 
@@ -43,14 +43,14 @@ def pretrained(variant: Variant, context: RunContext) -> Variant:
     run, folder = pretraining_run(variant.config, name, context)
     title = f"pretraining {name}"
     run_guarded(run, context, folder, title, lambda: train_task(run, context, folder, title))
-    return with_trunk(variant, name, folder)
+    return with_backbone(variant, name, folder)
 
 
-def with_trunk(variant: Variant, name: str, folder: RunFolder) -> Variant:
-    """The variant with the trunk file of a finished pretraining.
+def with_backbone(variant: Variant, name: str, folder: RunFolder) -> Variant:
+    """The variant with the backbone file of a finished pretraining.
 
     Raises:
-        UserError: a pretraining that left no trunk.
+        UserError: a pretraining that left no backbone.
     """
     path = folder.path / TRUNK_FILE
     if not path.is_file():

@@ -53,8 +53,8 @@ def _train_module(variant: Variant, context: RunContext, folder: RunFolder, titl
     start = InitialWeights.of(config)
     if start is not None:
         start.check_data(data)
-    trunk = context.trunk(config)
-    module = make_module(config, trunk)
+    backbone = context.backbone(config)
+    module = make_module(config, backbone)
     cacheable = _cacheable(config, module, data)
     exact = cacheable and fit_of(config) == "exact"
     if config.fit == "exact" and not exact:
@@ -63,7 +63,7 @@ def _train_module(variant: Variant, context: RunContext, folder: RunFolder, titl
         )
     cached = exact or (cacheable and (config.trainer.max_epochs or 0) > 0)
     facts = {
-        "trunk_identity": trunk.identity,
+        "trunk_identity": backbone.identity,
         "fit": "exact, cached statistics" if exact else "cached statistics" if cached else "images",
         "trainable_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
         **({} if start is None else {"init_from": str(start.folder)}),
@@ -76,10 +76,10 @@ def _train_module(variant: Variant, context: RunContext, folder: RunFolder, titl
 
 
 def _cacheable(config: RunConfig, module: PairModule, data: PairDataModule) -> bool:
-    """Whether the head is fed fixed statistics of a frozen trunk, and the trainer asks for nothing that needs images."""
+    """Whether the head is fed fixed statistics of a frozen backbone, and the trainer asks for nothing that needs images."""
     return (
         isinstance(module, GlobalRegressor)
-        and module.trunk.tuning == "frozen"
+        and module.backbone.tuning == "frozen"
         and data.fixed_images  # statistics are of images as they are
         # grids are as many as the image has positions: of images of one size alone
         and (not module.head_input.by_position or data.loader.resize not in ("none", "bounded"))
@@ -101,7 +101,7 @@ def _train_images(
             continue
 
         def make(part: int = part.index) -> PairModule:
-            module = make_module(config, context.trunk(config))
+            module = make_module(config, context.backbone(config))
             if start is not None:
                 start.load_module(module, part)
             return module

@@ -1,4 +1,4 @@
-"""Fits of one variant on cached statistics of a frozen trunk: solved for, or trained; heads and scalars go to the run folder."""
+"""Fits of one variant on cached statistics of a frozen backbone: solved for, or trained; heads and scalars go to the run folder."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from semfid.io.vector_cache import VectorCache
 from semfid.settings import PluginSpec
 
 
-def make_module(config: RunConfig, trunk: Backbone) -> PairModule:
+def make_module(config: RunConfig, backbone: Backbone) -> PairModule:
     """The module of a variant that learns from pairs.
 
     Raises:
         UserError: a module of another kind.
     """
     model = config.needed_model
-    module = LIGHTNING_MODULES.build(model.name, trunk, **model.module_keywords)
+    module = LIGHTNING_MODULES.build(model.name, backbone, **model.module_keywords)
     if not isinstance(module, PairModule):
         raise UserError(
             f"model: lightning module '{model.name}' is not a lightning_modules.PairModule; the engine cannot train it"
@@ -62,11 +62,11 @@ def train_cached(
     exact: bool,
 ) -> Trained:
     """Fit heads on cached statistics; heads and scalars go into the folder."""
-    config, data, trunk = variant.config, context.data(variant.config), module.trunk
-    values = statistics_of(config, context, trunk, module.head, title)
+    config, data, backbone = variant.config, context.data(variant.config), module.backbone
+    values = statistics_of(config, context, backbone, module.head, title)
     if not is_rank_zero():
         return Trained()
-    make = functools.partial(make_head, config, trunk)
+    make = functools.partial(make_head, config, backbone)
     if exact or starts_exactly(config):
         sources = data.table.frame["source_id"].astype(str).tolist()
         fits = fit_exactly(make, exact_settings(config), values, data.difference, data.weight, sources, data.parts)
@@ -75,13 +75,13 @@ def train_cached(
             log.info(f"{title or variant.label}: {note}")
         _write_history(folder, {fit.part.index: _penalty_path(fit) for fit in fits})
         facts = {"penalties": [fit.choice.penalty for fit in fits], "penalty_notes": border_notes(fits)}
-        return Trained(_keep(folder, fits, values, trunk), facts)
-    load = None if start is None else lambda head, part: start.load_head(head, trunk, part.index)
+        return Trained(_keep(folder, fits, values, backbone), facts)
+    load = None if start is None else lambda head, part: start.load_head(head, backbone, part.index)
     if starts_exactly(config):
         load = functools.partial(_start_from, {fit.part.index: fit.head for fit in fits})
     results = _fit_by_gradient(variant, data, module, make, values, load)
     _write_history(folder, {result.part.index: result.history for result in results})
-    folds = _keep(folder, results, values, trunk)
+    folds = _keep(folder, results, values, backbone)
     return Trained(folds, {"selected_epochs": [result.epoch for result in results]})
 
 
@@ -90,10 +90,10 @@ def _start_from(fitted: dict[int, Head], head: Head, part: Part) -> None:
     head.needs_calibration = False
 
 
-def make_head(config: RunConfig, trunk: Backbone) -> Head:
+def make_head(config: RunConfig, backbone: Backbone) -> Head:
     """The head of a variant alone."""
     head = config.needed_model.needed_head
-    return build_head(head.name, trunk, head.keywords)
+    return build_head(head.name, backbone, head.keywords)
 
 
 def _fit_by_gradient(
@@ -116,16 +116,16 @@ def _fit_by_gradient(
     return fit_heads(make, module.loss, values, data.difference, data.weight, data.parts, settings, load)
 
 
-def statistics_of(config: RunConfig, context: RunContext, trunk: Backbone, head: Head, title: str) -> Tensor:
+def statistics_of(config: RunConfig, context: RunContext, backbone: Backbone, head: Head, title: str) -> Tensor:
     """(N, ...) what the head consumes, for all pairs of the table, out of the cache or computed."""
     trainer = make_trainer(config.trainer)
     cache = None
     if config.cache.enabled:
         cache = VectorCache(Path(config.cache.folder), int(config.cache.max_gb * 1e9))
     whole = input_of(head)
-    parts = list(whole.parts()) if cache is None else _shared_parts(config, context, trunk, whole.parts())
+    parts = list(whole.parts()) if cache is None else _shared_parts(config, context, backbone, whole.parts())
     with progress(f"{title} features") as advance:
-        found = extract(trunk, context.data(config), parts, trainer, cache, advance)
+        found = extract(backbone, context.data(config), parts, trainer, cache, advance)
     return whole.joined([found[part] for part in whole.parts()])
 
 
@@ -133,14 +133,14 @@ def _keep(
     folder: RunFolder,
     results: Sequence[Fitted],
     values: Tensor,
-    trunk: Backbone,
+    backbone: Backbone,
 ) -> list[FoldPredictions]:
     """Each part's predictions of its test rows; its head goes to the run's folder."""
     folds = []
     for result, predicted in zip(results, predict_heads(results, values), strict=True):
         folds.append(FoldPredictions(result.part.index, result.part.test, predicted.numpy()))
         state = {f"head.{name}": tensor for name, tensor in result.head.state_dict().items()}
-        save_state(folder, result.part.index, PartState(state_dict=state, trunk_identity=trunk.identity))
+        save_state(folder, result.part.index, PartState(state_dict=state, trunk_identity=backbone.identity))
     return folds
 
 
@@ -153,9 +153,9 @@ def _penalty_path(fit: ExactFit) -> list[dict[str, float]]:
 
 
 def _shared_parts(
-    config: RunConfig, context: RunContext, trunk: Backbone, own: Sequence[HeadInput]
+    config: RunConfig, context: RunContext, backbone: Backbone, own: Sequence[HeadInput]
 ) -> list[HeadInput]:
-    """What this variant's head consumes, and what the coming variants on the same trunk and data do: one pass serves all."""
+    """What this variant's head consumes, and what the coming variants on the same backbone and data do: one pass serves all."""
     place = config.data, config.backbone, config.trainer
     if place in context.shared:  # asked already; heads can be large, and every run would build all of them
         return list(own)
@@ -169,7 +169,7 @@ def _shared_parts(
     with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without memory: they are only asked what they want
         for head in heads:
             try:
-                whole = input_of(build_head(head.name, trunk, head.keywords))
+                whole = input_of(build_head(head.name, backbone, head.keywords))
             except Exception:  # noqa: BLE001 - whatever is wrong with another variant's head, its own run will say it
                 continue
             if whole.cacheable:

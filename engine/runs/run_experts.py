@@ -42,10 +42,10 @@ from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor, saturated
 NONE: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 
-def make_experts(config: RunConfig, trunk: Backbone) -> Experts:
+def make_experts(config: RunConfig, backbone: Backbone) -> Experts:
     """The module of a variant of experts and a gate."""
     model = config.needed_model
-    made = LIGHTNING_MODULES.build(model.name, trunk, **model.module_keywords)
+    made = LIGHTNING_MODULES.build(model.name, backbone, **model.module_keywords)
     assert isinstance(made, Experts)  # `RunConfig.is_experts` has looked
     return made
 
@@ -59,14 +59,14 @@ def train_experts(
         UserError: whatever is wrong with the data or the backbone.
     """
     config, data = variant.config, context.data(variant.config)
-    trunk = context.trunk(config)
-    experts = make_experts(config, trunk)
+    backbone = context.backbone(config)
+    experts = make_experts(config, backbone)
     frame = data.table.frame
     rated = experts.is_rated(frame["origin"].tolist() if "origin" in frame.columns else [""] * len(frame))
-    pooled = statistics_of(config, context, trunk, experts.new_kernel(), title)  # (N, P * sum of C_l)
+    pooled = statistics_of(config, context, backbone, experts.new_kernel(), title)  # (N, P * sum of C_l)
     view = config.data.changed({"image_size": experts.view, "resize": "squash"})
     small = config.model_copy(update={"data": view})
-    grids = statistics_of(small, context, trunk, experts.new_evidence(), f"{title} view")  # (N, D) float16
+    grids = statistics_of(small, context, backbone, experts.new_evidence(), f"{title} view")  # (N, D) float16
     if not is_rank_zero():
         return Trained()
     everything = Part(len(data.parts), np.arange(len(frame)), NONE, NONE)
@@ -90,8 +90,8 @@ def train_experts(
         else:
             name = METRIC
             spec = experts.spec(*_card(variant, data, folds, rated))
-        save_default_metric(folder.path / name, trunk.trunk.state_dict(), predictor, maps, spec)
-    facts = {"fit": "experts, cached statistics", "trunk_identity": trunk.identity, "penalties": penalties}
+        save_default_metric(folder.path / name, backbone.net.state_dict(), predictor, maps, spec)
+    facts = {"fit": "experts, cached statistics", "trunk_identity": backbone.identity, "penalties": penalties}
     return Trained(folds, facts)
 
 

@@ -50,7 +50,7 @@ def run_hash(config: RunConfig, data_hash: str) -> str:
         content["start"] = "exact"
     weights = (content["model"].get("backbone") or {}) if isinstance(content["model"], dict) else {}
     weights = weights.get("pretrained") if isinstance(weights, dict) else None
-    if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another trunk
+    if isinstance(weights, str) and Path(weights).is_file():  # another file under the same path is another backbone
         status = Path(weights).stat()
         content["weights"] = _file_digest(weights, status.st_mtime_ns, status.st_size)
         if config.pretrained_by:  # the file's content counts, not where this run's pretraining put it

@@ -1,6 +1,6 @@
 """Training heads on cached features: all folds of a variant at once.
 
-With a frozen trunk, a head's training is a small regression. The folds of a variant share one order of the table
+With a frozen backbone, a head's training is a small regression. The folds of a variant share one order of the table
 (`datamodules.samplers.epoch_order`), so the batches that they take at the same step are almost the same rows: one window
 of the order is read, and every fold's head runs over it with weight 0 on what is not in its batch. Each fold takes
 exactly the steps that it would take alone under a Lightning Trainer (a test compares the two).

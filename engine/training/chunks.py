@@ -1,4 +1,4 @@
-"""Which pairs go through a frozen trunk when, and on which process.
+"""Which pairs go through a frozen backbone when, and on which process.
 
 Pairs that share an image, directly or through others, are a *group*. A process takes whole groups, so no image is needed
 on two of them, and plans its own pairs in *chunks*: runs of pairs with at most so many images that are not at hand.
@@ -16,7 +16,7 @@ NamedPair = tuple[int, str, str]  # row, reference, candidate; images are named 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A run of pairs: the images to decode and push through the trunk, and which to carry to the next chunk."""
+    """A run of pairs: the images to decode and push through the backbone, and which to carry to the next chunk."""
 
     new: tuple[str, ...]
     pairs: tuple[NamedPair, ...]

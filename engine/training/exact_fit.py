@@ -1,4 +1,4 @@
-"""Exact fits: a head that is linear in what is cached of a frozen trunk has one best set of weights, which is solved for.
+"""Exact fits: a head that is linear in what is cached of a frozen backbone has one best set of weights, which is solved for.
 
 Its penalty is chosen by cross-validation over photos inside the training part (train and validation rows together: nothing else
 is to be selected). Neither a seed nor a learning rate has a say.

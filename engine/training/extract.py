@@ -33,7 +33,7 @@ LARGE_IMAGES_PER_PASS = 8  # of images that are not S x S: their features are he
 
 
 def extract(
-    trunk: Backbone,
+    backbone: Backbone,
     data: PairDataModule,
     inputs: Sequence[HeadInput],
     trainer: L.Trainer,
@@ -60,7 +60,7 @@ def extract(
     of_pairs = [pair_entry(a, b) for a, b in zip(x, y, strict=True)]
     around = f"{data.preprocessing}-{trainer.precision}"
     wanted = [
-        _Wanted(own, cache_folder(trunk.identity, around, str(own)), of_images if own.per_image else of_pairs, cache)
+        _Wanted(own, cache_folder(backbone.identity, around, str(own)), of_images if own.per_image else of_pairs, cache)
         for own in inputs
     ]
     # several processes meet even where nothing is missing: each has looked by itself, and rank 0 may have seen less
@@ -71,7 +71,7 @@ def extract(
                     locks.enter_context(cache.filling(folder))
                 for own in wanted:  # what another process computed while this one waited
                     own.look()
-            _compute(trunk, data, wanted, list(zip(x, y, strict=True)), trainer, cache, advance)
+            _compute(backbone, data, wanted, list(zip(x, y, strict=True)), trainer, cache, advance)
     return {own.input: own.rows(len(x)) for own in wanted}
 
 
@@ -134,7 +134,7 @@ class _Wanted:
 
 
 def _compute(
-    trunk: Backbone,
+    backbone: Backbone,
     data: PairDataModule,
     inputs: Sequence[_Wanted],
     pairs: list[tuple[str, str]],
@@ -157,10 +157,10 @@ def _compute(
     sink = Sink(cache, {own.input: own.folder for own in inputs})
     images = Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
     needed = [own.input for own in wanted]
-    passed = FeaturePass(trunk, missing, many, images, needed, sink, data.loader.workers, advance)
+    passed = FeaturePass(backbone, missing, many, images, needed, sink, data.loader.workers, advance)
     trainer.predict(passed, return_predictions=False)
     if trainer.world_size > 1:
         trainer.strategy.barrier("statistics")
-    trunk.to("cpu")
+    backbone.to("cpu")
     for own in wanted:
         own.fill(sink)

@@ -57,7 +57,7 @@ class FeaturePass(L.LightningModule):
 
     def __init__(
         self,
-        trunk: Backbone,
+        backbone: Backbone,
         pairs: Sequence[NamedPair],
         images_per_pass: int,
         images: Images,
@@ -67,7 +67,7 @@ class FeaturePass(L.LightningModule):
         advance: Advance,
     ) -> None:
         super().__init__()
-        self.trunk, self.inputs, self.sink = trunk, tuple(inputs), sink
+        self.backbone, self.inputs, self.sink = backbone, tuple(inputs), sink
         self.pairs, self.images_per_pass = pairs, images_per_pass
         self.images, self.workers, self.advance = images, workers, advance
         self.images_seen = 0
@@ -114,7 +114,7 @@ class FeaturePass(L.LightningModule):
         for indices in by_shape.values():
             batch = torch.stack([images[i] for i in indices]).to(self.device).float() / 255.0  # (b, 3, H, W)
             self.images_seen += len(indices)
-            features = backbone_features(self.trunk, batch, needs)
+            features = backbone_features(self.backbone, batch, needs)
             for place, index in enumerate(indices):
                 out[index] = rows_of(features, slice(place, place + 1))
         return out

@@ -22,11 +22,11 @@ def make_task(config: RunConfig, context: RunContext) -> ImageTask:
     """The module of a variant, before it has seen its data.
 
     Raises:
-        UserError: whatever is wrong with the trunk or the module's keywords.
+        UserError: whatever is wrong with the backbone or the module's keywords.
     """
     model = config.needed_model
-    trunk = context.trunk(config) if "backbone" in model.written else None
-    module = LIGHTNING_MODULES.build(model.name, trunk, **model.module_keywords)
+    backbone = context.backbone(config) if "backbone" in model.written else None
+    module = LIGHTNING_MODULES.build(model.name, backbone, **model.module_keywords)
     if not isinstance(module, ImageTask):
         raise UserError(f"model: lightning module '{model.name}' is not a lightning_modules.image_module.ImageTask")
     return module
@@ -42,9 +42,9 @@ def train_task(variant: Variant, context: RunContext, folder: RunFolder, title: 
     torch.manual_seed(variant.seed)
     module = make_task(config, context)
     module.prepare(data.listed)
-    before = module.trunk.identity if module.trunk is not None else None
-    if config.compile and module.trunk is not None:
-        module.trunk.compile()
+    before = module.backbone.identity if module.backbone is not None else None
+    if config.compile and module.backbone is not None:
+        module.backbone.compile()
     data.select(variant.seed)
     # the schema's default, val_mse, is of pairs: to a module that does not log it, it means the last epoch
     wanted = config.selection.monitor

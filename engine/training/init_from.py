@@ -1,4 +1,4 @@
-"""Training that starts from a finished run: its head, and what it trained of the trunk."""
+"""Training that starts from a finished run: its head, and what it trained of the backbone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from backbones import Backbone
+from backbones.contract import current_key
 from datamodules.base import PairDataModule
 from engine.config.schema import RunConfig
 from engine.runs.run_folder import RunFolder
@@ -81,7 +82,7 @@ class InitialWeights:
         self._equal("model.backbone", *({k: v for k, v in one.items() if k not in OWN} for one in (mine, other)))
         self._equal("model.head", {"name": model.needed_head.name}, {"name": theirs.needed_head.name})
         self._equal("model.head", *(filled(HEADS, one.needed_head) for one in (model, theirs)))
-        if theirs.tuning != "frozen":  # the trunk comes from the run, too
+        if theirs.tuning != "frozen":  # the backbone comes from the run, too
             keys = ("tuning", "lora_rank") if theirs.tuning == "lora" else ("tuning",)
             self._equal("model.backbone", {k: mine.get(k) for k in keys}, {k: other.get(k) for k in keys})
 
@@ -136,37 +137,37 @@ class InitialWeights:
         """Give a module the weights of the run's training number `part`, or of its only one.
 
         Raises:
-            UserError: a file that cannot be read, weights of another shape, another trunk.
+            UserError: a file that cannot be read, weights of another shape, another backbone.
         """
-        state = self._load(part, module.trunk)
+        state = self._load(part, module.backbone)
         self._put(module.head, state["head"])
-        if state["trunk"]:
-            self._put(module.trunk, state["trunk"])
+        if state["backbone"]:
+            self._put(module.backbone, state["backbone"])
 
-    def load_head(self, head: Head, trunk: Backbone, part: int) -> None:
-        """`load_module` of a head alone, for a trunk that is frozen.
+    def load_head(self, head: Head, backbone: Backbone, part: int) -> None:
+        """`load_module` of a head alone, for a backbone that is frozen.
 
         Raises:
             UserError: as `load_module`.
         """
-        self._put(head, self._load(part, trunk)["head"])
+        self._put(head, self._load(part, backbone)["head"])
 
-    def _load(self, part: int, trunk: Backbone) -> dict[str, dict[str, Tensor]]:
+    def _load(self, part: int, backbone: Backbone) -> dict[str, dict[str, Tensor]]:
         path = self.folder / f"part-{part if self.parts > 1 else 0}.ckpt"
         try:
             saved = load_whole(path)
             state, identity = saved["state_dict"], saved["trunk_identity"]
         except (OSError, KeyError, DamagedFileError) as error:
             raise UserError(f"init_from: {path} cannot be read; run its experiment again") from error
-        found: dict[str, dict[str, Tensor]] = {"head": {}, "trunk": {}}
+        found: dict[str, dict[str, Tensor]] = {"head": {}, "backbone": {}}
         for key, tensor in state.items():
-            side, _, rest = key.partition(".")
+            side, _, rest = current_key(key).partition(".")
             if side in found:
                 found[side][rest] = tensor
-        if self.config.model.tuning != "full" and identity != trunk.identity:
+        if self.config.model.tuning != "full" and identity != backbone.identity:
             raise UserError(
-                f"init_from: {self.folder} was trained on the trunk {identity}, and this variant's is {trunk.identity}; set "
-                "model.backbone.pretrained to the weights that it used"
+                f"init_from: {self.folder} was trained on the backbone {identity}, and this variant's is {backbone.identity}; "
+                "set model.backbone.pretrained to the weights that it used"
             )
         return found
 

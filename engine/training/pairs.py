@@ -1,4 +1,4 @@
-"""Training through images: whenever the trunk trains, or the trainer asks for what the cached fit does not do."""
+"""Training through images: whenever the backbone trains, or the trainer asks for what the cached fit does not do."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class PartState(TypedDict):
     """What scoring needs of a trained part.
 
     Attributes:
-        state_dict: of the head, and of what trained of the trunk.
+        state_dict: of the head, and of what trained of the backbone.
         trunk_identity: `Backbone.identity`.
     """
 
     state_dict: dict[str, Tensor]
-    trunk_identity: str
+    trunk_identity: str  # as files have it since 0.1: of the backbone
 
 
 def fit_part(
@@ -55,7 +55,7 @@ def fit_part(
         module.start_head = functools.partial(_start, exact_settings(config), data, part.index)
     _freeze_unreached(module, data, part)
     if config.compile:
-        module.trunk.compile()
+        module.backbone.compile()
     data.select(part, config.seed, maps=module.needs_maps)
     monitor = config.selection.monitor if len(part.val) and config.selection.monitor != "last" else None
     trainer, epoch = train_and_test(
@@ -75,7 +75,7 @@ def fit_part(
     own = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     if is_rank_zero() and trainer.logger is not None:
         trainer.logger.finalize("success")
-    return rows, predictions, PartState(state_dict=own, trunk_identity=module.trunk.identity), epoch
+    return rows, predictions, PartState(state_dict=own, trunk_identity=module.backbone.identity), epoch
 
 
 def _start(
@@ -93,7 +93,7 @@ def _freeze_unreached(module: PairModule, data: PairDataModule, part: Part) -> N
 
     It would never get a gradient; DDP ends a training that has such parameters.
     """
-    if not any(parameter.requires_grad for parameter in module.trunk.parameters()):
+    if not any(parameter.requires_grad for parameter in module.backbone.parameters()):
         return
     row = int(part.train[0])
     images = [

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from heads.contract import Head, Normalize, Scale, TrunkShape
+from heads.contract import BackboneShape, Head, Normalize, Scale
 from heads.decoders.map_score import MapScore, ScoreOfMap
 from heads.features import padded
 from heads.output import Output, apply_output, full_precision
@@ -61,13 +61,13 @@ class DecoderHead(Head):
     gives_maps = True
     trains_mixed = True
 
-    def __init__(self, trunk: TrunkShape, options: MapOptions, pixel: bool = False) -> None:
+    def __init__(self, backbone: BackboneShape, options: MapOptions, pixel: bool = False) -> None:
         super().__init__()
-        if len(trunk.channels) != len(trunk.strides) or not trunk.channels:
+        if len(backbone.channels) != len(backbone.strides) or not backbone.channels:
             raise UserError(
-                "head: this trunk does not say the channels and strides of its stages; a decoder needs both"
+                "head: this backbone does not say the channels and strides of its stages; a decoder needs both"
             )
-        self.channels, self.strides = (1, *trunk.channels), (1, *trunk.strides)
+        self.channels, self.strides = (1, *backbone.channels), (1, *backbone.strides)
         self.pixel, self.normalize = pixel, options.normalize
         self.anchored, self.output = options.anchored, options.output
         self.needs_calibration = options.scale == "train"

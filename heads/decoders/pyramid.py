@@ -1,4 +1,4 @@
-"""Stages of any trunk as a pyramid of strides 2, 4, 8, 16, 32, which decoders of segmentation models expect."""
+"""Stages of any backbone as a pyramid of strides 2, 4, 8, 16, 32, which decoders of segmentation models expect."""
 
 from __future__ import annotations
 

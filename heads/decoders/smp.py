@@ -1,6 +1,6 @@
-"""Decoders of segmentation_models_pytorch (MIT) over squared feature differences, for any trunk.
+"""Decoders of segmentation_models_pytorch (MIT) over squared feature differences, for any backbone.
 
-Their library builds them for encoders of its own; here the trunk's stages take the place of the encoder's (`pyramid`). What
+Their library builds them for encoders of its own; here the backbone's stages take the place of the encoder's (`pyramid`). What
 such a decoder gives becomes one channel through a 1x1 convolution, grown to the size of the images.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from heads.contract import TrunkShape
+from heads.contract import BackboneShape
 from heads.decoders.base import DecoderHead, MapOptions, one_channel
 from heads.decoders.pyramid import LEVELS, levels_of, resampled
 from heads.decoders.unet import grown
@@ -22,10 +22,10 @@ from semfid.errors import UserError
 class _LibraryDecoder(DecoderHead):
     """Common part: the pyramid in, the last layer out. A subclass hands its decoder to `_hold`."""
 
-    def __init__(self, trunk: TrunkShape, options: MapOptions) -> None:
-        super().__init__(trunk, options)
-        self.levels = levels_of(trunk.strides)
-        self.encoder_channels = [1, *(trunk.channels[stage] for stage in self.levels)]
+    def __init__(self, backbone: BackboneShape, options: MapOptions) -> None:
+        super().__init__(backbone, options)
+        self.levels = levels_of(backbone.strides)
+        self.encoder_channels = [1, *(backbone.channels[stage] for stage in self.levels)]
 
     def _hold(self, decoder: nn.Module, width: int) -> None:
         self.decoder, self.last = decoder, one_channel(width)
@@ -71,8 +71,8 @@ def _halving(width: int) -> list[int]:
 class UNetPlusPlus(_LibraryDecoder):
     """UNet++ over squared differences. `width` is that of the deepest block; each further one has half of it."""
 
-    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
-        super().__init__(trunk, options)
+    def __init__(self, backbone: BackboneShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(backbone, options)
         made = _of_library("unetplusplus", "UnetPlusPlusDecoder", width)
         self._hold(made(self.encoder_channels, _halving(width)), _halving(width)[-1])
 
@@ -86,8 +86,8 @@ class UNetPlusPlus(_LibraryDecoder):
 class MAnet(_LibraryDecoder):
     """MA-Net over squared differences. `width` is that of the deepest block; each further one has half of it."""
 
-    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
-        super().__init__(trunk, options)
+    def __init__(self, backbone: BackboneShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(backbone, options)
         made = _of_library("manet", "MAnetDecoder", width)
         self._hold(made(self.encoder_channels, _halving(width)), _halving(width)[-1])
 
@@ -101,8 +101,8 @@ class MAnet(_LibraryDecoder):
 class Linknet(_LibraryDecoder):
     """LinkNet over squared differences. `width` is that of the last block; the others have their stages' channels."""
 
-    def __init__(self, trunk: TrunkShape, width: int = 32, *, options: MapOptions) -> None:
-        super().__init__(trunk, options)
+    def __init__(self, backbone: BackboneShape, width: int = 32, *, options: MapOptions) -> None:
+        super().__init__(backbone, options)
         self._hold(_of_library("linknet", "LinknetDecoder", width)(self.encoder_channels, width), width)
 
 
@@ -117,14 +117,14 @@ class FPN(_LibraryDecoder):
 
     def __init__(
         self,
-        trunk: TrunkShape,
+        backbone: BackboneShape,
         width: int = 128,
         pyramid_width: int = 256,
         dropout: float = 0.2,
         *,
         options: MapOptions,
     ) -> None:
-        super().__init__(trunk, options)
+        super().__init__(backbone, options)
         made = _of_library("fpn", "FPNDecoder", width)
         if pyramid_width < 1 or not 0 <= dropout < 1:
             raise UserError(
@@ -142,8 +142,8 @@ class FPN(_LibraryDecoder):
 class UPerNet(_LibraryDecoder):
     """UPerNet over the differences at strides 4 to 32."""
 
-    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
-        super().__init__(trunk, options)
+    def __init__(self, backbone: BackboneShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(backbone, options)
         self._hold(_of_library("upernet", "UPerNetDecoder", width)(self.encoder_channels, len(LEVELS), width), width)
 
 
@@ -156,23 +156,23 @@ class UPerNet(_LibraryDecoder):
 class SegFormer(_LibraryDecoder):
     """SegFormer's decoder over squared differences: nearly no context of its own."""
 
-    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
-        super().__init__(trunk, options)
+    def __init__(self, backbone: BackboneShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(backbone, options)
         made = _of_library("segformer", "SegformerDecoder", width)
         self._hold(made(self.encoder_channels, len(LEVELS), width), width)
 
 
 @HEADS.register(
     "dpt",
-    summary="DPT decoder (for token maps of transformers, and any trunk) over squared differences",
+    summary="DPT decoder (for token maps of transformers, and any backbone) over squared differences",
     source="arXiv 2103.13413; segmentation_models_pytorch",
     shared=MapOptions,
 )
 class DPT(_LibraryDecoder):
     """DPT over the differences at strides 4 to 32, without readout tokens: differences have none."""
 
-    def __init__(self, trunk: TrunkShape, width: int = 256, *, options: MapOptions) -> None:
-        super().__init__(trunk, options)
+    def __init__(self, backbone: BackboneShape, width: int = 256, *, options: MapOptions) -> None:
+        super().__init__(backbone, options)
         made = _of_library("dpt", "DPTDecoder", width)
         channels = self.encoder_channels[2:]
         self._hold(made(channels, LEVELS[1:], False, "ignore", [width] * len(channels), width), width)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from heads.contract import TrunkShape
+from heads.contract import BackboneShape
 from heads.decoders.base import DecoderHead, MapOptions, Norm, conv_block, one_channel
 from registry import HEADS
 from semfid.errors import UserError
@@ -35,20 +35,20 @@ class UNet(DecoderHead):
 
     def __init__(
         self,
-        trunk: TrunkShape,
+        backbone: BackboneShape,
         max_width: int = 2048,
         norm: Norm = "batch",
         *,
         options: MapOptions,
         pixel: Fixed[bool] = False,
     ) -> None:
-        super().__init__(trunk, options, pixel)
+        super().__init__(backbone, options, pixel)
         if max_width < 1:
             raise UserError(f"head: max_width={max_width} must be at least 1")
-        widths = [min(channels, max_width) for channels in trunk.channels]
+        widths = [min(channels, max_width) for channels in backbone.channels]
         extra = 1 if pixel else 0
         below = [*widths[1:], 0]  # what comes up from the next deeper stage
-        inputs = [c + extra + b for c, b in zip(trunk.channels, below, strict=True)]
+        inputs = [c + extra + b for c, b in zip(backbone.channels, below, strict=True)]
         self.blocks = nn.ModuleList(
             [conv_block(before, after, norm) for before, after in zip(inputs, widths, strict=True)]
         )

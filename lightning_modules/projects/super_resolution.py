@@ -45,7 +45,7 @@ class SuperResolution(ImageTask):
     ``own`` (by `semantic`, where it is in the loss).
 
     Args:
-        trunk: None; the network is `sr_network.SmallEdsr`.
+        backbone: None; the network is `sr_network.SmallEdsr`.
         semantic: scorer of the loss: a run folder, an exported file, or a pattern that fits one of them.
         semantic_weight: 0 leaves the scorer out of the loss, and unread.
         judge: scorer that measures; its weights must not be those of `semantic`.
@@ -55,12 +55,12 @@ class SuperResolution(ImageTask):
         optimizer: as in `global_regressor`.
     """
 
-    needs_trunk: ClassVar[bool] = False
+    needs_backbone: ClassVar[bool] = False
     monitors: ClassVar[Mapping[str, Literal["min", "max"]]] = {"val_psnr": "max", "val_judged": "min"}
 
     def __init__(
         self,
-        trunk: Backbone | None,
+        backbone: Backbone | None,
         judge: str,
         semantic: str | None = None,
         semantic_weight: float = 0.0,
@@ -70,7 +70,7 @@ class SuperResolution(ImageTask):
         blocks: int = 6,
         optimizer: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(trunk, optimizer)
+        super().__init__(backbone, optimizer)
         self.check({"semantic": semantic, "semantic_weight": semantic_weight, "noise": noise})
         self.network = SmallEdsr(scale, channels, blocks)
         self.scale, self.noise, self.semantic_weight = scale, float(noise), float(semantic_weight)

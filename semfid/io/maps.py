@@ -38,7 +38,7 @@ class MapError(UserError):
 
 @dataclass(frozen=True)
 class Frame:
-    """Which part of an image becomes a trunk's input, and how. Images and map of a pair share one.
+    """Which part of an image becomes a backbone's input, and how. Images and map of a pair share one.
 
     Attributes:
         size: (width, height) that `box` is given in; a file of another size is taken in proportion.

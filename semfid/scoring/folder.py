@@ -30,7 +30,7 @@ from semfid.scoring.score_settings import ScoreSettings
 from semfid.scoring.scorer import SMALLEST, Description, Scorer, expanded, upsampled
 
 DECODERS = 4
-# pixels of one pass through the trunk: enough to keep the cores busy, small enough for photos of any size
+# pixels of one pass through the backbone: enough to keep the cores busy, small enough for photos of any size
 PASS_PIXELS = {"cpu": 6 * 224 * 224, "cuda": 64 * 224 * 224}
 
 

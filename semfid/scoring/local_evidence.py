@@ -51,7 +51,7 @@ def difference_grids(differences: Iterable[Tensor], strides: Sequence[int], stri
 def _coarsened(tap: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return tap
-    # the last cells may be smaller: sides are rounded up, as those of a trunk's stages are
+    # the last cells may be smaller: sides are rounded up, as those of a backbone's stages are
     means = F.avg_pool2d(tap, factor, ceil_mode=True)
     return torch.cat([means, F.max_pool2d(tap, factor, ceil_mode=True)], dim=1)
 

@@ -16,7 +16,7 @@ class SemanticDifferenceLoss(nn.Module):
     """Semantic difference of candidates from their references, to be minimised over the candidates.
 
     Gradients flow to `candidate` alone: the reference is described without a graph, and the scorer's weights never train.
-    They are finite at identical images. The scorer's weights stay float32, and out of checkpoints; under autocast its trunk
+    They are finite at identical images. The scorer's weights stay float32, and out of checkpoints; under autocast its backbone
     takes part, its head does not.
 
     Args:

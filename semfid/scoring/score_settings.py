@@ -22,7 +22,7 @@ class ScoreSettings:
     Attributes:
         image_size: side that images are resized to; None: whole resolution.
         resize: how they become square.
-        precision: of the trunk; heads stay in float32.
+        precision: of the backbone; heads stay in float32.
         device: of torch.
         maps: whether difference maps are wanted too.
         fit: what becomes of two images of different sizes.
@@ -46,7 +46,7 @@ def settings_for(
         device: ``auto``, or a device of torch.
 
     Raises:
-        UserError: a size that the trunk does not take, no such device, maps of a run that gives none.
+        UserError: a size that the backbone does not take, no such device, maps of a run that gives none.
     """
     facts = scorer.facts
     if size == "train":
@@ -58,7 +58,7 @@ def settings_for(
     else:
         raise UserError(f"--size {size}: give train, native, or a number of pixels of at least {SMALLEST}")
     if facts.fixed_size and side != facts.image_size:
-        raise UserError(f"--size {size}: the trunk of {facts.run} takes {facts.image_size}x{facts.image_size} only")
+        raise UserError(f"--size {size}: the backbone of {facts.run} takes {facts.image_size}x{facts.image_size} only")
     resize = facts.resize
     if facts.resize == "none":  # trained on whole images: other sizes only where they are asked for
         side, resize = (None, "none") if size == "train" else (side, "squash")

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from semfid.errors import UserError
 from semfid.io.images import Resize
 
-SMALLEST = 32  # pixels; the deepest stage of a stride-32 trunk would be empty
+SMALLEST = 32  # pixels; the deepest stage of a stride-32 backbone would be empty
 
 Description = tuple[Tensor, ...]
-"""What a trunk makes of B images, ready to be compared: tensors whose first dimension is B."""
+"""What a backbone makes of B images, ready to be compared: tensors whose first dimension is B."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Facts:
 
     Attributes:
         run: ``<experiment>/<run folder>``.
-        weights_hash: of trunk and head.
+        weights_hash: of backbone and head.
         image_size: side of the images that it was trained on.
         resize: how those became square.
-        fixed_size: whether the trunk takes images of `image_size` only.
+        fixed_size: whether the backbone takes images of `image_size` only.
         gives_maps: whether `Scorer.maps` is to be had.
         figures: of the run's test part, such as ``{"srcc": 0.8, "mse": 0.03}``.
     """
@@ -151,7 +151,7 @@ def compared(scorer: Scorer, reference: Description, candidate: Description) -> 
 def keep_out_of_checkpoints(module: nn.Module, name: str) -> None:
     """Leave the weights of a submodule out of `module`'s state dicts, and fill them in on loading, so that it stays strict.
 
-    A metric or a loss that a LightningModule holds would put its trunk into every checkpoint.
+    A metric or a loss that a LightningModule holds would put its backbone into every checkpoint.
     """
     # functions of this module, bound: a host with local ones could not be pickled
     module.register_state_dict_post_hook(partial(_drop, name))

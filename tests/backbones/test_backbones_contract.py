@@ -75,7 +75,7 @@ def shared(case: Case) -> Backbone:
 
 @functools.cache
 def image_size(case: Case) -> int:
-    """The smallest size that the trunk takes; it must say so itself where it is particular."""
+    """The smallest size that the backbone takes; it must say so itself where it is particular."""
     for size in (64, 96, 160, 224):
         try:
             shared(case).features(torch.zeros(1, 3, size, size))
@@ -99,15 +99,15 @@ def bit_identical(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
 
 
 class Scorer(nn.Module):
-    """The smallest thing that trains on a trunk: what a lightning module looks like to it."""
+    """The smallest thing that trains on a backbone: what a lightning module looks like to it."""
 
-    def __init__(self, trunk: Backbone) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.head = nn.Linear(sum(trunk.channels), 1)
+        self.backbone = backbone
+        self.head = nn.Linear(sum(backbone.channels), 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(torch.cat([stage.mean((2, 3)) for stage in self.trunk.features(images)], dim=1))
+        return self.head(torch.cat([stage.mean((2, 3)) for stage in self.backbone.features(images)], dim=1))
 
     def steps(self, images: Tensor, count: int = 2) -> None:
         self.train()
@@ -195,14 +195,14 @@ class TestBackboneContract:
         backbone = case.build()
         assert backbone.tuning == "frozen"
         scorer, images = Scorer(backbone), images_for(case, 4)
-        before, features = snapshot(backbone.trunk), [stage.clone() for stage in backbone.features(images)]
+        before, features = snapshot(backbone.net), [stage.clone() for stage in backbone.features(images)]
         head = scorer.head.weight.detach().clone()
         scorer.steps(images)
         for mode in (True, False, True):
             scorer.train(mode)
-            assert not any(module.training for module in backbone.trunk.modules())
+            assert not any(module.training for module in backbone.net.modules())
         assert not torch.equal(scorer.head.weight, head), "the head trains"
-        assert bit_identical(before, snapshot(backbone.trunk)), "BatchNorm statistics included"
+        assert bit_identical(before, snapshot(backbone.net)), "BatchNorm statistics included"
         assert all(torch.equal(a, b) for a, b in zip(features, backbone.features(images), strict=True))
 
     def test_frozen_tracks_no_gradient_of_its_own(self, case: Case) -> None:
@@ -233,17 +233,17 @@ class TestBackboneContract:
     def test_frozen_weights_stay_out_of_checkpoints(self, case: Case) -> None:
         scorer = Scorer(case.build())
         assert set(scorer.state_dict()) == {"head.weight", "head.bias"}
-        assert scorer.trunk.state_dict() == {}
+        assert scorer.backbone.state_dict() == {}
         saved = {name: value + 1 for name, value in scorer.state_dict().items()}
         other = Scorer(case.build())
-        before = snapshot(other.trunk.trunk)
+        before = snapshot(other.backbone.net)
         other.load_state_dict(saved)  # strict
         assert torch.equal(other.head.weight, saved["head.weight"])
-        assert bit_identical(before, snapshot(other.trunk.trunk)), "the trunk is its own, whatever the file holds"
+        assert bit_identical(before, snapshot(other.backbone.net)), "the backbone is its own, whatever the file holds"
         assert set(saved) == {"head.weight", "head.bias"}, "the caller's dict is left as it was"
         for wrong in (
             {"hat.weight": saved["head.weight"], "head.bias": saved["head.bias"]},
-            {**saved, "trunk.more": saved["head.bias"]},
+            {**saved, "backbone.more": saved["head.bias"]},
         ):
             with pytest.raises(RuntimeError, match=r"(Missing|Unexpected) key"):
                 other.load_state_dict(wrong)
@@ -252,7 +252,7 @@ class TestBackboneContract:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(123)
             other = case.build()
-        assert other.identity == shared(case).identity, "the run's seed does not reach the trunk"
+        assert other.identity == shared(case).identity, "the run's seed does not reach the backbone"
         images = images_for(case, 1)
         for a, b in zip(other.features(images), shared(case).features(images), strict=True):
             assert torch.equal(a, b), "equal identities give equal features"
@@ -275,9 +275,9 @@ class TestBackboneContract:
             )
             other.load_state_dict({})
             other.train()
-            assert not any(module.training for module in other.trunk.modules())
+            assert not any(module.training for module in other.net.modules())
 
-    def test_lora_starts_from_the_frozen_trunk(self, case: Case) -> None:
+    def test_lora_starts_from_the_frozen_backbone(self, case: Case) -> None:
         case.needs("tuning", "lora_rank")
         lora = case.build(tuning="lora", lora_rank=2).eval()
         images = images_for(case)
@@ -289,16 +289,16 @@ class TestBackboneContract:
     def test_lora_trains_adapters_only(self, case: Case) -> None:
         case.needs("tuning", "lora_rank")
         scorer, images = Scorer(case.build(tuning="lora", lora_rank=2)), images_for(case, 4)
-        trained = {name for name, parameter in scorer.trunk.trunk.named_parameters() if parameter.requires_grad}
+        trained = {name for name, parameter in scorer.backbone.net.named_parameters() if parameter.requires_grad}
         assert trained and all("lora_" in name for name in trained)
-        before = snapshot(scorer.trunk.trunk)
+        before = snapshot(scorer.backbone.net)
         scorer.steps(images, 3)
-        after = snapshot(scorer.trunk.trunk)
+        after = snapshot(scorer.backbone.net)
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert moved and moved <= trained, "BatchNorm statistics included"
         assert any(
             not torch.equal(a, b)
-            for a, b in zip(scorer.trunk.features(images), shared(case).features(images), strict=True)
+            for a, b in zip(scorer.backbone.features(images), shared(case).features(images), strict=True)
         )
 
     def test_lora_checkpoints_hold_adapters_only(self, case: Case) -> None:
@@ -306,7 +306,7 @@ class TestBackboneContract:
         scorer, images = Scorer(case.build(tuning="lora", lora_rank=2)), images_for(case, 3)
         scorer.steps(images, 3)
         saved = snapshot(scorer)
-        trained = {f"trunk.trunk.{name}" for name, p in scorer.trunk.trunk.named_parameters() if p.requires_grad}
+        trained = {f"backbone.net.{name}" for name, p in scorer.backbone.net.named_parameters() if p.requires_grad}
         assert set(saved) == trained | {"head.weight", "head.bias"}
         other = Scorer(case.build(tuning="lora", lora_rank=2))
         other.load_state_dict(saved)
@@ -323,14 +323,14 @@ class TestBackboneContract:
     def test_full_trains_all_and_saves_all(self, case: Case) -> None:
         case.needs("tuning")
         scorer, images = Scorer(case.build(tuning="full")), images_for(case, 4)
-        assert all(parameter.requires_grad for parameter in scorer.trunk.parameters())
-        before = snapshot(scorer.trunk.trunk)
+        assert all(parameter.requires_grad for parameter in scorer.backbone.parameters())
+        before = snapshot(scorer.backbone.net)
         scorer.steps(images)
-        after = snapshot(scorer.trunk.trunk)
+        after = snapshot(scorer.backbone.net)
         statistics = {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
         assert all(torch.equal(before[name], after[name]) for name in statistics), "batch_norm: frozen is the default"
         moved = {name for name in before if not torch.equal(before[name], after[name])}
-        assert len(moved) > len(dict(scorer.trunk.trunk.named_parameters())) / 2
+        assert len(moved) > len(dict(scorer.backbone.net.named_parameters())) / 2
         other = Scorer(case.build(tuning="full"))
         other.load_state_dict(snapshot(scorer))
         assert torch.equal(other.eval()(images), scorer.eval()(images))
@@ -338,7 +338,7 @@ class TestBackboneContract:
     def test_batch_norm_trains_where_it_is_asked_to(self, case: Case) -> None:
         case.needs("tuning", "batch_norm")
         scorer = Scorer(case.build(tuning="full", batch_norm="train"))
-        norms = [m for m in scorer.trunk.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        norms = [m for m in scorer.backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not norms:
             pytest.skip("no BatchNorm")
         before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]

@@ -1,4 +1,4 @@
-"""Trunks against the libraries that they come from, called directly, and weights from files."""
+"""Backbones against the libraries that they come from, called directly, and weights from files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photos(count: int, size: int) -> Tensor:
 def with_lively_norms(backbone: Backbone) -> Backbone:
     """Give BatchNorm statistics that are not 0 and 1, so that a forgotten eval mode shows."""
     generator = torch.Generator().manual_seed(9)
-    for module in backbone.trunk.modules():
+    for module in backbone.net.modules():
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
             module.running_mean.copy_(torch.rand(module.num_features, generator=generator) * 0.2)
             module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
@@ -54,7 +54,7 @@ class TestAgainstTimm:
     def direct(self, backbone: Backbone, model: str, **keywords: Any) -> nn.Module:
         net = timm.create_model(model, pretrained=False, **keywords).eval()
         # features_only flattens names: stages.0.1 becomes stages_0.1
-        own = {name.replace("_", "."): value for name, value in backbone.trunk.state_dict().items()}
+        own = {name.replace("_", "."): value for name, value in backbone.net.state_dict().items()}
         net.load_state_dict({name: own[name.replace("_", ".")] for name in net.state_dict()})
         return net
 
@@ -105,7 +105,7 @@ def test_resnet50_shapes_are_the_published_ones() -> None:
 def test_a_vits_stages_are_its_blocks_tokens() -> None:
     backbone, images = build_backbone("timm", {"model": "test_vit", "pretrained": "none"}), photos(2, 160)
     tokens: list[Tensor] = []
-    hooks = [block.register_forward_hook(lambda _m, _i, out: tokens.append(out)) for block in backbone.trunk.blocks]
+    hooks = [block.register_forward_hook(lambda _m, _i, out: tokens.append(out)) for block in backbone.net.blocks]
     stages = backbone.features(images)
     for hook in hooks:
         hook.remove()
@@ -146,7 +146,7 @@ class TestOpenClip:
         backbone, images = build_backbone("open_clip", {"model": model, "pretrained": "none"}), photos(2, 64)
         with_lively_norms(backbone)
         clip = open_clip.create_model(model, pretrained=None).eval()
-        clip.visual.load_state_dict(backbone.trunk.state_dict())
+        clip.visual.load_state_dict(backbone.net.state_dict())
         inputs = normalize(images, CLIP_MEAN, CLIP_STD)
         with torch.no_grad():
             torch.testing.assert_close(backbone.embed(images), clip.encode_image(inputs), rtol=1e-4, atol=1e-5)
@@ -172,7 +172,7 @@ class TestOpenClip:
     def test_weights_from_a_file(self, tmp_path: Path) -> None:
         source = build_backbone("open_clip", {"model": "semfid-direct-rn", "pretrained": "none", "init_seed": 3})
         save_file(
-            {name: value.contiguous() for name, value in source.trunk.state_dict().items()},
+            {name: value.contiguous() for name, value in source.net.state_dict().items()},
             tmp_path / "tower.safetensors",
         )
         keywords = {"model": "semfid-direct-rn", "pretrained": str(tmp_path / "tower.safetensors")}
@@ -190,7 +190,7 @@ class TestWeightsFiles:
         return build_backbone("timm", {"model": "test_resnet", "pretrained": str(path), **keywords})
 
     def assert_same(self, backbone: Backbone, state: dict[str, Tensor]) -> None:
-        own = backbone.trunk.state_dict()
+        own = backbone.net.state_dict()
         assert own and all(torch.equal(value, state[name].to(value.dtype)) for name, value in own.items())
         assert all(value.dtype != torch.float16 for value in own.values())
 
@@ -216,7 +216,7 @@ class TestWeightsFiles:
         save_file(state, tmp_path / "w.safetensors")
         backbone = self.load(tmp_path / "w.safetensors")
         self.assert_same(backbone, state)
-        assert backbone.embed_dim == 96 and not any(key.startswith("fc.") for key in backbone.trunk.state_dict())
+        assert backbone.embed_dim == 96 and not any(key.startswith("fc.") for key in backbone.net.state_dict())
 
     @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])
     def test_tuning_starts_from_the_file(self, tmp_path: Path, tuning: str) -> None:
@@ -276,7 +276,16 @@ class TestWeightsFiles:
         assert not (tmp_path / "ran").exists()
 
     @pytest.mark.parametrize(
-        "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "trunk.trunk.", "n_averaged"]
+        "prefix",
+        [
+            "module.",
+            "_orig_mod.",
+            "module._orig_mod.",
+            "_orig_mod.module.",
+            "backbone.net.",
+            "trunk.trunk.",
+            "n_averaged",
+        ],
     )
     @pytest.mark.parametrize("entry", ["", "state_dict", "model"])
     def test_wrappers_of_the_whole_network_are_taken_off(self, tmp_path: Path, prefix: str, entry: str) -> None:
@@ -346,7 +355,7 @@ class TestWeightsFiles:
         def broken(*_: Any, **__: Any) -> None:
             raise RuntimeError("CUDA error: unspecified launch failure")
 
-        monkeypatch.setattr(backbone.trunk, "forward_intermediates", broken)
+        monkeypatch.setattr(backbone.net, "forward_intermediates", broken)
         with pytest.raises(RuntimeError, match="unspecified launch failure"):
             backbone.features(photos(1, 64))
 
@@ -356,7 +365,7 @@ class TestWeightsFiles:
         with pytest.raises(RegistryError, match="backbone 'timm' needs the keyword 'model'"):
             build_backbone("timm", {})
 
-    def test_a_real_trunk(self, test_data: Callable[[str], Path]) -> None:
+    def test_a_real_backbone(self, test_data: Callable[[str], Path]) -> None:
         path = test_data("trunks") / "resnet18_tiny_imagenet.safetensors"
         backbone = build_backbone("timm", {"model": "resnet18", "pretrained": str(path)})
         net = timm.create_model("resnet18", pretrained=False, num_classes=203).eval()
@@ -399,7 +408,7 @@ def test_lora_has_nothing_to_do() -> None:
         def __init__(self) -> None:
             super().__init__(nn.ReLU(), name="flat", channels=[3], strides=[1], embed_dim=3, tuning="lora")
 
-    with pytest.raises(UserError, match="finds no linear or convolution layer in this trunk; use 'full'"):
+    with pytest.raises(UserError, match="finds no linear or convolution layer in this backbone; use 'full'"):
         Flat()
 
 

@@ -45,7 +45,7 @@ SMALL: dict[str, Any] = {
     "trainer": {"accelerator": "cpu", "devices": 1, "max_epochs": 3},
 }
 
-# a trunk with BatchNorm and with a layer that no stage depends on, as a CLIP tower's attention pooling
+# a backbone with BatchNorm and with a layer that no stage depends on, as a CLIP tower's attention pooling
 BACKBONE_PLUGIN = """
 import torch
 from torch import nn
@@ -66,11 +66,11 @@ class TwoStages(Backbone):
         super().__init__(net, name="two", channels=[width, 2 * width], strides=[2, 4], embed_dim=4, tuning=tuning)
 
     def _stages(self, images: torch.Tensor) -> list[torch.Tensor]:
-        stem = self.trunk["stem"](images)
-        return [stem, self.trunk["deep"](stem)]
+        stem = self.net["stem"](images)
+        return [stem, self.net["deep"](stem)]
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
-        return self.trunk["pool"](self._stages(images)[1].mean(dim=(2, 3)))
+        return self.net["pool"](self._stages(images)[1].mean(dim=(2, 3)))
 """
 
 # a head with dropout that ends the process's work at a given training step: by an error, or by a signal to the process itself, so
@@ -81,7 +81,7 @@ import os
 import torch
 from torch import nn
 
-from engine.plugins import HEADS, Head, TrunkShape
+from engine.plugins import HEADS, Head, BackboneShape
 
 steps = 0
 
@@ -90,9 +90,9 @@ steps = 0
 class DropoutMlp(Head):
     input_kind = "pooled_squared_differences"
 
-    def __init__(self, trunk: TrunkShape, rate: float = 0.3) -> None:
+    def __init__(self, backbone: BackboneShape, rate: float = 0.3) -> None:
         super().__init__()
-        width = sum(trunk.channels)
+        width = sum(backbone.channels)
         self.mlp = nn.Sequential(nn.Linear(width, 16), nn.ReLU(), nn.Dropout(rate), nn.Linear(16, 1, bias=False))
 
     def forward(self, statistic: torch.Tensor) -> torch.Tensor:

@@ -22,14 +22,14 @@ def variants_of(metrics: list[Any], data_choices: dict[str, Any] | None = None) 
 
 def test_rows_are_told_apart() -> None:
     """Equal labels would be averaged as seeds of one variant."""
-    trunk = {"name": "timm", "model": "resnet18", "pretrained": "a/trunk.safetensors"}
+    backbone = {"name": "timm", "model": "resnet18", "pretrained": "a/trunk.safetensors"}
     metrics: list[Any] = ["psnr", {"name": "psnr", "peak_db": 60}, {"name": "i2i", "tower": "scenes_tower"}]
     metrics += [
-        {"name": "backbone_cosine", "backbone": {**trunk, "pretrained": f"{x}/trunk.safetensors"}} for x in "ab"
+        {"name": "backbone_cosine", "backbone": {**backbone, "pretrained": f"{x}/trunk.safetensors"}} for x in "ab"
     ]
     labels = [variant.label for variant in variants_of(metrics)]
     assert labels[:3] == ["psnr", "psnr peak_db=60", "i2i tower=scenes_tower"]
-    assert labels[3] == "backbone_cosine backbone=timm/pretrained:trunk" and len(set(labels)) == 5
+    assert labels[3] == "backbone_cosine backbone=timm/pretrained:backbone" and len(set(labels)) == 5
     (swept,) = variants_of(["psnr"], {"data.image_size": 32})
     assert swept.label == "psnr data.image_size=32"
 

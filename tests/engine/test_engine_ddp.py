@@ -47,8 +47,8 @@ def _gather_in(rank: int, store: str, padded: bool, module: GlobalRegressor, ans
 def test_five_items_on_two_processes_give_the_figures_of_one(tmp_path: Path, padded: bool) -> None:
     repeated = [0, 1, 2, 3, 4, 0]
     assert spearmanr(LABELS[repeated], SCORES[repeated])[0] == pytest.approx(0.118, abs=5e-4)  # what must not come out
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
-    module = GlobalRegressor(trunk, {"name": "cosine"})
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+    module = GlobalRegressor(backbone, {"name": "cosine"})
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     store = str(tmp_path / "store")
@@ -140,6 +140,6 @@ def test_a_run_on_two_processes_equals_a_run_on_one(
         assert states[0].keys() == states[1].keys()
         for name, value in states[0].items():
             torch.testing.assert_close(states[1][name], value, atol=1e-5, rtol=1e-4, msg=name)
-        initial = build_backbone(plugin_name(plugin_files, "two_stages"), {}).trunk["deep"][0].weight
-        trained = (states[0]["trunk.trunk.deep.0.weight"] - initial).abs().max()
-        assert trained > 1e-3, "the trunk did not train"
+        initial = build_backbone(plugin_name(plugin_files, "two_stages"), {}).net["deep"][0].weight
+        trained = (states[0]["backbone.net.deep.0.weight"] - initial).abs().max()
+        assert trained > 1e-3, "the backbone did not train"

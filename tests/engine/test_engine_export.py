@@ -36,7 +36,7 @@ def test_torch_alone_can_call_the_file(runs: Runs, exported: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["tiny_folds", "tiny_poolings", "tiny_embedding", "tiny_evidence", "tiny_unet", "fixed"]
 )
-def test_other_heads_folds_and_trunks_of_one_size(runs: Runs, tmp_path: Path, name: str) -> None:
+def test_other_heads_folds_and_backbones_of_one_size(runs: Runs, tmp_path: Path, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # torch's doubts are not the user's
         target = export_run(runs[name], "torch", tmp_path / "s.pt2", None, False)
@@ -164,7 +164,7 @@ def test_what_cannot_be_exported(
         raise RuntimeError("a shape is\nnot known")
 
     monkeypatch.setattr(torch.export, "export", refuses)
-    says("this run's trunk cannot be exported by torch", tiny, "--out", str(tmp_path / "s.pt2"))
+    says("this run's backbone cannot be exported by torch", tiny, "--out", str(tmp_path / "s.pt2"))
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     says("needs the packages onnx and onnxscript", tiny, "--format", "onnx", "--out", str(tmp_path / "s.onnx"))
     assert not list(tmp_path.glob("s.*"))

@@ -1,4 +1,4 @@
-"""Statistics of frozen trunks: right to the naive loop, every image through the trunk once, and the cache on disk."""
+"""Statistics of frozen backbones: right to the naive loop, every image through the backbone once, and the cache on disk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from semfid.errors import UserError
 from semfid.io.vector_cache import VectorCache
 
 SIZE = 32
-STRIDES = (2, 4, 8, 16, 32)  # of `_trunk`
+STRIDES = (2, 4, 8, 16, 32)  # of `_backbone`
 INPUTS: list[HeadInput] = [
     PooledDifferences("stages", "none"),
     PooledDifferences("stages", "unit"),
@@ -82,7 +82,7 @@ def _data(table: Path, **more: Any) -> PairDataModule:
     return data
 
 
-def _trunk(seed: int = 0) -> Backbone:
+def _backbone(seed: int = 0) -> Backbone:
     return build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "init_seed": seed})
 
 
@@ -97,11 +97,11 @@ def tiny_passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 class _Counter:
-    """How many images went through the first layer of a trunk."""
+    """How many images went through the first layer of a backbone."""
 
-    def __init__(self, trunk: Backbone) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         self.images = 0
-        first = next(module for module in trunk.trunk.modules() if isinstance(module, torch.nn.Conv2d))
+        first = next(module for module in backbone.net.modules() if isinstance(module, torch.nn.Conv2d))
         self._hook = first.register_forward_hook(self._count)
 
     def _count(self, _module: Any, inputs: tuple[Tensor, ...], _out: Tensor) -> None:
@@ -112,22 +112,22 @@ def _run(
     data: PairDataModule,
     statistics: list[HeadInput] | None = None,
     cache: VectorCache | None = None,
-    trunk: Backbone | None = None,
+    backbone: Backbone | None = None,
 ) -> dict[HeadInput, Tensor]:
     trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 1}))
-    return extract(trunk or _trunk(), data, statistics or INPUTS, trainer, cache, lambda done, total: None)
+    return extract(backbone or _backbone(), data, statistics or INPUTS, trainer, cache, lambda done, total: None)
 
 
 def _images_run(*args: Any, **keywords: Any) -> int:
-    trunk = keywords.pop("trunk", None) or _trunk()
-    counter = _Counter(trunk)
-    _run(*args, trunk=trunk, **keywords)
+    backbone = keywords.pop("backbone", None) or _backbone()
+    counter = _Counter(backbone)
+    _run(*args, backbone=backbone, **keywords)
     return counter.images
 
 
 def _naive(data: PairDataModule, statistic: HeadInput) -> Tensor:
     """Pair by pair, image by image, decoded here."""
-    trunk, rows = _trunk().eval(), []
+    backbone, rows = _backbone().eval(), []
 
     def image(path: Path) -> Tensor:
         pixels = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
@@ -136,9 +136,9 @@ def _naive(data: PairDataModule, statistic: HeadInput) -> Tensor:
     for x, y in zip(data.table.paths("reference"), data.table.paths("candidate"), strict=True):
         with torch.no_grad():
             if statistic.kind == "embeddings":
-                rows.append(torch.stack([trunk.embed(image(p))[0] for p in (x, y)]))
+                rows.append(torch.stack([backbone.embed(image(p))[0] for p in (x, y)]))
                 continue
-            features = [trunk.features(image(p), statistic.taps) for p in (x, y)]
+            features = [backbone.features(image(p), statistic.taps) for p in (x, y)]
         if statistic.kind == "pooled_features":
             rows.append(torch.stack([torch.cat([f[0].mean(dim=(1, 2)) for f in taps]) for taps in features]))
             continue
@@ -195,7 +195,7 @@ def test_equals_the_naive_loop(
 
 @pytest.mark.parametrize("size", [32, 5, 4])
 @pytest.mark.parametrize("statistic", [INPUTS[0], INPUTS[2], INPUTS[5]], ids=str)
-def test_every_content_goes_through_the_trunk_once(
+def test_every_content_goes_through_the_backbone_once(
     table: Path, tmp_path: Path, statistic: HeadInput, size: int, tiny_passes: Callable[[int], None]
 ) -> None:
     tiny_passes(size)
@@ -216,7 +216,7 @@ def test_kinds_that_share_taps_share_passes(table: Path, tmp_path: Path) -> None
 def test_a_pooling_is_added_to_what_is_cached(table: Path, tmp_path: Path) -> None:
     """[mean, max] finds the mean of old; its folder has the name that it had before there were other poolings."""
     data, cache = _data(table), VectorCache(tmp_path / "cache", 10**9)
-    head = build_head("lpips_linear", _trunk(), {"pooling": ["mean", "max"]})
+    head = build_head("lpips_linear", _backbone(), {"pooling": ["mean", "max"]})
     both = list(input_of(head).parts())
     assert both == [INPUTS[0], INPUTS[6]]
     mean = _run(data, both[:1], cache)[both[0]]
@@ -243,7 +243,7 @@ def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Calla
     data = _data(tmp_path / "pairs.csv", image_size=48, resize="bounded", split={"folds": 2})
     statistics, cache = [INPUTS[0], INPUTS[6]], VectorCache(tmp_path / "cache", 10**9)
     found = _run(data, statistics, cache)
-    trunk = _trunk().eval()
+    backbone = _backbone().eval()
     for number, (width, height) in enumerate([(40, 36), (48, 24), (26, 48), (40, 36), (48, 48)]):
         features = []
         for name in ("r", "c"):
@@ -251,7 +251,9 @@ def test_pairs_of_several_sizes_under_a_bound(tmp_path: Path, tiny_passes: Calla
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.BICUBIC)
             with torch.no_grad():
-                features.append(trunk.features(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255))
+                features.append(
+                    backbone.features(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255)
+                )
         differences = [(a - b).square()[0].flatten(1) for a, b in zip(*features, strict=True)]
         _close(found[INPUTS[0]][number], torch.cat([d.mean(1) for d in differences]))
         _close(found[INPUTS[6]][number], torch.cat([d.amax(1) for d in differences]))
@@ -269,7 +271,7 @@ def test_what_determines_a_statistic_is_in_its_key(table: Path, tmp_path: Path) 
     cache, statistic = VectorCache(tmp_path / "cache", 10**9), [INPUTS[0]]
     contents = len({Path(name).read_bytes() for name in _data(table).dataset_paths()})
     assert _images_run(_data(table), statistic, cache) == contents
-    assert _images_run(_data(table), statistic, cache, trunk=_trunk(seed=1)) == contents, "other weights"
+    assert _images_run(_data(table), statistic, cache, backbone=_backbone(seed=1)) == contents, "other weights"
     assert _images_run(_data(table, image_size=48), statistic, cache) == contents, "another size"
     assert _images_run(_data(table, resize="letterbox"), statistic, cache) == contents, "another resizing"
     assert _images_run(_data(table, batch_size=7, split={"folds": 2}), statistic, cache) == 0, "not what matters"
@@ -366,8 +368,8 @@ def test_what_was_computed_before_a_fault_is_used(
 ) -> None:
     monkeypatch.setattr(engine.training.feature_pass, "FLUSH_BYTES", 3000)
     tiny_passes(4)
-    data, cache, trunk = _data(table), VectorCache(tmp_path / "cache", 10**9), _trunk()
-    counter = _Counter(trunk)
+    data, cache, backbone = _data(table), VectorCache(tmp_path / "cache", 10**9), _backbone()
+    counter = _Counter(backbone)
 
     def cut(done: int, total: int) -> None:
         if done == total // 2:
@@ -375,7 +377,7 @@ def test_what_was_computed_before_a_fault_is_used(
 
     trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 1}))
     with pytest.raises(KeyError):
-        extract(trunk, data, [INPUTS[0]], trainer, cache, cut)
+        extract(backbone, data, [INPUTS[0]], trainer, cache, cut)
     before = counter.images
     contents = len({Path(name).read_bytes() for name in data.dataset_paths()})
     assert 0 < before < contents
@@ -386,9 +388,9 @@ def test_what_was_computed_before_a_fault_is_used(
 
 def _extract_alone(table: Path, folder: Path, answers: Any) -> None:
     torch.set_num_threads(1)
-    trunk = _trunk()
-    counter = _Counter(trunk)
-    values = _run(_data(table), [INPUTS[0]], VectorCache(folder, 10**9), trunk)[INPUTS[0]]
+    backbone = _backbone()
+    counter = _Counter(backbone)
+    values = _run(_data(table), [INPUTS[0]], VectorCache(folder, 10**9), backbone)[INPUTS[0]]
     answers.put((counter.images, values.numpy()))
 
 
@@ -416,10 +418,10 @@ def _extract_in_group(rank: int, tables: list[Path], root: Path, answers: Any) -
     torch.distributed.init_process_group("gloo", init_method=f"file://{root}/store", rank=rank, world_size=3)
     found = []
     for number, table in enumerate(tables):
-        trunk, cache = _trunk(), VectorCache(root / f"cache{number}", 10**9)
-        counter = _Counter(trunk)
+        backbone, cache = _backbone(), VectorCache(root / f"cache{number}", 10**9)
+        counter = _Counter(backbone)
         trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 3, "strategy": "ddp"}))
-        values = extract(trunk, _data(table), INPUTS[:1], trainer, cache, lambda done, total: None)
+        values = extract(backbone, _data(table), INPUTS[:1], trainer, cache, lambda done, total: None)
         found.append((counter.images, values[INPUTS[0]].numpy()))
     answers.put((rank, found))
     torch.distributed.barrier()

@@ -22,7 +22,7 @@ from lightning_modules.losses.pairs import Binomial, PairLoss, SquaredError
 from semfid.cli import main
 from semfid.errors import UserError
 
-TRUNK = SimpleNamespace(channels=(3, 4, 5), strides=(2, 4, 8), block_channels=(), embed_dim=6)
+BACKBONE = SimpleNamespace(channels=(3, 4, 5), strides=(2, 4, 8), block_channels=(), embed_dim=6)
 COUNT = 41
 HEADS: dict[str, dict[str, Any]] = {
     "lpips_linear": {"depth": 1, "weights": "nonnegative", "bias": True, "scale": "train"},
@@ -57,7 +57,7 @@ def _problem(name: str) -> tuple[Callable[[], Head], Tensor, Tensor, Tensor]:
     statistic = statistic * torch.linspace(0.1, 3.0, statistic.shape[-1], dtype=torch.float64)
     difference = (statistic.flatten(1).mean(1) * 0.4 + 0.3 * torch.rand(COUNT, generator=generator)).double()
     weight = torch.rand(COUNT, generator=generator, dtype=torch.float64) + 0.5
-    return lambda: build_head(head, TRUNK, HEADS[name]).double(), statistic, difference, weight / weight.mean()
+    return lambda: build_head(head, BACKBONE, HEADS[name]).double(), statistic, difference, weight / weight.mean()
 
 
 def _plain(

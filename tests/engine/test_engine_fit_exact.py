@@ -28,7 +28,7 @@ from registry import HEADS
 from semfid.cli import main
 from semfid.errors import UserError
 
-TRUNK = SimpleNamespace(channels=(4, 4, 4), strides=(2, 4, 8), block_channels=(4, 4, 4), embed_dim=6)
+BACKBONE = SimpleNamespace(channels=(4, 4, 4), strides=(2, 4, 8), block_channels=(4, 4, 4), embed_dim=6)
 COUNT = 60
 SELECTION = {"monitor": "val_mse", "patience": None}
 EXACT = {**SMALL, "fit": None, "penalty": None, "init_from": None, "seed": 0, "selection": SELECTION}
@@ -70,7 +70,7 @@ def statistic_for(head: Head) -> tuple[Tensor, Tensor, Tensor, list[str]]:
 
 @pytest.mark.parametrize("name", LINEAR)
 def test_a_head_is_linear_as_it_says(name: str) -> None:
-    head = build_head(name.split()[0], TRUNK, LINEAR[name])
+    head = build_head(name.split()[0], BACKBONE, LINEAR[name])
     statistic = statistic_for(head)[0]
     head.calibrate(statistic)
     inputs = head.linear_inputs(statistic)
@@ -92,7 +92,7 @@ def naive_sizes(name: str, inputs: np.ndarray, head: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("name", LINEAR)
 def test_inputs_that_never_move_keep_a_size(name: str) -> None:
-    head = build_head(name.split()[0], TRUNK, LINEAR[name])
+    head = build_head(name.split()[0], BACKBONE, LINEAR[name])
     sizes = head.linear_sizes(torch.zeros(5, len(head.linear_inputs(statistic_for(head)[0])[0])))
     assert (sizes == 1).all()
     assert Head.linear_sizes(head, torch.tensor([[3.0, 0.0], [4.0, 0.0]])).tolist() == [12.5**0.5, 1.0]
@@ -109,12 +109,12 @@ def test_a_channel_that_training_hardly_moves_does_not_explode(monkeypatch: pyte
     def largest_share() -> float:
         """What the channel adds to the score of the test pair that it moves most."""
         (fit,) = fit_exactly(
-            lambda: build_head("lpips_linear", TRUNK, {"depth": 2}), settings, own, labels, weight, sources, [part]
+            lambda: build_head("lpips_linear", BACKBONE, {"depth": 2}), settings, own, labels, weight, sources, [part]
         )
         return float((fit.head.linear_inputs(own)[part.test, 5] * fit.head.weight[5]).abs().max())  # type: ignore[index]
 
     assert largest_share() < 0.1
-    monkeypatch.setattr(type(build_head("lpips_linear", TRUNK, {"depth": 2})), "linear_sizes", Head.linear_sizes)
+    monkeypatch.setattr(type(build_head("lpips_linear", BACKBONE, {"depth": 2})), "linear_sizes", Head.linear_sizes)
     assert largest_share() > 1, "by its root mean square alone it would"
 
 
@@ -123,7 +123,7 @@ def test_every_fold_is_scikit_learns_ridge(name: str) -> None:
     keywords = LINEAR[name]
 
     def make() -> Head:
-        return build_head(name.split()[0], TRUNK, keywords)
+        return build_head(name.split()[0], BACKBONE, keywords)
 
     statistic, difference, weight, sources = statistic_for(make())
     form = LinearForm("identity", False, bool(keywords.get("bias")))
@@ -149,9 +149,9 @@ def test_nonnegative_weights_and_votes() -> None:
     settings = exact_settings(
         typed(merged(EXACT, {"model.head": {"name": "concept_linear"}, "model.loss": "binomial"}))
     )  # nonnegative, sigmoid
-    statistic, difference, weight, sources = statistic_for(build_head("concept_linear", TRUNK, {}))
+    statistic, difference, weight, sources = statistic_for(build_head("concept_linear", BACKBONE, {}))
     fits = fit_exactly(
-        lambda: build_head("concept_linear", TRUNK, {}), settings, statistic, difference, weight, sources, folds()
+        lambda: build_head("concept_linear", BACKBONE, {}), settings, statistic, difference, weight, sources, folds()
     )
     for fit in fits:
         predicted = fit.head(statistic)
@@ -197,14 +197,14 @@ class TestWhichFit:
         class Sum(Head):
             input_kind = "pooled_squared_differences"
 
-            def __init__(self, trunk: Any) -> None:
+            def __init__(self, backbone: Any) -> None:
                 super().__init__()
 
         assert Sum.linear_form({}) is None
         with pytest.raises(NotImplementedError, match="not linear"):
-            Sum(TRUNK).linear_inputs(torch.zeros(1, 1))
+            Sum(BACKBONE).linear_inputs(torch.zeros(1, 1))
         with pytest.raises(NotImplementedError, match="not linear"):
-            Sum(TRUNK).set_linear(torch.zeros(1), 0.0)
+            Sum(BACKBONE).set_linear(torch.zeros(1), 0.0)
         for name in HEADS.names():
             keywords = {key: known.default for key, known in HEADS.get(name).keywords.items()}
             form = HEADS.get(name).factory.linear_form(keywords)  # type: ignore[attr-defined]
@@ -224,7 +224,7 @@ class TestBadInput:
     def fitted(self, difference: Tensor | None = None, statistic: Tensor | None = None, **more: Any) -> None:
         own, labels, weight, sources = problem(12)
         fit_exactly(
-            lambda: build_head("lpips_linear", TRUNK, {"depth": 2}),
+            lambda: build_head("lpips_linear", BACKBONE, {"depth": 2}),
             ExactSettings(Squared(), LinearForm("identity", False, False), more.get("penalty")),
             own if statistic is None else statistic,
             labels if difference is None else difference,
@@ -330,7 +330,7 @@ def test_a_border_is_told_in_one_line() -> None:
     own, _, weight, sources = problem(12)
     labels = own[:, 0] / own[:, 0].max()  # an input itself, up to the last digit
     fits = fit_exactly(
-        lambda: build_head("lpips_linear", TRUNK, {"depth": 2}),
+        lambda: build_head("lpips_linear", BACKBONE, {"depth": 2}),
         ExactSettings(Squared(), LinearForm("identity", False, False), None),
         own,
         labels,
@@ -375,10 +375,10 @@ class TestGradientAgainstExact:
         # stages differ by orders of magnitude, as they do in trained networks
         values = torch.from_numpy(statistic * np.repeat([1e-2, 1.0, 30.0], 16)).float()
         difference, rows = torch.from_numpy(labels).float(), np.arange(count)
-        trunk = SimpleNamespace(channels=(16, 16, 16), strides=(2, 4, 8), block_channels=(), embed_dim=4)
+        backbone = SimpleNamespace(channels=(16, 16, 16), strides=(2, 4, 8), block_channels=(), embed_dim=4)
         settings = FitSettings(optimizer, epochs=50, batch_size=32, seed=0, monitor="last", patience=None)
         (result,) = fit_heads(
-            lambda: build_head("lpips_linear", trunk, {"depth": 2, "scale": scale}),
+            lambda: build_head("lpips_linear", backbone, {"depth": 2, "scale": scale}),
             SquaredError(),
             values,
             difference,

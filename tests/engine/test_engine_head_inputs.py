@@ -40,7 +40,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from engine.plugins import HEADS, Head, HeadInput, TrunkShape
+from engine.plugins import HEADS, Head, HeadInput, BackboneShape
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Spreads(HeadInput, kind="KIND"):
 class OfSpreads(Head):
     input_kind = "KIND"
 
-    def __init__(self, trunk: TrunkShape) -> None:
+    def __init__(self, backbone: BackboneShape) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((sum(trunk.channels),), 0.01))
+        self.weight = nn.Parameter(torch.full((sum(backbone.channels),), 0.01))
 
     def forward(self, statistic: torch.Tensor) -> torch.Tensor:
         return torch.tanh(statistic @ self.weight)
@@ -86,8 +86,8 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", HEADS_OF)
 def test_training_cache_and_scoring_agree(kind: str, table: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
-    module = GlobalRegressor(trunk, HEADS_OF[kind]).eval()
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+    module = GlobalRegressor(backbone, HEADS_OF[kind]).eval()
     own = module.head_input
     assert own.kind == kind and own.cacheable
     data = DATAMODULES.build("pairs", table=str(table), image_size=64, batch_size=3, split={"test": 0.5})
@@ -98,12 +98,12 @@ def test_training_cache_and_scoring_agree(kind: str, table: Path, tmp_path: Path
     )
     trainer = make_trainer(TrainerSection(accelerator="cpu", devices=1))
     for cache in (None, VectorCache(tmp_path / "cache", 10**9), VectorCache(tmp_path / "cache", 10**9)):
-        found = extract(trunk, data, own.parts(), trainer, cache, lambda done, total: None)
+        found = extract(backbone, data, own.parts(), trainer, cache, lambda done, total: None)
         cached = own.joined([found[part] for part in own.parts()])
         with torch.no_grad():
             trained, scored = (
                 module(x, y),
-                RunScorer(trunk, [module.head], Facts("t/t", "", 64, "squash", False, False, {}))(x, y),
+                RunScorer(backbone, [module.head], Facts("t/t", "", 64, "squash", False, False, {}))(x, y),
             )
             of_cache = module.head(cached)
         assert trained.std() > 1e-5

@@ -81,7 +81,7 @@ def test_it_goes_on_from_there_and_is_another_run(write_experiment: Write) -> No
         ({"model.head.depth": 1}, "its model.head.depth is 3 and here it is 1"),
         ({"model.head": {"name": "cosine"}}, "its model.head.name is 'lpips_linear' and here it is 'cosine'"),
         ({"model.backbone.model": "test_byobnet"}, "its model.backbone.model is 'test_resnet'"),
-        ({"model.backbone.init_seed": 5}, "was trained on the trunk timm.test_resnet-"),
+        ({"model.backbone.init_seed": 5}, "was trained on the backbone timm.test_resnet-"),
         ({"data.split": {"val": 0.2, "test": 0.3, "seed": 5}}, r"was trained on photo 'scene_0_.*take over its split"),
         ({"init_from": "nowhere/at/all"}, "init_from: no file or folder nowhere/at/all"),
     ],

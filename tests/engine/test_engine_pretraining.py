@@ -78,10 +78,10 @@ def test_axis_end_to_end(write_axis: Make, tmp_path: Path, capsys: pytest.Captur
         "pretraining/hashed",
         "pretraining/words",
     ]
-    trunk = next((tmp_path / "runs" / "t" / "pretraining").glob("words-*/trunk.safetensors"))
+    backbone = next((tmp_path / "runs" / "t" / "pretraining").glob("words-*/trunk.safetensors"))
     run = next((tmp_path / "runs" / "t").glob("pretrained=words_seed=1-*"))
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["model"]["backbone"]["pretrained"] == str(trunk) and config["pretrained_by"] == "words"
+    assert config["model"]["backbone"]["pretrained"] == str(backbone) and config["pretrained_by"] == "words"
     assert config["choices"]["model.backbone.pretrained"] == "words"
     capsys.readouterr()
     before = {run: (run / "status.json").stat().st_mtime_ns for run in run_folders(tmp_path / "runs")}

@@ -143,10 +143,10 @@ def test_a_nan_of_a_run_names_its_pair(
     write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "nan_head_plugin.py").write_text(
-        "import torch\nfrom engine.plugins import HEADS, Head, TrunkShape\n\n\n"
+        "import torch\nfrom engine.plugins import HEADS, Head, BackboneShape\n\n\n"
         "@HEADS.register('nan_head', summary='fails on the strongest difference')\n"
         "class NanHead(Head):\n    input_kind = 'pooled_squared_differences'\n\n"
-        "    def __init__(self, trunk: TrunkShape) -> None:\n        super().__init__()\n\n"
+        "    def __init__(self, backbone: BackboneShape) -> None:\n        super().__init__()\n\n"
         "    def forward(self, statistic):\n        mean = statistic.mean(dim=1)\n"
         "        return torch.where(mean == mean.max(), torch.nan, mean)\n"
     )

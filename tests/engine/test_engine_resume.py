@@ -22,7 +22,7 @@ EPOCHS = 5
 
 @pytest.fixture
 def write_full(write_experiment: Write, plugin_files: list[str]) -> Callable[..., Path]:
-    """A trunk that trains, a head with dropout, and a learning rate at which validation goes up and down."""
+    """A backbone that trains, a head with dropout, and a learning rate at which validation goes up and down."""
 
     def write(changes: dict[str, Any] | None = None) -> Path:
         return write_experiment(

@@ -25,6 +25,7 @@ from engine.runs.context import RunContext
 from engine.runs.run_folder import RunFolder, run_hash
 from engine.runs.sweep import read_sweep
 from lightning_modules.global_regressor import GlobalRegressor
+from lightning_modules.scorer import load_finished
 from semfid.cli import main
 from semfid.errors import UserError
 
@@ -61,12 +62,12 @@ def test_predictions_are_out_of_fold_and_figures_are_scipy_s(write_experiment: W
     assert len(table) == len(data.table) == 36
     # each pair's prediction comes from the part that did not see its photo
     head = sweep.variants[0].config.model.head
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
     for part in data.parts:
         seen = {data.table.frame["source_id"][row] for row in (*part.train, *part.val)}
-        module = GlobalRegressor(trunk, head.written)
+        module = GlobalRegressor(backbone, head.written)
         state = torch.load(run / f"part-{part.index}.ckpt", weights_only=True)
-        assert state["trunk_identity"] == trunk.identity
+        assert state["trunk_identity"] == backbone.identity
         module.load_state_dict(state["state_dict"])
         module.eval()
         for row in part.test.tolist():
@@ -215,15 +216,15 @@ def test_a_finished_run_is_not_run_again(
 def test_a_failed_variant_does_not_stop_its_neighbours(
     write_experiment: Write, plugin_files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unforeseen fault of a plugin, and a mistake that only the trunk can know; then a mended one alone is run."""
+    """An unforeseen fault of a plugin, and a mistake that only the backbone can know; then a mended one alone is run."""
     head = plugin_name(plugin_files, "dropout_mlp")
     text = Path(plugin_files[1]).read_text()
-    Path(plugin_files[1]).write_text(text.replace("width = sum(trunk.channels)", "width = 160 // int(rate * 10)"))
+    Path(plugin_files[1]).write_text(text.replace("width = sum(backbone.channels)", "width = 160 // int(rate * 10)"))
     sweep = {
         "model.head": [
             {"name": head, "rate": 0.05},  # divides by zero
             {"name": "lpips_linear", "depth": 4},
-            {"name": "lpips_linear", "depth": 7},  # this trunk has 5 stages
+            {"name": "lpips_linear", "depth": 7},  # this backbone has 5 stages
             {"name": "cosine"},
         ]
     }
@@ -233,7 +234,7 @@ def test_a_failed_variant_does_not_stop_its_neighbours(
     failed = [line for line in captured.err.splitlines() if line.startswith("semfid: FAILED")]
     assert len(failed) == 2
     assert f"head={head} seed=0: ZeroDivisionError: " in failed[0] and "error.txt" in failed[0]
-    assert "depth=7 uses the last 8 taps but this trunk has 5; choose 0 to 4" in failed[1]
+    assert "depth=7 uses the last 8 taps but this backbone has 5; choose 0 to 4" in failed[1]
     assert "Traceback" not in captured.err
     assert "| head=cosine" in captured.out and "| head=lpips_linear/depth:4" in captured.out
     states = {run.name: json.loads((run / "status.json").read_text()) for run in run_folders(tmp_path / "runs")}
@@ -279,14 +280,39 @@ def test_checkpoints_hold_what_trained(write_experiment: Write, tmp_path: Path, 
     run = only_run(tmp_path / "runs")
     for path in (run / "part-0.ckpt", run / "checkpoints" / "part-0" / "last.ckpt"):
         state = torch.load(path, weights_only=True)["state_dict"]
-        trunk = [key for key in state if key.startswith("trunk.")]
+        backbone = [key for key in state if key.startswith("backbone.")]
         assert any(key.startswith("head.") for key in state)
         if tuning == "frozen":
-            assert trunk == []
+            assert backbone == []
         elif tuning == "lora":
-            assert trunk and all("lora_" in key for key in trunk)
+            assert backbone and all("lora_" in key for key in backbone)
         else:
-            assert "trunk.trunk.conv1.weight" in trunk or len(trunk) > 20
+            assert "backbone.net.conv1.weight" in backbone or len(backbone) > 20
+
+
+@pytest.mark.parametrize("tuning", ["lora", "full"])
+def test_a_run_of_0_1_is_read(write_experiment: Write, tmp_path: Path, tuning: str) -> None:
+    """Its checkpoints name the backbone `trunk`: they score, and other runs start from them, as if written today."""
+    changes = {"model.backbone.tuning": tuning, "trainer.max_epochs": 1, "data.image_size": 32}
+    if tuning == "lora":
+        changes["model.backbone.lora_rank"] = 2
+    assert main(["run", str(write_experiment(changes))]) == 0
+    run = only_run(tmp_path / "runs")
+    images = torch.rand(2, 3, 32, 32)
+    today = load_finished(run)(images, images.flip(0))
+    saved = torch.load(run / "part-0.ckpt", weights_only=True)
+    old = {key.replace("backbone.net.", "trunk.trunk."): value for key, value in saved["state_dict"].items()}
+    assert old.keys() != saved["state_dict"].keys()
+    torch.save({**saved, "state_dict": old}, run / "part-0.ckpt")
+    assert torch.equal(load_finished(run)(images, images.flip(0)), today)
+    module = GlobalRegressor(
+        build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "tuning": tuning, "lora_rank": 2}),
+        {"name": "lpips_linear", "depth": 2},
+    )
+    before = module.state_dict()
+    renamed = {key.replace("backbone.net.", "trunk.trunk."): torch.ones_like(value) for key, value in before.items()}
+    module.load_state_dict(renamed)
+    assert all(bool((value == 1).all()) for value in module.state_dict().values())
 
 
 @pytest.mark.parametrize("tuning", ["frozen", "lora"])
@@ -312,32 +338,32 @@ def test_loading_is_strict(tuning: str) -> None:
             module().load_state_dict({k: v for k, v in state.items() if k != key})
 
 
-def test_a_checkpoint_refuses_another_trunk() -> None:
+def test_a_checkpoint_refuses_another_backbone() -> None:
     def module(seed: int) -> GlobalRegressor:
-        trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "init_seed": seed})
-        return GlobalRegressor(trunk, {"name": "cosine"})
+        backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "init_seed": seed})
+        return GlobalRegressor(backbone, {"name": "cosine"})
 
     checkpoint: dict[str, Any] = {}
     module(0).on_save_checkpoint(checkpoint)
     module(0).on_load_checkpoint(checkpoint)
-    with pytest.raises(UserError, match=r"belongs to the trunk timm\.test_resnet-\w+, not timm\.test_resnet-\w+"):
+    with pytest.raises(UserError, match=r"belongs to the backbone timm\.test_resnet-\w+, not timm\.test_resnet-\w+"):
         module(1).on_load_checkpoint(checkpoint)
-    with pytest.raises(UserError, match="belongs to the trunk None"):
+    with pytest.raises(UserError, match="belongs to the backbone None"):
         module(0).on_load_checkpoint({})
 
 
-def test_what_a_frozen_trunk_is_stays_as_it_was(write_experiment: Write, tmp_path: Path) -> None:
+def test_what_a_frozen_backbone_is_stays_as_it_was(write_experiment: Write, tmp_path: Path) -> None:
     """Through images, BatchNorm included (notes 4.6)."""
     from engine.runs.ablation import ablate
 
     context = RunContext()
     sweep = read_sweep(write_experiment({"trainer.accumulate_grad_batches": 1, "data.image_size": 32}), [])
-    trunk = context.trunk(sweep.variants[0].config)
-    before = copy.deepcopy(trunk.trunk.state_dict())
+    backbone = context.backbone(sweep.variants[0].config)
+    before = copy.deepcopy(backbone.net.state_dict())
     results, failures = ablate(sweep, context=context)
     assert results and not failures
-    assert context.trunk(sweep.variants[0].config) is trunk
-    for name, value in trunk.trunk.state_dict().items():
+    assert context.backbone(sweep.variants[0].config) is backbone
+    for name, value in backbone.net.state_dict().items():
         assert torch.equal(value, before[name]), name
 
 

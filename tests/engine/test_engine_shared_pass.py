@@ -1,4 +1,4 @@
-"""The heads of a sweep share passes through their trunk, whatever they consume."""
+"""The heads of a sweep share passes through their backbone, whatever they consume."""
 
 from __future__ import annotations
 

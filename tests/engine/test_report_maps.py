@@ -136,8 +136,8 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     source = Source(paths)
     page, _ = report(tmp_path, runs, paths, maps=Source({}).source)
     assert section(page).count('<p class="missing-row">no image of pair_') == 21 and "<use" not in section(page)
-    page, _ = report(tmp_path, runs, paths, maps=MapSource(source.pair, lambda run, config: "the trunk is <gone>"))
-    assert section(page).count("No pictures: the trunk is &lt;gone&gt;.") == 3 and source.calls == 0
+    page, _ = report(tmp_path, runs, paths, maps=MapSource(source.pair, lambda run, config: "the backbone is <gone>"))
+    assert section(page).count("No pictures: the backbone is &lt;gone&gt;.") == 3 and source.calls == 0
     page, _ = report(tmp_path, runs, paths)
     assert "map-variant" not in section(page) and "colour-bar" not in section(page), "the table alone"
 

@@ -92,10 +92,10 @@ def test_missing_and_broken_pictures_leave_the_report_whole(tmp_path: Path) -> N
     assert none["pictures"] == {} and set(map(tuple, none["tables"][0]["pictures"].values())) == {(None, None)}
 
 
-def test_a_run_without_its_trunk_says_so(tmp_path: Path) -> None:
+def test_a_run_without_its_backbone_says_so(tmp_path: Path) -> None:
     table = labels()
     runs = [finished(tmp_path, "a", table), finished(tmp_path, "b", table, noise=0.4)]
-    said = "No heat maps: the trunk weights x.pt are missing."
+    said = "No heat maps: the backbone weights x.pt are missing."
     page, _ = report(tmp_path, runs, images(tmp_path / "img", table), lambda run, config: said)
     for variant in data_of(page)["tables"][0]["variants"]:
         assert variant["maps_note"] == said and "maps" not in variant

@@ -23,7 +23,7 @@ from semfid.cli import main
 from semfid.settings import as_mapping
 
 EXPERIMENTS = sorted(path for path in (ROOT / "experiments").glob("*.yaml") if path.stem != "base")
-TRUNKS = ROOT / "assets" / "trunks"
+BACKBONES = ROOT / "assets" / "trunks"
 
 
 def _in_author_s_layout(folder: Path, photos: list[Path]) -> None:
@@ -70,8 +70,8 @@ def test_the_source_document_s_table_is_whole() -> None:
         for v in sweep.variants
     }
     assert cells == {
-        (trunk, depth, tuning)
-        for trunk in ("resnet50_imagenet", "resnet50_clip")
+        (backbone, depth, tuning)
+        for backbone in ("resnet50_imagenet", "resnet50_clip")
         for depth in (1, 2, 3)
         for tuning in ("frozen", "lora", "full")
     }
@@ -113,7 +113,7 @@ def test_experiment_runs(path: Path, shrink: Callable[[Path], list[str]], tmp_pa
 def test_super_resolution_with_a_semantic_loss(
     shrink: Callable[[Path], list[str]], write_experiment: Write, scene_folder: Path, tmp_path: Path
 ) -> None:
-    """On scenes, and on a folder of photos; the scorers are finished runs of two trunks."""
+    """On scenes, and on a folder of photos; the scorers are finished runs of two backbones."""
     sweep = {"model.backbone.init_seed": [0, 1]}
     scorers = write_experiment({"name": "scorers", "output": str(tmp_path / "scorers"), "sweep": sweep})
     assert main(["ablate", str(scorers)]) == 0
@@ -145,8 +145,8 @@ def test_super_resolution_with_a_semantic_loss(
     assert main(["run", str(path), *own, f"data={data}", "model.semantic_weight=0.02", "trainer.max_epochs=1"]) == 0
 
 
-def test_quickstart_compares_four_trunks(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
-    """Two pretrainings, a trunk file and random weights are four variants with four results."""
+def test_quickstart_compares_four_backbones(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    """Two pretrainings, a backbone file and random weights are four variants with four results."""
     path = ROOT / "experiments" / "quickstart.yaml"
     words = [*shrink(path), "sweep.model.head=[{name: cosine}]"]
     assert main(["ablate", str(path), *words]) == 0
@@ -167,7 +167,7 @@ def test_pretraining_is_on_another_world_and_alike_but_for_its_method() -> None:
 
 
 def test_live_subset(test_data: Callable[[str], Path], tmp_path: Path) -> None:
-    """Human scores, real photos, a trunk trained on natural photos, full settings: leave one photo out."""
+    """Human scores, real photos, a backbone trained on natural photos, full settings: leave one photo out."""
     test_data("live_subset"), test_data("trunks")
     path = ROOT / "experiments" / "live_subset.yaml"
     words = [f"output={tmp_path / 'runs'}", f"cache.folder={tmp_path / 'cache'}", "evaluation.bootstraps=50"]
@@ -197,7 +197,7 @@ def test_user_study_in_the_author_s_layout(
     tmp_path: Path,
     photos: str,
 ) -> None:
-    """All tunings of both trunks' stand-ins, a step each; the ResNet-50s themselves are in tests/backbones."""
+    """All tunings of both backbones' stand-ins, a step each; the ResNet-50s themselves are in tests/backbones."""
     if photos == "real":
         files = _photos(test_data)
     else:

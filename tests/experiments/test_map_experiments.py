@@ -23,7 +23,7 @@ from engine.runs.sweep import read_sweep
 from semfid.cli import main
 from semfid.settings import as_mapping
 
-SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}"
+SMALL_BACKBONE = "model.backbone={name: timm, model: test_resnet, pretrained: none, lora_rank: 2}"
 SIDE = 64
 
 
@@ -80,7 +80,7 @@ def test_inpainting_in_the_author_s_layout(
         "data.workers=0",
         "data.batch_size=6",
         "data.split={val: 0.2, test: 0.4}",
-        SMALL_TRUNK,
+        SMALL_BACKBONE,
         "model.head={name: unet, max_width: 8, score: learned}",
         "sweep={}",
         "sweep.model.backbone.tuning=[frozen, lora]",
@@ -128,7 +128,7 @@ def test_sr_maps_in_the_author_s_layout(shrink: Callable[[Path], list[str]], tmp
         "data.workers=0",
         "data.batch_size=6",
         "data.split={val: 0.2, test: 0.4}",
-        SMALL_TRUNK,
+        SMALL_BACKBONE,
         "model.head={name: unet, max_width: 8}",
         "baselines=[pixel_difference]",
         "sweep={}",
@@ -163,7 +163,7 @@ def test_maps_from_captions_are_a_target(
         "data.batch_size=6",
         "data.augment=[flip, crop]",
         "data.only_hq=false",
-        SMALL_TRUNK,
+        SMALL_BACKBONE,
         "model.head={name: unet_pixel, max_width: 8}",
     ]
     capsys.readouterr()
@@ -191,7 +191,7 @@ def test_built_sets_train_decoders_and_regressors(
     path = ROOT / "experiments" / "clu_inpainting_mini.yaml"
     words = [*shrink(path), f"data.table={painted / 'pairs.csv'}", "data.split={folds: 2, val: 0}", "baselines=[]"]
     unet = "sweep.model.head=[{name: unet_pixel, max_width: 8, score: learned}]"
-    assert main(["ablate", str(path), *words, SMALL_TRUNK, unet]) == 0
+    assert main(["ablate", str(path), *words, SMALL_BACKBONE, unet]) == 0
     (run,) = run_folders(tmp_path / "runs")
     found = json.loads((run / "metrics.json").read_text())["maps"]
     assert set(found["origin"]) == {"same_class", "same_supercategory", "other_supercategory"}
@@ -207,7 +207,7 @@ def test_built_sets_train_decoders_and_regressors(
         f"{{name: pairs, table: {table}, columns: {{difference: ssim}}, invert: true, image_size: 64, batch_size: 16}}"
     )
     output = f"output={tmp_path / 'regressors'}"
-    assert main(["run", str(path), *words, output, f"data={data}", SMALL_TRUNK, "model.backbone.tuning=frozen"]) == 0
+    assert main(["run", str(path), *words, output, f"data={data}", SMALL_BACKBONE, "model.backbone.tuning=frozen"]) == 0
 
 
 def test_the_source_project_s_sweep_is_whole() -> None:

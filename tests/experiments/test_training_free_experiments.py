@@ -18,7 +18,7 @@ from engine.runs.sweep import read_sweep
 from semfid.cli import main
 from semfid.settings import as_mapping
 
-SMALL_TRUNK = "model.backbone={name: timm, model: test_resnet, pretrained: none}"
+SMALL_BACKBONE = "model.backbone={name: timm, model: test_resnet, pretrained: none}"
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_pseudo_labels_train_and_people_judge(
     ]
     for name in ("regressor_c2c", "regressor_c2i"):
         path = ROOT / "experiments" / f"{name}.yaml"
-        words = [*shrink(path), *data, SMALL_TRUNK, "sweep={}", "sweep.model.head.depth=[1, 3]"]
+        words = [*shrink(path), *data, SMALL_BACKBONE, "sweep={}", "sweep.model.head.depth=[1, 3]"]
         assert main(["ablate", str(path), *words]) == 0
         table = tables(tmp_path / "runs", name)
         assert len(table) == 2 + 2 and (table["n"] == 18).all() and (table["sources"] == 6).all()
@@ -150,7 +150,7 @@ def test_pseudo_labels_train_and_people_judge(
     # on from the captions, on the study's other photos
     (start,) = (run for run in run_folders(tmp_path / "runs" / "regressor_c2c") if "depth=3" in run.name)
     path = ROOT / "experiments" / "regressor_user_study.yaml"
-    words = [*shrink(path), f"data.answers={answers}", "data.workers=0", "data.batch_size=6", SMALL_TRUNK]
+    words = [*shrink(path), f"data.answers={answers}", "data.workers=0", "data.batch_size=6", SMALL_BACKBONE]
     words += ["data.split={val: 0.2, test: 0.3}", "model.head.depth=3"]
     assert main(["run", str(path), *words, "start=random", f"init_from={start}"]) == 0
     (tuned,) = run_folders(tmp_path / "runs" / "regressor_user_study")

@@ -83,7 +83,7 @@ class TestEveryKind:
         alone = own.describe(backbone, reference), own.describe(backbone, candidate)
         for first in (None, torch.tensor([0, 1, 0, 1])):
             passed: list[int] = []
-            hook = backbone.trunk.register_forward_pre_hook(lambda _, inputs, seen=passed: seen.append(len(inputs[0])))
+            hook = backbone.net.register_forward_pre_hook(lambda _, inputs, seen=passed: seen.append(len(inputs[0])))
             x, y = own.describe_pairs(backbone, reference, candidate, first)
             hook.remove()
             assert passed in ([], [8 if first is None else 6])  # where its network is called as a whole

@@ -25,7 +25,7 @@ from registry import HEADS
 from semfid.errors import UserError
 from semfid.scoring.local_evidence import difference_grids
 
-TRUNK = SimpleNamespace(  # 16 blocks, as a ResNet-50
+BACKBONE = SimpleNamespace(  # 16 blocks, as a ResNet-50
     channels=(3, 5, 4, 6, 8),
     strides=(2, 4, 8, 16, 32),
     block_channels=(5,) * 3 + (4,) * 4 + (6,) * 6 + (8,) * 3,
@@ -52,8 +52,8 @@ DECODERS = [name for name in HEADS.names() if issubclass(HEADS.get(name).factory
 FIXED |= {name: {"width": 32} for name in DECODERS if "width" in HEADS.get(name).keywords}
 
 
-def trunk_for(name: str) -> Any:
-    return EVEN if name.endswith("_shared") else WIDE if name in DECODERS else TRUNK
+def backbone_for(name: str) -> Any:
+    return EVEN if name.endswith("_shared") else WIDE if name in DECODERS else BACKBONE
 
 
 def option_grid(name: str) -> list[dict[str, Any]]:
@@ -101,14 +101,14 @@ def feature_maps(widths: tuple[int, ...], count: int, seed: int) -> list[Tensor]
     return maps
 
 
-def pyramid(trunk: Any, count: int, seed: int) -> list[Tensor]:
+def pyramid(backbone: Any, count: int, seed: int) -> list[Tensor]:
     """What stands for an image and its stages: one channel at its size, then post-ReLU features at each stride."""
     generator = torch.Generator().manual_seed(seed)
-    sizes = [(1, 1), *zip(trunk.channels, trunk.strides, strict=True)]
+    sizes = [(1, 1), *zip(backbone.channels, backbone.strides, strict=True)]
     return [torch.randn(count, c, SIDE // s, SIDE // s, generator=generator).relu() for c, s in sizes]
 
 
-def statistic_of(head: Head, trunk: Any, x: list[Tensor], y: list[Tensor], embeddings: tuple[Tensor, Tensor]) -> Any:
+def statistic_of(head: Head, backbone: Any, x: list[Tensor], y: list[Tensor], embeddings: tuple[Tensor, Tensor]) -> Any:
     """What a lightning module feeds, by the words of the contract and nothing else."""
     if head.input_kind == "embeddings":
         return torch.stack(embeddings, dim=1)
@@ -145,10 +145,10 @@ def pooled(signed_differences: list[Tensor], poolings: tuple[str, ...]) -> Tenso
     return torch.cat(columns, dim=1)
 
 
-def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
+def pairs_for(head: Head, backbone: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
     if isinstance(head, DecoderHead | GridHead):
-        x = pyramid(trunk, count, 2 * seed)
-        y = [tap.clone() for tap in x] if same else pyramid(trunk, count, 2 * seed + 1)
+        x = pyramid(backbone, count, 2 * seed)
+        y = [tap.clone() for tap in x] if same else pyramid(backbone, count, 2 * seed + 1)
         if head.normalize == "unit":
             x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
         differences = [(a - b).square() for a, b in zip(x, y, strict=True)]
@@ -157,13 +157,13 @@ def pairs_for(head: Head, trunk: Any, count: int, seed: int = 0, same: bool = Fa
             if isinstance(head, GridHead)
             else differences
         )
-    widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
+    widths = backbone.block_channels if head.taps == "blocks" else backbone.channels
     x = feature_maps(widths, count, 2 * seed)
     y = [tap.clone() for tap in x] if same else feature_maps(widths, count, 2 * seed + 1)
     generator = torch.Generator().manual_seed(seed)
-    ex = torch.randn(count, trunk.embed_dim, generator=generator)
-    ey = ex.clone() if same else torch.randn(count, trunk.embed_dim, generator=generator)
-    return statistic_of(head, trunk, *((y, x) if swap else (x, y)), (ey, ex) if swap else (ex, ey))
+    ex = torch.randn(count, backbone.embed_dim, generator=generator)
+    ey = ex.clone() if same else torch.randn(count, backbone.embed_dim, generator=generator)
+    return statistic_of(head, backbone, *((y, x) if swap else (x, y)), (ey, ex) if swap else (ex, ey))
 
 
 def take(statistic: Any, index: slice) -> Any:
@@ -172,42 +172,42 @@ def take(statistic: Any, index: slice) -> Any:
 
 def built(name: str) -> Iterator[tuple[dict[str, Any], Head, Any]]:
     """Every option set, calibrated and with weights that have left their initial values."""
-    trunk = trunk_for(name)
+    backbone = backbone_for(name)
     for number, options in enumerate(option_grid(name)):
         torch.manual_seed(number)
-        head = build_head(name, trunk, options)
-        head.calibrate(pairs_for(head, trunk, 9, seed=50))
+        head = build_head(name, backbone, options)
+        head.calibrate(pairs_for(head, backbone, 9, seed=50))
         with torch.no_grad():
             for parameter in head.parameters():
                 # decoders are deep: so much would saturate their output
                 parameter.add_((0.02 if name in DECODERS else 0.3) * torch.randn(parameter.shape))
         head.project()
-        yield options, head.eval(), trunk
+        yield options, head.eval(), backbone
 
 
 @pytest.mark.parametrize("name", HEADS.names())
 class TestHeadContract:
     def test_one_number_per_pair(self, name: str) -> None:
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             for count in (1, 5):
-                score = head(pairs_for(head, trunk, count))
+                score = head(pairs_for(head, backbone, count))
                 assert score.shape == (count,) and score.dtype == torch.float32 and score.isfinite().all(), options
 
     def test_identical_images_score_exactly_zero(self, name: str) -> None:
         promised = 0
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             if head.zero_at_identity:
                 promised += 1
-                score = head(pairs_for(head, trunk, 4, same=True))
+                score = head(pairs_for(head, backbone, 4, same=True))
                 assert (score == 0).all(), (options, score)
         assert promised, "no option set of this head keeps the promise that most depends on it"
 
     def test_zero_is_promised_by_default(self, name: str) -> None:
-        assert build_head(name, trunk_for(name), {}).zero_at_identity
+        assert build_head(name, backbone_for(name), {}).zero_at_identity
 
     def test_alone_or_among_others(self, name: str) -> None:
-        for options, head, trunk in built(name):
-            statistic = pairs_for(head, trunk, 6)
+        for options, head, backbone in built(name):
+            statistic = pairs_for(head, backbone, 6)
             together = head(statistic)
             alone = torch.cat([head(take(statistic, slice(i, i + 1))) for i in range(6)])
             torch.testing.assert_close(
@@ -215,16 +215,16 @@ class TestHeadContract:
             )
 
     def test_order_of_pairs(self, name: str) -> None:
-        for options, head, trunk in built(name):
-            statistic = pairs_for(head, trunk, 6)
+        for options, head, backbone in built(name):
+            statistic = pairs_for(head, backbone, 6)
             order = torch.tensor([3, 0, 5, 1, 4, 2])
             shuffled = [tap[order] for tap in statistic] if isinstance(statistic, list) else statistic[order]
             torch.testing.assert_close(head(shuffled), head(statistic)[order], rtol=1e-5, atol=1e-6, msg=str(options))
 
     def test_symmetry_where_it_says_so(self, name: str) -> None:
         differs, declared = False, True
-        for options, head, trunk in built(name):
-            there, back = head(pairs_for(head, trunk, 5)), head(pairs_for(head, trunk, 5, swap=True))
+        for options, head, backbone in built(name):
+            there, back = head(pairs_for(head, backbone, 5)), head(pairs_for(head, backbone, 5, swap=True))
             if head.symmetric:
                 torch.testing.assert_close(there, back, rtol=1e-6, atol=1e-6, msg=str(options))
             declared = declared and head.symmetric
@@ -232,8 +232,8 @@ class TestHeadContract:
         assert differs != declared, "declared asymmetric, yet it is symmetric: say so"
 
     def test_gradients_are_finite_at_identical_images(self, name: str) -> None:
-        for options, head, trunk in built(name):
-            statistic = pairs_for(head, trunk, 3, same=True)
+        for options, head, backbone in built(name):
+            statistic = pairs_for(head, backbone, 3, same=True)
             leaves = statistic if isinstance(statistic, list) else [statistic]
             for leaf in leaves:
                 leaf.requires_grad_()
@@ -242,10 +242,10 @@ class TestHeadContract:
                 assert gradient is None or gradient.isfinite().all(), options
 
     def test_it_reacts_to_its_input(self, name: str) -> None:
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             if getattr(head, "output", None) == "clamp":
                 continue
-            assert head(pairs_for(head, trunk, 4)).unique().numel() == 4, options
+            assert head(pairs_for(head, backbone, 4)).unique().numel() == 4, options
 
     def test_projection_makes_weights_nonnegative_and_nothing_else(self, name: str) -> None:
         for options, head, _ in built(name):
@@ -263,52 +263,52 @@ class TestHeadContract:
 
     def test_initial_weights_obey_the_projection(self, name: str) -> None:
         for options in option_grid(name):
-            head = build_head(name, trunk_for(name), options)
+            head = build_head(name, backbone_for(name), options)
             before = copy.deepcopy(head.state_dict())
             head.project()
             assert all(torch.equal(before[key], value) for key, value in head.state_dict().items()), options
 
     def test_nonnegative_weights_give_nonnegative_differences(self, name: str) -> None:
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             if head.nonnegative and head.zero_at_identity and name not in DECODERS:
-                assert (head(pairs_for(head, trunk, 20)) >= 0).all(), options
+                assert (head(pairs_for(head, backbone, 20)) >= 0).all(), options
 
     def test_state_round_trip(self, name: str) -> None:
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             torch.manual_seed(999)
-            other = build_head(name, trunk, options)  # not calibrated: the state must bring that too
+            other = build_head(name, backbone, options)  # not calibrated: the state must bring that too
             other.load_state_dict(head.state_dict())
-            statistic = pairs_for(head, trunk, 4)
+            statistic = pairs_for(head, backbone, 4)
             assert torch.equal(other.eval()(statistic), head(statistic)), options
 
     def test_same_seed_same_head(self, name: str) -> None:
-        trunk = trunk_for(name)
+        backbone = backbone_for(name)
         for options in option_grid(name):
             states = []
             for _ in range(2):
                 torch.manual_seed(7)
-                states.append(build_head(name, trunk, options).state_dict())
+                states.append(build_head(name, backbone, options).state_dict())
             assert all(torch.equal(states[0][key], states[1][key]) for key in states[0]), options
 
     def test_calibration_is_declared(self, name: str) -> None:
         """A head that says it needs none must not change when it is offered; one that does must, and only buffers."""
-        trunk = trunk_for(name)
+        backbone = backbone_for(name)
         for options in option_grid(name):
-            head = build_head(name, trunk, options)
+            head = build_head(name, backbone, options)
             before, parameters = copy.deepcopy(head.state_dict()), dict(head.named_parameters())
-            head.calibrate(pairs_for(head, trunk, 9, seed=50))
+            head.calibrate(pairs_for(head, backbone, 9, seed=50))
             moved = {key for key, value in head.state_dict().items() if not torch.equal(before[key], value)}
             assert bool(moved) == head.needs_calibration, options
             assert not moved & set(parameters), options
 
     def test_calibration_is_repeatable_and_ignores_order(self, name: str) -> None:
-        trunk = trunk_for(name)
+        backbone = backbone_for(name)
         for options in option_grid(name):
             torch.manual_seed(3)
-            head = build_head(name, trunk, options)
+            head = build_head(name, backbone, options)
             if not head.needs_calibration:
                 continue
-            statistic = pairs_for(head, trunk, 9, seed=50)
+            statistic = pairs_for(head, backbone, 9, seed=50)
             head.calibrate(statistic)
             first = copy.deepcopy(head.state_dict())
             answers = head(statistic) if head.solved else None
@@ -323,14 +323,14 @@ class TestHeadContract:
         """The cached engine trains the heads of all folds at once."""
         from torch.func import functional_call, stack_module_state, vmap
 
-        trunk = trunk_for(name)
+        backbone = backbone_for(name)
         for options in option_grid(name)[:: max(1, len(option_grid(name)) // 12)]:
             heads = []
             for seed in range(3):
                 torch.manual_seed(seed)
-                heads.append(build_head(name, trunk, options))
-                heads[-1].calibrate(pairs_for(heads[-1], trunk, 9, seed=50 + seed))
-            statistic = pairs_for(heads[0], trunk, 4)
+                heads.append(build_head(name, backbone, options))
+                heads[-1].calibrate(pairs_for(heads[-1], backbone, 9, seed=50 + seed))
+            statistic = pairs_for(heads[0], backbone, 4)
             if isinstance(statistic, list) or not list(heads[0].parameters()):
                 continue
             parameters, buffers = stack_module_state(heads)  # type: ignore[arg-type]
@@ -340,10 +340,10 @@ class TestHeadContract:
 
     def test_maps_against_the_raw_score(self, name: str) -> None:
         """Equal in the mean for mean pooling; with nonnegative weights and one pooling, bounded by it for every other."""
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             if not isinstance(head, MapHead) or options.get("output", "identity") != "identity":
                 continue
-            widths = trunk.block_channels if head.taps == "blocks" else trunk.channels
+            widths = backbone.block_channels if head.taps == "blocks" else backbone.channels
             x, y = feature_maps(widths, 3, 1), feature_maps(widths, 3, 2)
             if head.normalize == "unit":
                 x, y = ([tap / (tap.square().sum(1, keepdim=True) + 1e-10).sqrt() for tap in side] for side in (x, y))
@@ -367,28 +367,28 @@ class TestDecoderContract:
     """What a head that gives maps at the size of the images promises beyond that."""
 
     def test_the_map_is_of_the_images_size(self, name: str) -> None:
-        for options, head, trunk in built(name):
-            maps = head.difference_map(pairs_for(head, trunk, 3))
+        for options, head, backbone in built(name):
+            maps = head.difference_map(pairs_for(head, backbone, 3))
             assert maps.shape == (3, 1, SIDE, SIDE) and maps.isfinite().all(), options
             if options.get("output", "sigmoid") == "sigmoid":
                 assert maps.abs().max() <= 1, options
 
     def test_identical_images_give_a_map_of_zeros(self, name: str) -> None:
-        for options, head, trunk in built(name):
+        for options, head, backbone in built(name):
             if head.zero_at_identity:
                 for mode in (False, True):  # in training the zeros are one more item of the batch
                     head.train(mode)
                     torch.manual_seed(0)
-                    maps = head.difference_map(pairs_for(head, trunk, 3, same=True))
+                    maps = head.difference_map(pairs_for(head, backbone, 3, same=True))
                     if not mode or not any(isinstance(m, torch.nn.Dropout2d) and m.p > 0 for m in head.modules()):
                         assert maps.abs().max() <= (0 if not mode else 1e-5), (options, mode)
 
     def test_a_change_shows_where_it_is(self, name: str) -> None:
         """One corner differs: after a few steps towards its mask, the map is larger there than in the far corner."""
         torch.manual_seed(0)
-        trunk = trunk_for(name)
-        head = build_head(name, trunk, FIXED.get(name, {}))
-        statistic = pairs_for(head, trunk, 4)
+        backbone = backbone_for(name)
+        head = build_head(name, backbone, FIXED.get(name, {}))
+        statistic = pairs_for(head, backbone, 4)
         for tap in statistic:
             side = tap.shape[-1] // 2
             tap[..., side:, :] = 0
@@ -405,19 +405,19 @@ class TestDecoderContract:
         assert maps[..., :16, :16].mean() > maps[..., -16:, -16:].mean() + 0.1
 
     @pytest.mark.parametrize("strides", [(16,) * 12, (4, 8, 16, 32), (2, 4), (14, 14)])
-    def test_any_trunk(self, name: str, strides: tuple[int, ...]) -> None:
-        trunk = SimpleNamespace(channels=(6,) * len(strides), strides=strides, block_channels=(), embed_dim=7)
+    def test_any_backbone(self, name: str, strides: tuple[int, ...]) -> None:
+        backbone = SimpleNamespace(channels=(6,) * len(strides), strides=strides, block_channels=(), embed_dim=7)
         side = 4 * max(strides)
         statistic = [torch.rand(2, 1, side, side), *(torch.rand(2, 6, side // s, side // s) for s in strides)]
-        head = build_head(name, trunk, FIXED.get(name, {})).eval()
+        head = build_head(name, backbone, FIXED.get(name, {})).eval()
         assert head.difference_map(statistic).shape == (2, 1, side, side)
 
     def test_wrong_values_are_named(self, name: str) -> None:
         key = "width" if "width" in HEADS.get(name).keywords else "max_width"
         with pytest.raises(UserError, match=key):
-            build_head(name, trunk_for(name), {key: 0})
+            build_head(name, backbone_for(name), {key: 0})
         with pytest.raises(UserError, match="top"):
-            build_head(name, trunk_for(name), {"top": 0.0})
+            build_head(name, backbone_for(name), {"top": 0.0})
 
 
 class TestScoreOfMap:
@@ -445,7 +445,7 @@ class TestPoolings:
     )
     def test_wrong_words_are_named_in_one_line(self, wrong: Any) -> None:
         with pytest.raises(UserError, match=r"pooling=.*top:0\.05") as caught:
-            build_head("lpips_linear", TRUNK, {"pooling": wrong})
+            build_head("lpips_linear", BACKBONE, {"pooling": wrong})
         assert "\n" not in str(caught.value)
 
     def test_top_counts_as_a_sort_does(self) -> None:

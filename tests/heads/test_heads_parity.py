@@ -16,7 +16,7 @@ from heads.output import apply_output
 from heads.statistics import pool, squared_differences, unit_channels
 from semfid.errors import UserError
 
-TRUNK = SimpleNamespace(channels=(3, 5, 4), strides=(2, 4, 8), block_channels=(5, 5, 4, 4), embed_dim=6)
+BACKBONE = SimpleNamespace(channels=(3, 5, 4), strides=(2, 4, 8), block_channels=(5, 5, 4, 4), embed_dim=6)
 EVEN = SimpleNamespace(channels=(5, 5, 5), strides=(8, 8, 8), block_channels=(), embed_dim=6)
 
 
@@ -63,12 +63,12 @@ def naive_linear(
 @pytest.mark.parametrize("depth", [0, 1, 2])
 @pytest.mark.parametrize("output", ["identity", "softplus", "sigmoid", "clamp"])
 def test_linear_heads(name: str, unit: bool, depth: int, output: str) -> None:
-    trunk = EVEN if name.endswith("shared") else TRUNK
-    widths = trunk.block_channels if name.endswith("blocks") else trunk.channels
+    backbone = EVEN if name.endswith("shared") else BACKBONE
+    widths = backbone.block_channels if name.endswith("blocks") else backbone.channels
     x, y = features(widths, 3, 1), features(widths, 3, 2)
     torch.manual_seed(depth)
     head = build_head(
-        name, trunk, {"depth": depth, "normalize": "unit" if unit else "none", "bias": True, "output": output}
+        name, backbone, {"depth": depth, "normalize": "unit" if unit else "none", "bias": True, "output": output}
     ).double()
     with torch.no_grad():
         head.bias.fill_(0.07)  # type: ignore[union-attr, operator]
@@ -87,15 +87,17 @@ def test_linear_heads(name: str, unit: bool, depth: int, output: str) -> None:
 @pytest.mark.parametrize("depth", [0, 2])
 def test_scale_train(name: str, depth: int) -> None:
     """mean_l mean_c ( w_lc mean_hw(d_lc) / (rms_lc + mean_c rms_lc) ): by hand from six training pairs."""
-    trunk = EVEN if name.endswith("shared") else TRUNK
+    backbone = EVEN if name.endswith("shared") else BACKBONE
     generator = torch.Generator().manual_seed(0)
-    training = torch.rand(6, sum(trunk.channels), generator=generator) * torch.logspace(-4, 3, sum(trunk.channels))
-    tested = torch.rand(2, sum(trunk.channels), generator=generator)
-    head = build_head(name, trunk, {"depth": depth, "scale": "train"})
+    training = torch.rand(6, sum(backbone.channels), generator=generator) * torch.logspace(
+        -4, 3, sum(backbone.channels)
+    )
+    tested = torch.rand(2, sum(backbone.channels), generator=generator)
+    head = build_head(name, backbone, {"depth": depth, "scale": "train"})
     head.calibrate(training)
     weight = head.weight.tolist()  # type: ignore[union-attr, operator]
-    used = trunk.channels[-(depth + 1) :]
-    start = sum(trunk.channels) - sum(used)
+    used = backbone.channels[-(depth + 1) :]
+    start = sum(backbone.channels) - sum(used)
     expected = []
     for row in tested.tolist():
         of_taps, position, index = [], start, 0
@@ -118,13 +120,13 @@ def test_scale_train(name: str, depth: int) -> None:
 def test_scale_train_makes_units_of_stages_irrelevant() -> None:
     """A stage that is a million times larger gives the same head, score and first gradient."""
     factor = torch.cat(
-        [torch.full((width,), unit) for width, unit in zip(TRUNK.channels, (1e-3, 1.0, 1e6), strict=True)]
+        [torch.full((width,), unit) for width, unit in zip(BACKBONE.channels, (1e-3, 1.0, 1e6), strict=True)]
     )
-    training = torch.rand(8, sum(TRUNK.channels), generator=torch.Generator().manual_seed(1))
+    training = torch.rand(8, sum(BACKBONE.channels), generator=torch.Generator().manual_seed(1))
     scores, gradients = [], []
     for unit in (torch.ones_like(factor), factor):
         torch.manual_seed(0)
-        head = build_head("lpips_linear", TRUNK, {"depth": 2, "scale": "train"})
+        head = build_head("lpips_linear", BACKBONE, {"depth": 2, "scale": "train"})
         head.calibrate(training * unit)
         score = head(training * unit)
         scores.append(score.detach())
@@ -135,9 +137,9 @@ def test_scale_train_makes_units_of_stages_irrelevant() -> None:
 
 
 def test_scale_train_on_a_dead_channel() -> None:
-    training = torch.rand(5, sum(TRUNK.channels))
+    training = torch.rand(5, sum(BACKBONE.channels))
     training[:, -2] = 0.0
-    head = build_head("lpips_linear", TRUNK, {"depth": 2, "scale": "train"})
+    head = build_head("lpips_linear", BACKBONE, {"depth": 2, "scale": "train"})
     head.calibrate(training)
     score = head(training)
     (gradient,) = torch.autograd.grad(score.sum(), list(head.parameters()))
@@ -148,9 +150,9 @@ def test_scale_train_on_a_dead_channel() -> None:
 
 
 def test_scale_train_on_a_dead_stage() -> None:
-    training = torch.rand(5, sum(TRUNK.channels))
-    training[:, : TRUNK.channels[0]] = 0.0
-    head = build_head("lpips_linear", TRUNK, {"depth": 2, "scale": "train"})
+    training = torch.rand(5, sum(BACKBONE.channels))
+    training[:, : BACKBONE.channels[0]] = 0.0
+    head = build_head("lpips_linear", BACKBONE, {"depth": 2, "scale": "train"})
     head.calibrate(training)
     assert head(training).isfinite().all() and (head.scale > 0).all()  # type: ignore[union-attr, operator]
 
@@ -159,8 +161,8 @@ def test_scale_train_on_a_dead_stage() -> None:
 @pytest.mark.parametrize("anchored", [False, True])
 @pytest.mark.parametrize("output", ["identity", "softplus", "sigmoid", "clamp"])
 def test_mlps(name: str, anchored: bool, output: str) -> None:
-    head = build_head(name, TRUNK, {"hidden": [7, 4], "anchored": anchored, "output": output})
-    width = TRUNK.embed_dim if name == "embedding_mlp" else sum(TRUNK.channels)
+    head = build_head(name, BACKBONE, {"hidden": [7, 4], "anchored": anchored, "output": output})
+    width = BACKBONE.embed_dim if name == "embedding_mlp" else sum(BACKBONE.channels)
     statistic = torch.rand(3, 2, width, generator=torch.Generator().manual_seed(3))
     state = {key: value.tolist() for key, value in head.state_dict().items()}
     layers = sorted({int(key.split(".")[1]) for key in state})
@@ -184,13 +186,13 @@ def test_mlps(name: str, anchored: bool, output: str) -> None:
 
 
 def test_mlp_widths_of_the_source_project() -> None:
-    head = build_head("pooled_mlp", TRUNK, {})
+    head = build_head("pooled_mlp", BACKBONE, {})
     shapes = [tuple(p.shape) for key, p in head.named_parameters() if key.endswith("weight")]
     assert shapes == [(2056, 24), (1028, 2056), (512, 1028), (1, 512)]
 
 
 def test_cosine() -> None:
-    head = build_head("cosine", TRUNK, {})
+    head = build_head("cosine", BACKBONE, {})
     generator = torch.Generator().manual_seed(4)
     statistic = torch.randn(40, 2, 6, generator=generator)
     expected = []
@@ -221,11 +223,11 @@ class TestAgainstLpips:
 
     def test_the_whole_metric(self) -> None:
         """lpips' own pieces put together as in its forward: normalise, difference, linear layer, average, sum."""
-        x = [tap.float() + 0.05 for tap in features(TRUNK.channels, 3, 1)]
-        y = [tap.float() + 0.05 for tap in features(TRUNK.channels, 3, 2)]
-        head = build_head("lpips_linear", TRUNK, {"depth": 2, "normalize": "unit", "weights": "nonnegative"})
-        layers = [lpips.NetLinLayer(width, use_dropout=False) for width in TRUNK.channels]
-        pieces = head.weight.detach().split(TRUNK.channels)  # type: ignore[union-attr, operator]
+        x = [tap.float() + 0.05 for tap in features(BACKBONE.channels, 3, 1)]
+        y = [tap.float() + 0.05 for tap in features(BACKBONE.channels, 3, 2)]
+        head = build_head("lpips_linear", BACKBONE, {"depth": 2, "normalize": "unit", "weights": "nonnegative"})
+        layers = [lpips.NetLinLayer(width, use_dropout=False) for width in BACKBONE.channels]
+        pieces = head.weight.detach().split(BACKBONE.channels)  # type: ignore[union-attr, operator]
         with torch.no_grad():
             for layer, piece in zip(layers, pieces, strict=True):
                 layer.model[-1].weight.copy_(piece.view(1, -1, 1, 1))
@@ -287,27 +289,27 @@ class TestMistakes:
         depth = count if depth is None else depth
         with pytest.raises(
             UserError,
-            match=rf"depth={depth} uses the last {depth + 1} taps but this trunk has {count}; choose 0 to {count - 1}",
+            match=rf"depth={depth} uses the last {depth + 1} taps but this backbone has {count}; choose 0 to {count - 1}",
         ):
-            build_head(name, TRUNK, {"depth": depth})
+            build_head(name, BACKBONE, {"depth": depth})
 
     def test_shared_needs_one_width(self) -> None:
         with pytest.raises(UserError, match=r"needs taps of one width, not \(5, 4\); use lpips_linear"):
-            build_head("lpips_linear_shared", TRUNK, {"depth": 1})
-        build_head("lpips_linear_shared", TRUNK, {"depth": 0})
+            build_head("lpips_linear_shared", BACKBONE, {"depth": 1})
+        build_head("lpips_linear_shared", BACKBONE, {"depth": 0})
         build_head("lpips_linear_shared", SimpleNamespace(**{**vars(EVEN), "channels": (3, 5, 5)}), {"depth": 1})
 
     def test_blocks_need_blocks(self) -> None:
-        with pytest.raises(UserError, match="needs a trunk with residual blocks; use lpips_linear"):
+        with pytest.raises(UserError, match="needs a backbone with residual blocks; use lpips_linear"):
             build_head("lpips_linear_blocks", EVEN, {})
 
     @pytest.mark.parametrize("hidden", [[], [0], [8, -1]])
     def test_hidden_widths(self, hidden: list[int]) -> None:
         with pytest.raises(UserError, match="must list positive layer widths"):
-            build_head("pooled_mlp", TRUNK, {"hidden": hidden})
+            build_head("pooled_mlp", BACKBONE, {"hidden": hidden})
 
     def test_options_of_another_head(self) -> None:
         with pytest.raises(UserError, match="head 'cosine' has no keyword 'depth'"):
-            build_head("cosine", TRUNK, {"depth": 1})
+            build_head("cosine", BACKBONE, {"depth": 1})
         with pytest.raises(UserError, match=r"normalize='units' should be one of 'none', 'unit'; did you mean 'unit'"):
-            build_head("lpips_linear", TRUNK, {"normalize": "units"})
+            build_head("lpips_linear", BACKBONE, {"normalize": "units"})

@@ -20,7 +20,7 @@ from engine.training.exact_fit import ExactSettings, fit_exactly
 from heads import Head, LinearForm, build_head
 from semfid.errors import UserError
 
-TRUNK = SimpleNamespace(channels=(4, 5, 3), strides=(2, 4, 8), block_channels=(), embed_dim=6)
+BACKBONE = SimpleNamespace(channels=(4, 5, 3), strides=(2, 4, 8), block_channels=(), embed_dim=6)
 OPTIONS: dict[str, Any] = {"depth": 1, "pooling": ["mean", "lost:max"], "gamma": 0.7, "output": "identity"}
 WIDTHS = (5, 3, 5, 3)
 COUNT = 40
@@ -66,7 +66,7 @@ def test_a_fit_is_scikit_learns_kernel_ridge(penalty: float | None) -> None:
     settings = ExactSettings(Squared(), LinearForm("identity", False, False), penalty)
     sources = [f"s{row // 2}" for row in range(COUNT)]
     (fit,) = fit_exactly(
-        lambda: build_head("kernel", TRUNK, OPTIONS), settings, values, labels, weight, sources, [part]
+        lambda: build_head("kernel", BACKBONE, OPTIONS), settings, values, labels, weight, sources, [part]
     )
     against_train, gram = naive(values, train)
     own = weight.double().numpy()[train] / weight.double().numpy()[train].sum()
@@ -80,13 +80,13 @@ def test_a_fit_is_scikit_learns_kernel_ridge(penalty: float | None) -> None:
     assert np.std(expected) > 0.05
     np.testing.assert_allclose(found, expected, atol=2e-4)
     assert float(fit.head(torch.zeros(1, 24))) == 0.0
-    again = build_head("kernel", TRUNK, OPTIONS)
+    again = build_head("kernel", BACKBONE, OPTIONS)
     again.load_state_dict(fit.head.state_dict())
     assert torch.equal(again(values), fit.head(values)), "as many supports as the file holds"
 
 
 def calibrated() -> Head:
-    head = build_head("kernel", TRUNK, OPTIONS)
+    head = build_head("kernel", BACKBONE, OPTIONS)
     head.calibrate(statistic())
     return head
 
@@ -104,8 +104,8 @@ def test_too_many_pairs_are_refused_before_anything_is_solved(monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("keywords", "says"),
-    [({"gamma": 0.0}, "gamma=0 must be above 0"), ({"depth": 3}, "uses the last 4 taps but this trunk has 3")],
+    [({"gamma": 0.0}, "gamma=0 must be above 0"), ({"depth": 3}, "uses the last 4 taps but this backbone has 3")],
 )
 def test_keywords(keywords: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        build_head("kernel", TRUNK, {**OPTIONS, **keywords})
+        build_head("kernel", BACKBONE, {**OPTIONS, **keywords})

@@ -17,12 +17,12 @@ from heads.local_evidence import LocalEvidence
 from semfid.errors import UserError
 from semfid.scoring.local_evidence import difference_grids, soft_maximum
 
-TRUNK = SimpleNamespace(channels=(3, 5, 4, 6, 8), strides=(2, 4, 8, 16, 32), block_channels=(), embed_dim=7)
+BACKBONE = SimpleNamespace(channels=(3, 5, 4, 6, 8), strides=(2, 4, 8, 16, 32), block_channels=(), embed_dim=7)
 
 
 def head_of(seed: int = 0, **keywords: object) -> LocalEvidence:
     torch.manual_seed(seed)
-    head = build_head("local_evidence", TRUNK, keywords)
+    head = build_head("local_evidence", BACKBONE, keywords)
     assert isinstance(head, LocalEvidence)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -31,11 +31,11 @@ def head_of(seed: int = 0, **keywords: object) -> LocalEvidence:
 
 
 def differences(count: int, height: int = 64, width: int = 64, seed: int = 0) -> list[Tensor]:
-    """Squared differences of all stages; sides are rounded up, as a trunk's are."""
+    """Squared differences of all stages; sides are rounded up, as a backbone's are."""
     generator = torch.Generator().manual_seed(seed)
     return [
         torch.randn(count, c, -(-height // s), -(-width // s), generator=generator).square()
-        for c, s in zip(TRUNK.channels, TRUNK.strides, strict=True)
+        for c, s in zip(BACKBONE.channels, BACKBONE.strides, strict=True)
     ]
 
 
@@ -46,7 +46,7 @@ def grids_of(head: LocalEvidence, taps: list[Tensor]) -> list[Tensor]:
 class TestGrids:
     def test_means_and_maxima_of_cells(self) -> None:
         taps = differences(2, 40, 72)
-        grids = difference_grids(taps, TRUNK.strides, 8)
+        grids = difference_grids(taps, BACKBONE.strides, 8)
         assert [tuple(g.shape[1:]) for g in grids] == [(6, 5, 9), (10, 5, 9), (4, 5, 9), (6, 3, 5), (8, 2, 3)]
         for tap, grid, factor in zip(taps, grids, (4, 2), strict=False):
             for row in range(5):
@@ -58,7 +58,7 @@ class TestGrids:
 
     @pytest.mark.parametrize("size", [(33, 70), (100, 50), (32, 32)])
     def test_any_size(self, size: tuple[int, int]) -> None:
-        grids = difference_grids(differences(1, *size), TRUNK.strides, 8)
+        grids = difference_grids(differences(1, *size), BACKBONE.strides, 8)
         wide = (-(-size[0] // 8), -(-size[1] // 8))
         assert all(tuple(grid.shape[2:]) == wide for grid in grids[:3])
         assert all(grid.isfinite().all() for grid in grids)
@@ -166,7 +166,7 @@ class TestScore:
 def test_it_learns_where_from_one_label_a_pair() -> None:
     """In half of the pairs one cell has both of two channels, which all other cells have one at a time. No map is shown."""
     generator = torch.Generator().manual_seed(0)
-    trunk = SimpleNamespace(channels=(4,), strides=(8,), block_channels=(), embed_dim=1)
+    backbone = SimpleNamespace(channels=(4,), strides=(8,), block_channels=(), embed_dim=1)
     pairs = 0.2 * torch.rand(160, 4, 8, 8, generator=generator)
     kind = torch.randint(0, 2, (160, 8, 8), generator=generator)
     pairs[:, 0] += (kind == 0).float()
@@ -176,7 +176,7 @@ def test_it_learns_where_from_one_label_a_pair() -> None:
     changed = F.one_hot(place, 64).view(160, 8, 8).bool() & (label == 1).view(-1, 1, 1)
     pairs[:, :2] = torch.where(changed[:, None], torch.ones(()), pairs[:, :2])
     torch.manual_seed(0)
-    head = build_head("local_evidence", trunk, {"width": 16, "temperature": 0.2})
+    head = build_head("local_evidence", backbone, {"width": 16, "temperature": 0.2})
     assert isinstance(head, LocalEvidence)
     head.calibrate([pairs[:80]])
     optimizer = torch.optim.Adam(head.parameters(), lr=0.03)
@@ -202,8 +202,8 @@ class TestMistakes:
     )
     def test_wrong_values_are_named(self, keywords: dict[str, object], message: str) -> None:
         with pytest.raises(UserError, match=message):
-            build_head("local_evidence", TRUNK, keywords)  # type: ignore[arg-type]
+            build_head("local_evidence", BACKBONE, keywords)  # type: ignore[arg-type]
 
-    def test_a_trunk_without_stages(self) -> None:
+    def test_a_backbone_without_stages(self) -> None:
         with pytest.raises(UserError, match="does not say the channels and strides"):
             build_head("local_evidence", SimpleNamespace(channels=(), strides=(), block_channels=(), embed_dim=4), {})

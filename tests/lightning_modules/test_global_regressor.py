@@ -26,13 +26,13 @@ from semfid.errors import UserError
 pytestmark = pytest.mark.filterwarnings("ignore:.*(dataloader|eval mode|logger|log_every_n_steps|workers).*")
 
 
-def trunk(**keywords: Any) -> Backbone:
+def tiny_backbone(**keywords: Any) -> Backbone:
     return build_backbone("timm", {"model": "test_resnet", "pretrained": "none", **keywords})
 
 
 def regressor(**keywords: Any) -> Any:
-    own = {"trunk": trunk(), "head": {"name": "lpips_linear", "depth": 2}, **keywords}
-    return LIGHTNING_MODULES.build("global_regressor", own.pop("trunk"), **own)
+    own = {"backbone": tiny_backbone(), "head": {"name": "lpips_linear", "depth": 2}, **keywords}
+    return LIGHTNING_MODULES.build("global_regressor", own.pop("backbone"), **own)
 
 
 def batch_of(count: int = 4, seed: int = 0, total: int | None = None) -> PairBatch:
@@ -114,7 +114,7 @@ class TestPairStatistic:
     )
     def test_one_pass_over_both_equals_two(self, name: str) -> None:
         """References before candidates; each head gets what its contract says, computed image by image here."""
-        backbone, batch = trunk(), batch_of(3)
+        backbone, batch = tiny_backbone(), batch_of(3)
         depth = {"depth": 3} if name == "lpips_linear_blocks" else {}
         head = HEADS.build(name, backbone, **depth)
         assert isinstance(head, Head)
@@ -153,7 +153,7 @@ class TestForward:
     @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])
     @pytest.mark.parametrize("head", ["lpips_linear", "local_evidence", "pooled_mlp", "cosine"])
     def test_identical_images_score_zero_with_finite_gradients(self, tuning: str, head: str) -> None:
-        module = regressor(trunk=trunk(tuning=tuning), head=head).train()
+        module = regressor(backbone=tiny_backbone(tuning=tuning), head=head).train()
         image = batch_of(2).reference.requires_grad_()
         score = module(image, image)
         assert (score == 0).all()
@@ -172,7 +172,7 @@ class TestForward:
             module(batch.reference[order], batch.candidate[order]), together[order], rtol=1e-5, atol=1e-6
         )
 
-    def test_symmetric_heads_are_symmetric_through_the_trunk(self) -> None:
+    def test_symmetric_heads_are_symmetric_through_the_backbone(self) -> None:
         module, batch = regressor(), batch_of(3)
         torch.testing.assert_close(
             module(batch.reference, batch.candidate), module(batch.candidate, batch.reference), rtol=1e-5, atol=1e-6
@@ -201,9 +201,9 @@ class TestTraining:
         quiet_trainer(tmp_path, max_steps=1, callbacks=[Watched()]).fit(module, datamodule=Batches([batch]))
         assert seen == [pytest.approx(expected, rel=1e-5)]
 
-    def test_training_fits_and_leaves_the_trunk(self, tmp_path: Path) -> None:
+    def test_training_fits_and_leaves_the_backbone(self, tmp_path: Path) -> None:
         module = regressor(optimizer={"name": "adam", "lr": 0.1}, head={"name": "lpips_linear", "scale": "train"})
-        before = {key: value.clone() for key, value in module.trunk.trunk.state_dict().items()}
+        before = {key: value.clone() for key, value in module.backbone.net.state_dict().items()}
         batches = [batch_of(4, seed) for seed in range(2)]
 
         def error() -> float:
@@ -213,7 +213,7 @@ class TestTraining:
         start = error()
         quiet_trainer(tmp_path, max_epochs=60).fit(module, datamodule=Batches(batches))
         assert error() < 0.2 * start
-        assert all(torch.equal(before[key], value) for key, value in module.trunk.trunk.state_dict().items())
+        assert all(torch.equal(before[key], value) for key, value in module.backbone.net.state_dict().items())
 
     def test_nonnegative_weights_stay_so(self, tmp_path: Path) -> None:
         head = {"name": "lpips_linear", "weights": "nonnegative", "normalize": "unit"}
@@ -232,13 +232,13 @@ class TestTraining:
     @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])
     def test_what_the_optimizer_holds(self, tuning: str, tmp_path: Path) -> None:
         module = regressor(
-            trunk=trunk(tuning=tuning, **({"lora_rank": 2} if tuning == "lora" else {})),
+            backbone=tiny_backbone(tuning=tuning, **({"lora_rank": 2} if tuning == "lora" else {})),
             optimizer={"name": "adam", "lr": 0.1, "backbone_lr": 0.01, "schedule": "cosine"},
         )
         module._trainer = type("T", (), {"estimated_stepping_batches": 7})()
         made = module.configure_optimizers()
         groups = made["optimizer"].param_groups
-        trained = [p for p in module.trunk.parameters() if p.requires_grad]
+        trained = [p for p in module.backbone.parameters() if p.requires_grad]
         assert [len(group["params"]) for group in groups] == ([1] if tuning == "frozen" else [1, len(trained)])
         assert [group["initial_lr"] for group in groups] == ([0.1] if tuning == "frozen" else [0.1, 0.01])
         assert made["lr_scheduler"]["interval"] == "step" and made["lr_scheduler"]["scheduler"].T_max == 7
@@ -252,12 +252,14 @@ class TestTraining:
         statistics = []
         for batch in batches:
             for x, y in zip(batch.reference, batch.candidate, strict=True):
-                a, b = module.trunk.features(x[None])[-2:], module.trunk.features(y[None])[-2:]
+                a, b = module.backbone.features(x[None])[-2:], module.backbone.features(y[None])[-2:]
                 statistics.append(torch.cat([(p - q).square().mean((0, 2, 3)) for p, q in zip(a, b, strict=True)]))
         rms = torch.stack(statistics).square().mean(0).sqrt()
         quiet_trainer(tmp_path, max_epochs=2).fit(module, datamodule=Batches(batches))
         assert (rms > 0).sum() > 100
-        expected = torch.cat([(stage + stage.mean()) * len(stage) for stage in rms.split(module.trunk.channels[-2:])])
+        expected = torch.cat(
+            [(stage + stage.mean()) * len(stage) for stage in rms.split(module.backbone.channels[-2:])]
+        )
         torch.testing.assert_close(module.head.scale, expected, rtol=1e-4, atol=1e-9)
         other = regressor(head=head)
         other.load_state_dict(module.state_dict())
@@ -308,25 +310,27 @@ class TestEvaluation:
 
 
 class TestCheckpoints:
-    def test_the_head_only_and_the_trunks_identity(self, tmp_path: Path) -> None:
+    def test_the_head_only_and_the_backbones_identity(self, tmp_path: Path) -> None:
         module = regressor()
         trainer = quiet_trainer(tmp_path, max_steps=1, enable_checkpointing=True)
         trainer.fit(module, datamodule=Batches([batch_of(2)]))
         trainer.save_checkpoint(tmp_path / "a.ckpt")
         checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
         assert {key.split(".")[0] for key in checkpoint["state_dict"]} == {"head"}
-        assert checkpoint["trunk_identity"] == module.trunk.identity
-        assert (tmp_path / "a.ckpt").stat().st_size < 60_000, "a few numbers, not a trunk"
+        assert checkpoint["trunk_identity"] == module.backbone.identity
+        assert (tmp_path / "a.ckpt").stat().st_size < 60_000, "a few numbers, not a backbone"
 
         other = regressor()
         quiet_trainer(tmp_path, max_steps=2).fit(
             other, datamodule=Batches([batch_of(2)]), ckpt_path=tmp_path / "a.ckpt"
         )
         with pytest.raises(
-            UserError, match=r"this checkpoint belongs to the trunk timm\.test_resnet-.*, not timm\.test_resnet-"
+            UserError, match=r"this checkpoint belongs to the backbone timm\.test_resnet-.*, not timm\.test_resnet-"
         ):
             quiet_trainer(tmp_path).fit(
-                regressor(trunk=trunk(init_seed=1)), datamodule=Batches([batch_of(2)]), ckpt_path=tmp_path / "a.ckpt"
+                regressor(backbone=tiny_backbone(init_seed=1)),
+                datamodule=Batches([batch_of(2)]),
+                ckpt_path=tmp_path / "a.ckpt",
             )
 
     def test_resuming_equals_going_on(self, tmp_path: Path) -> None:
@@ -381,7 +385,7 @@ class TestMistakes:
     def test_no_metric_lives_in_the_module(self) -> None:
         """Metrics that are modules would put their weights into every checkpoint."""
         children: Callable[[nn.Module], set[str]] = lambda module: {name for name, _ in module.named_children()}  # noqa: E731
-        assert children(regressor()) == {"trunk", "head", "loss"}
+        assert children(regressor()) == {"backbone", "head", "loss"}
         assert isinstance(regressor().loss.state_dict(), dict) and not list(regressor().loss.parameters())
 
 

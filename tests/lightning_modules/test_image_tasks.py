@@ -1,4 +1,4 @@
-"""Modules of single images: losses against plain loops, gathering with gradients, figures, the trunk file."""
+"""Modules of single images: losses against plain loops, gathering with gradients, figures, the backbone file."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_one_process_gathers_nothing() -> None:
 # modules
 
 
-def small_trunk() -> Backbone:
+def small_backbone() -> Backbone:
     keywords = {"model": "test_resnet", "pretrained": "none", "tuning": "full", "batch_norm": "train"}
     return build_backbone("timm", keywords)
 
@@ -174,9 +174,9 @@ def quiet_trainer() -> L.Trainer:
 
 
 MAKE = {
-    "supervised": lambda: Supervised(small_trunk()),
-    "learned tower": lambda: Contrastive(small_trunk(), {"name": "learned_tower", "least": 1}, dim=16),
-    "hashed words": lambda: Contrastive(small_trunk(), {"name": "hashed_words", "dim": 64}, dim=16),
+    "supervised": lambda: Supervised(small_backbone()),
+    "learned tower": lambda: Contrastive(small_backbone(), {"name": "learned_tower", "least": 1}, dim=16),
+    "hashed words": lambda: Contrastive(small_backbone(), {"name": "hashed_words", "dim": 64}, dim=16),
 }
 
 
@@ -208,7 +208,7 @@ def test_a_step_trains_every_weight(name: str) -> None:
 
 def test_supervised_loss_and_accuracy() -> None:
     images = listed()
-    module = Supervised(small_trunk(), label_smoothing=0.1)
+    module = Supervised(small_backbone(), label_smoothing=0.1)
     module.prepare(images._replace(label=torch.tensor([0, 1, 2] * 3 + [-1] * 3)))
     batch = next(iter(loader(images, 12)))._replace(label=torch.tensor([0, 1, 2] * 3 + [-1] * 3))
     module.trainer = quiet_trainer()
@@ -230,7 +230,7 @@ def test_supervised_loss_and_accuracy() -> None:
 
 def test_recall_counts_equal_sentences_as_right() -> None:
     images = listed()._replace(captions=tuple((f"sentence {row % 2}",) for row in range(12)))
-    module = Contrastive(small_trunk(), {"name": "learned_tower", "least": 1}, dim=4)
+    module = Contrastive(small_backbone(), {"name": "learned_tower", "least": 1}, dim=4)
     module.prepare(images)
     for row in range(12):
         side = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])[row % 2][None]
@@ -242,11 +242,11 @@ def test_recall_counts_equal_sentences_as_right() -> None:
 
 def test_what_the_sets_lack() -> None:
     with pytest.raises(UserError, match="has 0 classes and supervised needs two"):
-        Supervised(small_trunk()).prepare(listed()._replace(classes=(), label=torch.full((12,), -1)))
+        Supervised(small_backbone()).prepare(listed()._replace(classes=(), label=torch.full((12,), -1)))
     with pytest.raises(UserError, match="no training image of the class 'c'"):
-        Supervised(small_trunk()).prepare(listed()._replace(train=torch.tensor([0, 1, 3, 4])))
+        Supervised(small_backbone()).prepare(listed()._replace(train=torch.tensor([0, 1, 3, 4])))
     with pytest.raises(UserError, match="1 of 12 images have no caption"):
-        Contrastive(small_trunk()).prepare(listed()._replace(captions=(*listed().captions[:11], ())))
+        Contrastive(small_backbone()).prepare(listed()._replace(captions=(*listed().captions[:11], ())))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_bad_keywords(task: type[ImageTask], keywords: dict[str, Any], says: str
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_trunk_file_goes_round(name: str, tmp_path: Path) -> None:
+def test_backbone_file_goes_round(name: str, tmp_path: Path) -> None:
     module: ImageTask = MAKE[name]()
     images = listed()
     module.prepare(images)
@@ -276,8 +276,8 @@ def test_trunk_file_goes_round(name: str, tmp_path: Path) -> None:
     module.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["trunk.safetensors"]
     loaded = build_backbone("timm", {"model": "test_resnet", "pretrained": str(tmp_path / "trunk.safetensors")})
-    assert module.trunk is not None
-    own, other = module.trunk.trunk.state_dict(), loaded.trunk.state_dict()
+    assert module.backbone is not None
+    own, other = module.backbone.net.state_dict(), loaded.net.state_dict()
     assert own.keys() == other.keys() and all(torch.equal(own[key], other[key]) for key in own)
     assert own["bn1.running_mean"].abs().max() > 0, "BatchNorm did not train"
     with safe_open(tmp_path / "trunk.safetensors", "pt") as file:
@@ -290,7 +290,7 @@ def test_trunk_file_goes_round(name: str, tmp_path: Path) -> None:
 
 
 def test_temperature_stays_within_clip_s_bound() -> None:
-    module = Contrastive(small_trunk(), {"name": "learned_tower", "least": 1})
+    module = Contrastive(small_backbone(), {"name": "learned_tower", "least": 1})
     with torch.no_grad():
         module.log_scale.fill_(9.0)
     module.on_train_batch_end(None, None, 0)

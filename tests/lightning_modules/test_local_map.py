@@ -28,7 +28,7 @@ FACTS = Facts("t/t", "", 64, "squash", False, True, {})
 MAP_HEADS = ["unet", "unet_pixel", "fpn", "local_evidence", "lpips_linear", "lpips_linear_blocks"]
 
 
-def trunk(**keywords: Any) -> Backbone:
+def backbone(**keywords: Any) -> Backbone:
     return build_backbone("timm", {"model": "test_resnet", "pretrained": "none", **keywords})
 
 
@@ -41,7 +41,7 @@ def keywords_of(name: str) -> dict[str, Any]:
 def module(name: str = "unet", tuning: str = "frozen", moved: bool = True, **more: Any) -> LocalMapRegressor:
     torch.manual_seed(0)
     head = {"name": name, **keywords_of(name), **more.pop("head", {})}
-    made = LocalMapRegressor(trunk(tuning=tuning, **more.pop("backbone", {})), head, **more)
+    made = LocalMapRegressor(backbone(tuning=tuning, **more.pop("backbone", {})), head, **more)
     if moved:
         with torch.no_grad():
             for parameter in made.head.parameters():
@@ -98,7 +98,7 @@ class TestWhatItComputes:
             batch = batch_of(3)
             with torch.no_grad():
                 maps, scores = made(batch.reference, batch.candidate)
-                x, y = made.trunk.features(batch.reference), made.trunk.features(batch.candidate)
+                x, y = made.backbone.features(batch.reference), made.backbone.features(batch.candidate)
                 if normalize == "unit":
                     x, y = ([t / (t.square().sum(1, keepdim=True) + 1e-10).sqrt() for t in side] for side in (x, y))
                 own = (batch.reference - batch.candidate).pow(2).mean(1, keepdim=True)
@@ -133,10 +133,10 @@ class TestWhatItComputes:
         made = module(name).eval()
         batch = batch_of(5, first=[0, 1, 0, 0, 1])
         passed = []
-        made.trunk.trunk.register_forward_pre_hook(lambda _m, inputs: passed.append(len(inputs[0])))
+        made.backbone.net.register_forward_pre_hook(lambda _m, inputs: passed.append(len(inputs[0])))
         calls: list[int] = []
-        own = made.trunk.features
-        made.trunk.features = lambda images, taps="stages": (calls.append(len(images)), own(images, taps))[1]  # type: ignore
+        own = made.backbone.features
+        made.backbone.features = lambda images, taps="stages": (calls.append(len(images)), own(images, taps))[1]  # type: ignore
         with torch.no_grad():
             alone = made(batch.reference, batch.candidate)
             shared = made(batch.reference, batch.candidate, batch.first)
@@ -144,7 +144,7 @@ class TestWhatItComputes:
         for one, other in zip(alone, shared, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
-    def test_a_trunk_whose_batchnorm_trains_sees_every_image(self) -> None:
+    def test_a_backbone_whose_batchnorm_trains_sees_every_image(self) -> None:
         made = module(tuning="full", backbone={"batch_norm": "train"}).train()
         batch = batch_of(4, first=[0, 0, 0, 0])
         maps, _ = made(batch.reference, batch.candidate, batch.first)
@@ -185,25 +185,25 @@ class TestWhatItTrains:
         return {name: value.detach().clone() for name, value in made.named_parameters()}
 
     @pytest.mark.parametrize("tuning", ["frozen", "lora", "full"])
-    def test_the_trunk_moves_where_its_tuning_says_so(self, tuning: str, tmp_path: Path) -> None:
+    def test_the_backbone_moves_where_its_tuning_says_so(self, tuning: str, tmp_path: Path) -> None:
         made = module(tuning=tuning, optimizer={"name": "adam", "lr": 0.01})
-        made.trunk.register_forward_hook(lambda _m, _i, stages: graphs.append([s.requires_grad for s in stages]))
+        made.backbone.register_forward_hook(lambda _m, _i, stages: graphs.append([s.requires_grad for s in stages]))
         graphs: list[list[bool]] = []
         before = self.weights(made)
-        buffers = {name: value.clone() for name, value in made.trunk.named_buffers()}
+        buffers = {name: value.clone() for name, value in made.backbone.named_buffers()}
         quiet_trainer(tmp_path, num_sanity_val_steps=0, limit_val_batches=0).fit(
             made, datamodule=Batches([batch_of(4)])
         )
         moved = {name for name, value in self.weights(made).items() if not torch.equal(before[name], value)}
         assert any(name.startswith("head.") for name in moved)
-        of_trunk = {name for name in moved if name.startswith("trunk.")}
+        of_backbone = {name for name in moved if name.startswith("backbone.")}
         if tuning == "frozen":
-            assert not of_trunk and not any(any(stages) for stages in graphs), "a graph through a frozen trunk"
+            assert not of_backbone and not any(any(stages) for stages in graphs), "a graph through a frozen backbone"
         elif tuning == "lora":
-            assert of_trunk and all("lora_" in name for name in of_trunk)
+            assert of_backbone and all("lora_" in name for name in of_backbone)
         else:
-            assert len(of_trunk) > 20
-        assert all(torch.equal(buffers[name], value) for name, value in made.trunk.named_buffers())
+            assert len(of_backbone) > 20
+        assert all(torch.equal(buffers[name], value) for name, value in made.backbone.named_buffers())
 
     def test_unknown_pixels_and_pairs_without_a_map_teach_nothing(self) -> None:
         made = module().eval()
@@ -235,7 +235,7 @@ class TestWhatItTrains:
         quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=0).fit(
             made, datamodule=Batches([batch])
         )
-        x, y = made.trunk.features(batch.reference), made.trunk.features(batch.candidate)
+        x, y = made.backbone.features(batch.reference), made.backbone.features(batch.candidate)
         taps = [(batch.reference - batch.candidate).square().mean(1, keepdim=True)]
         taps += [(a - b).square() for a, b in zip(x, y, strict=True)]
         expected = []
@@ -293,7 +293,7 @@ class TestWhatItLearns:
         batch = batch_of(2, (64, 96))
         with torch.no_grad():
             maps, scores = made(batch.reference, batch.candidate)
-            x, y = made.trunk.features(batch.reference), made.trunk.features(batch.candidate)
+            x, y = made.backbone.features(batch.reference), made.backbone.features(batch.candidate)
             raw = made.head.evidence(made.head_input.compare(x, y))
         assert raw.shape == (2, 1, 8, 12)
         expected = torch.tanh(0.25 * torch.log(torch.exp(raw.double() / 0.25).mean((1, 2, 3))) / 2)
@@ -307,7 +307,7 @@ class TestScorer:
     def test_it_scores_and_maps_as_the_module_does(self, name: str) -> None:
         for normalize in ("none", "unit"):
             made = module(name, head={"normalize": normalize}).eval()
-            scorer = RunScorer(made.trunk, [made.head], FACTS)
+            scorer = RunScorer(made.backbone, [made.head], FACTS)
             for size in ((64, 64), (72, 100)):
                 batch = batch_of(3, size)
                 with torch.no_grad():
@@ -324,7 +324,7 @@ class TestScorer:
             for parameter in other.head.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape))
         batch = batch_of(2)
-        scorer = RunScorer(one.trunk, [one.head, other.head], FACTS)
+        scorer = RunScorer(one.backbone, [one.head, other.head], FACTS)
         with torch.no_grad():
             a, b = (m(batch.reference, batch.candidate) for m in (one, other))
             score, drawn = scorer.score_and_map(batch.reference, batch.candidate)
@@ -335,7 +335,7 @@ class TestScorer:
 class TestMistakes:
     def test_a_head_without_maps(self) -> None:
         with pytest.raises(UserError, match=r"model\.head: local_map needs a head that gives maps"):
-            LocalMapRegressor(trunk(), "cosine")
+            LocalMapRegressor(backbone(), "cosine")
 
     def test_data_without_maps(self) -> None:
         with pytest.raises(UserError, match="column map"):
@@ -347,4 +347,4 @@ class TestMistakes:
 
     def test_a_loss_of_scores(self) -> None:
         with pytest.raises(UserError, match="takes scores, not maps"):
-            LocalMapRegressor(trunk(), {"name": "unet", "max_width": 8}, loss="ranking")
+            LocalMapRegressor(backbone(), {"name": "unet", "max_width": 8}, loss="ranking")

@@ -58,19 +58,19 @@ def test_every_name_builds_torchs_own(name: str) -> None:
 @pytest.mark.parametrize(
     ("config", "rates"), [({"lr": 0.3, "backbone_lr": 0.01}, (0.3, 0.01)), ({"lr": 0.3}, (0.3, 0.3)), ({}, None)]
 )
-def test_the_trunks_learning_rate(name: str, config: dict[str, Any], rates: tuple[float, float] | None) -> None:
-    """Without one of its own the trunk learns at `lr`, and without that at the optimiser's own default."""
-    head, trunk = parameters(2), parameters(3)
-    groups = build_optimizer({"name": name, **config}, head, trunk).param_groups
+def test_the_backbones_learning_rate(name: str, config: dict[str, Any], rates: tuple[float, float] | None) -> None:
+    """Without one of its own the backbone learns at `lr`, and without that at the optimiser's own default."""
+    head, backbone = parameters(2), parameters(3)
+    groups = build_optimizer({"name": name, **config}, head, backbone).param_groups
     assert [len(group["params"]) for group in groups] == [2, 3]
-    assert groups[0]["params"][0] is head[0] and groups[1]["params"][0] is trunk[0]
+    assert groups[0]["params"][0] is head[0] and groups[1]["params"][0] is backbone[0]
     if rates is None:
         default = OPTIMIZERS[name](parameters(1)).param_groups[0]["lr"]
         rates = (default, default)
     assert (groups[0]["lr"], groups[1]["lr"]) == rates
 
 
-def test_a_trunk_without_a_head() -> None:
+def test_a_backbone_without_a_head() -> None:
     groups = build_optimizer({"name": "adam", "lr": 0.1}, [], parameters(1)).param_groups
     assert len(groups) == 1 and groups[0]["lr"] == 0.1
 

@@ -76,18 +76,18 @@ GLOBAL = [name for name in HEADS.names() if HEADS.get(name).factory.input_kind !
 class TestEveryGlobalHead:
     def made(self, name: str, **more: Any) -> tuple[RunScorer, GlobalRegressor]:
         model = "test_vit" if name.endswith("_shared") else "test_resnet"
-        trunk = build_backbone("timm", {"model": model, "pretrained": "none"})
+        backbone = build_backbone("timm", {"model": model, "pretrained": "none"})
         module = GlobalRegressor(
-            trunk,
+            backbone,
             {"name": name, **head_keywords(name), **more},
         )
         with torch.no_grad():
             for parameter in module.head.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape))
             if module.head.solved:  # its weights are of the pairs that it has seen
-                x, y = module.head_input.describe_pairs(trunk, torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64))
+                x, y = module.head_input.describe_pairs(backbone, torch.rand(4, 3, 64, 64), torch.rand(4, 3, 64, 64))
                 module.head.calibrate(module.head_input.compare(x, y))
-        return RunScorer(trunk, [module.head], FACTS), module.eval()
+        return RunScorer(backbone, [module.head], FACTS), module.eval()
 
     def side(self, name: str) -> tuple[int, int]:
         return (160, 160) if name.endswith("_shared") else (64, 96)
@@ -125,21 +125,21 @@ class TestEveryGlobalHead:
 @pytest.mark.parametrize("name", ["lpips_linear", "lpips_linear_blocks"])
 def test_maps_are_the_heads_weights_at_every_position(name: str, normalize: str) -> None:
     """The naive loop: for every tap and position the weighted channel differences; bilinear to the finest tap; the mean."""
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
     keywords = {"depth": 1, "normalize": normalize, "bias": True, "output": "sigmoid", "scale": "train"}
     heads = []
     for _ in range(2):
-        head = build_head(name, trunk, keywords)
+        head = build_head(name, backbone, keywords)
         with torch.no_grad():
             head.scale.uniform_(0.5, 1.5)
             head.bias.fill_(0.2)
         heads.append(head)
-    scorer = RunScorer(trunk, heads, FACTS)
+    scorer = RunScorer(backbone, heads, FACTS)
     x, y = images(2, (64, 96)), images(2, (64, 96), 1)
     with torch.no_grad():
         got = scorer.maps(scorer.describe(x), scorer.describe(y))
         taps = "blocks" if name.endswith("blocks") else "stages"
-        fx, fy = trunk.features(x, taps)[-2:], trunk.features(y, taps)[-2:]
+        fx, fy = backbone.features(x, taps)[-2:], backbone.features(y, taps)[-2:]
     expected, raw_means = [], []
     for head in heads:
         weights = (head.weight / head.scale).detach().split(list(head.used))
@@ -166,8 +166,8 @@ def test_maps_are_the_heads_weights_at_every_position(name: str, normalize: str)
 
 
 def test_maps_average_to_the_score_where_one_tap_is_used_and_vanish_for_identical_images() -> None:
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
-    scorer = RunScorer(trunk, [build_head("lpips_linear", trunk, {"depth": 0})], FACTS)
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+    scorer = RunScorer(backbone, [build_head("lpips_linear", backbone, {"depth": 0})], FACTS)
     x, y = images(2), images(2, seed=1)
     with torch.no_grad():
         score, maps = scorer(x, y), scorer.maps(scorer.describe(x), scorer.describe(y))
@@ -176,7 +176,7 @@ def test_maps_average_to_the_score_where_one_tap_is_used_and_vanish_for_identica
         assert (scorer.maps(scorer.describe(x), scorer.describe(x)) == 0).all()
         both, grown = scorer.score_and_map(x, y)
     assert torch.equal(both, score) and grown is not None and grown.shape == (2, 1, 64, 64)
-    cosine = RunScorer(trunk, [build_head("cosine", trunk, {})], Facts(**{**vars(FACTS), "gives_maps": False}))
+    cosine = RunScorer(backbone, [build_head("cosine", backbone, {})], Facts(**{**vars(FACTS), "gives_maps": False}))
     assert cosine.score_and_map(x, y)[1] is None
     with pytest.raises(NotImplementedError, match="t/t gives no maps"):
         cosine.maps(cosine.describe(x), cosine.describe(y))
@@ -199,7 +199,7 @@ def test_loading_a_run_leaves_its_weights_as_they_were_trained(runs: Runs) -> No
     """BatchNorm in training mode would take statistics of whatever passes, also of a trial."""
     scorer = load_run(runs["full"])
     saved = torch.load(runs["full"] / "part-0.ckpt", weights_only=True)["state_dict"]
-    own = {f"trunk.{key}": value for key, value in scorer.trunk.state_dict().items()}
+    own = {f"backbone.{key}": value for key, value in scorer.backbone.state_dict().items()}
     assert any("running_mean" in key for key in own)
     for key, value in own.items():
         assert torch.equal(value, saved[key]), key
@@ -229,9 +229,9 @@ def test_what_cannot_be_scored_is_named(runs: Runs, copied: Path, tmp_path: Path
     (copied / "away.json").rename(copied / "provenance.json")
     config = (copied / "config.yaml").read_text()
     (copied / "config.yaml").write_text(config.replace("pretrained: none", "pretrained: gone/weights.safetensors"))
-    says("trunk weights gone/weights.safetensors are missing")
+    says("backbone weights gone/weights.safetensors are missing")
     (copied / "config.yaml").write_text(config.replace("pretrained: none", "pretrained: none\n    init_seed: 3"))
-    says("was trained on the trunk")
+    says("was trained on the backbone")
     (copied / "config.yaml").write_text(config)
     load_run(copied)
     checkpoint = (copied / "part-0.ckpt").read_bytes()
@@ -249,8 +249,8 @@ def test_weights_named_from_elsewhere_are_found_below_the_clone(
     import lightning_modules.scorer as module
 
     before = load_run(copied).facts.weights_hash
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
-    save_file({k: v.contiguous() for k, v in trunk.trunk.state_dict().items()}, tmp_path / "w.safetensors")
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none"})
+    save_file({k: v.contiguous() for k, v in backbone.net.state_dict().items()}, tmp_path / "w.safetensors")
     config = (copied / "config.yaml").read_text()
     (copied / "config.yaml").write_text(config.replace("pretrained: none", "pretrained: w.safetensors"))
     with pytest.raises(UserError, match="are missing"):

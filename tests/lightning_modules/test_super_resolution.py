@@ -24,14 +24,14 @@ from semfid.scoring.scorer import Facts
 
 
 def make_scorer(seed: int) -> RunScorer:
-    trunk = build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "init_seed": seed})
-    head = build_head("lpips_linear", trunk, {"weights": "nonnegative"})
-    return RunScorer(trunk, [head], Facts(f"t/{seed}", str(seed), 32, "squash", False, True, {}))
+    backbone = build_backbone("timm", {"model": "test_resnet", "pretrained": "none", "init_seed": seed})
+    head = build_head("lpips_linear", backbone, {"weights": "nonnegative"})
+    return RunScorer(backbone, [head], Facts(f"t/{seed}", str(seed), 32, "squash", False, True, {}))
 
 
 @pytest.fixture(autouse=True)
 def scorers(monkeypatch: pytest.MonkeyPatch) -> dict[str, RunScorer]:
-    """Scorers by path: `loss` and `judge` are of different trunks, `again` is the one of the loss."""
+    """Scorers by path: `loss` and `judge` are of different backbones, `again` is the one of the loss."""
     made = {"loss": make_scorer(1), "judge": make_scorer(2), "again": make_scorer(1)}
     monkeypatch.setattr(super_resolution, "open_scorer", lambda path: made[path])
     return made

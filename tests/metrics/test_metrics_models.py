@@ -70,16 +70,16 @@ class TestEmbeddingMemo:
 
 @pytest.mark.filterwarnings("ignore::UserWarning:torchvision")
 def test_lpips_is_that_of_its_authors(tmp_path: Path) -> None:
-    """Their package, with the same random trunk; a checkpoint of torchvision's layout."""
+    """Their package, with the same random backbone; a checkpoint of torchvision's layout."""
     import lpips
     import torchvision
 
     torch.manual_seed(3)
     x, y = torch.rand(3, 3, 64, 72), torch.rand(3, 3, 64, 72)
-    trunk = torchvision.models.squeezenet1_1(weights=None)
-    torch.save(trunk.state_dict(), tmp_path / "squeeze.pth")
+    backbone = torchvision.models.squeezenet1_1(weights=None)
+    torch.save(backbone.state_dict(), tmp_path / "squeeze.pth")
     theirs = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False).eval()
-    state = trunk.features.state_dict()
+    state = backbone.features.state_dict()
     theirs.net.load_state_dict({key: state[key.split(".", 1)[1]] for key in theirs.net.state_dict()})
     own = METRICS.build("lpips", net="squeeze", pretrained=str(tmp_path / "squeeze.pth"))
     with torch.no_grad():
@@ -123,7 +123,7 @@ class TestCosines:
         from torchvision.transforms.v2.functional import InterpolationMode, resize
 
         metric = METRICS.build("dinov2_cosine", model="test_vit", pretrained="none", image_size=64, cache=False)
-        net = metric.backbone.trunk.eval()
+        net = metric.backbone.net.eval()
         assert isinstance(net, timm.models.VisionTransformer) and tuple(net.patch_embed.img_size) == (64, 64)
         with torch.no_grad():
             x, y = (
@@ -258,8 +258,8 @@ def test_a_real_photo(test_data: Any, tiny: Tiny) -> None:
     files = sorted(test_data("koniq_photos").glob("*.jpg"))[:2]
     photo, other = (torch.from_numpy(load_pixels(file, 96, "squash")).float()[None] / 255 for file in files)
     blurred = torch.nn.functional.avg_pool2d(photo, 3, stride=1, padding=1, count_include_pad=False)
-    trunk = test_data("trunks") / "resnet18_tiny_imagenet.safetensors"
-    backbone = {"name": "timm", "model": "resnet18", "pretrained": str(trunk)}
+    backbone = test_data("trunks") / "resnet18_tiny_imagenet.safetensors"
+    backbone = {"name": "timm", "model": "resnet18", "pretrained": str(backbone)}
     metric = METRICS.build("backbone_cosine", backbone=backbone, cache=False)
     near, far = metric(photo.repeat(2, 1, 1, 1), torch.cat([blurred, other])).tolist()
     assert 0 < near < far

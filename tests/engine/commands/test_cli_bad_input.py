@@ -281,13 +281,13 @@ def test_check_reads_every_image_and_trains_nothing(
     assert not (tmp_path / "runs").exists()
 
 
-# ---------------------------------------------------------------- checkpoints of another trunk
+# ---------------------------------------------------------------- checkpoints of another backbone
 
 
-def test_checkpoint_of_another_trunk(
+def test_checkpoint_of_another_backbone(
     write_experiment: Write, fails: Fails, plugin_files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cut-off run whose trunk has other weights by now."""
+    """A cut-off run whose backbone has other weights by now."""
     import timm
 
     file = write_experiment({"trainer.accumulate_grad_batches": 1, "trainer.max_epochs": 2})
@@ -306,7 +306,7 @@ def test_checkpoint_of_another_trunk(
     monkeypatch.setattr(timm, "create_model", other)
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     line = fails("run", file, "trainer.max_epochs=2")
-    assert "belongs to the trunk timm.test_resnet-" in line and "use the backbone" in line
+    assert "belongs to the backbone timm.test_resnet-" in line and "use the backbone" in line
 
 
 # ---------------------------------------------------------------- full disk

@@ -126,7 +126,7 @@ THIRD_PARTY = """
 import torch
 from torch import nn
 
-from engine.plugins import BACKBONES, HEADS, Backbone, Head, TrunkShape
+from engine.plugins import BACKBONES, HEADS, Backbone, Head, BackboneShape
 
 
 @BACKBONES.register("mean_colour", summary="local mean colours")
@@ -135,7 +135,7 @@ class MeanColour(Backbone):
         super().__init__(nn.AvgPool2d(cell), name=f"mean-{cell}", channels=[3], strides=[cell], embed_dim=3)
 
     def _stages(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [self.trunk(images)]
+        return [self.net(images)]
 
     def _embed(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean(dim=(2, 3))
@@ -145,7 +145,7 @@ class MeanColour(Backbone):
 class Loudest(Head):
     input_kind = "pooled_squared_differences"
 
-    def __init__(self, trunk: TrunkShape) -> None:
+    def __init__(self, backbone: BackboneShape) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.ones(()))
 

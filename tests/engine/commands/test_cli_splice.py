@@ -161,4 +161,4 @@ def test_a_learned_score_in_words(world: Path, capsys: pytest.CaptureFixture[str
         assert [float(row["difference"]) > 0 for row in csv.DictReader(file)] == [True, False]
     capsys.readouterr()
     assert main(["export", str(run)]) == 2
-    assert "its trunk cannot be exported (a sparse decomposition takes" in capsys.readouterr().err
+    assert "its backbone cannot be exported (a sparse decomposition takes" in capsys.readouterr().err

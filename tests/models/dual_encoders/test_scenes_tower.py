@@ -126,9 +126,9 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     text.write_text("no weights")
     with pytest.raises(UserError, match="not a safetensors file"):
         build_tower("scenes_tower", {"weights": str(text)})
-    trunk = WEIGHTS.parents[1] / "trunks" / "scenes_resnet.safetensors"
+    backbone = WEIGHTS.parents[1] / "trunks" / "scenes_resnet.safetensors"
     with pytest.raises(UserError, match="holds something else"):
-        build_tower("scenes_tower", {"weights": str(trunk)})
+        build_tower("scenes_tower", {"weights": str(backbone)})
     with pytest.raises(UserError, match="batch_size"):
         build_tower("scenes_tower", {"batch_size": 0})
 

@@ -272,8 +272,8 @@ def test_settings(size: str, expected: tuple[int | None, str]) -> None:
         ({}, ("-64", "cpu", False), "--size -64"),
         ({}, ("", "cpu", False), "--size "),
         ({}, ("9²", "cpu", False), "--size 9²"),
-        ({"fixed_size": True}, ("native", "cpu", False), "the trunk of toys/toy takes 64x64 only"),
-        ({"fixed_size": True}, ("96", "cpu", False), "the trunk of toys/toy takes 64x64 only"),
+        ({"fixed_size": True}, ("native", "cpu", False), "the backbone of toys/toy takes 64x64 only"),
+        ({"fixed_size": True}, ("96", "cpu", False), "the backbone of toys/toy takes 64x64 only"),
         ({"gives_maps": False}, ("train", "cpu", True), "toys/toy gives no maps; use a run of a local map model"),
         ({}, ("train", "warp", False), "--device warp: .*use auto"),
         ({}, ("train", "cuda:77", False), "--device cuda:77: .*use auto"),
@@ -285,7 +285,7 @@ def test_settings_that_cannot_be(facts: dict[str, Any], arguments: tuple[str, st
         settings_for(ToyScorer(**facts), size, "32", device, maps)
 
 
-def test_sizes_that_a_fixed_trunk_or_whole_images_do_take() -> None:
+def test_sizes_that_a_fixed_backbone_or_whole_images_do_take() -> None:
     assert settings_for(ToyScorer(fixed_size=True), "64", "32", "cpu", False).image_size == 64
     whole = settings_for(ToyScorer(resize="none"), "train", "32", "cpu", False)
     assert (whole.image_size, whole.resize) == (None, "none")

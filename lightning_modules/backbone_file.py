@@ -1,4 +1,4 @@
-"""A trained trunk as a file that ``pretrained:`` takes."""
+"""A trained backbone as a file that ``pretrained:`` takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from semfid.io.files import write_whole
 TRUNK_FILE = "trunk.safetensors"
 
 
-def write_trunk(trunk: Backbone, folder: Path, method: str, figures: Mapping[str, float]) -> Path:
+def write_backbone(backbone: Backbone, folder: Path, method: str, figures: Mapping[str, float]) -> Path:
     """Write the network alone (no classifier, no projection), float32, with what made it in the file's metadata.
 
     Args:
@@ -23,11 +23,11 @@ def write_trunk(trunk: Backbone, folder: Path, method: str, figures: Mapping[str
         figures: on held-out images.
     """
     state = {}
-    for name, value in trunk.trunk.state_dict().items():
+    for name, value in backbone.net.state_dict().items():
         plain = value.detach().cpu()
         state[name] = (plain.float() if plain.is_floating_point() else plain).contiguous()
     facts = {
-        "arch": trunk.identity.rpartition("-")[0],
+        "arch": backbone.identity.rpartition("-")[0],
         "trained_by": "semfid",
         "method": method,
         "figures": json.dumps({name: round(value, 6) for name, value in figures.items()}),
