@@ -94,7 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _mistake(error: Exception | str) -> int:
-    log.error(" ".join(str(error).split()))
+    line = " ".join(str(error).split())
+    log.error(line.encode("utf-8", "backslashreplace").decode())  # a name that is no text, for any handler
     return 2
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.config.expansion import Variant
 from engine.config.pretraining_section import pretraining_name
+from engine.rank_zero import log
 from engine.results.images import TaskResults, compare_tasks, write_task_results
 from engine.results.map_metrics import add_map_metrics, maps_wanted
 from engine.results.pairs import Results, compare_variants, write_results
@@ -17,7 +18,6 @@ from engine.runs.baselines import baseline_variants, run_baseline
 from engine.runs.context import RunContext
 from engine.runs.execution import ProcessPool, VariantOutcome, command_of, fault_line, last_line, run_here
 from engine.runs.pretraining import pretrained, pretraining_run
-from engine.rank_zero import log
 from engine.runs.run_folder import RunFolder
 from engine.runs.sweep import Sweep, check_data
 from semfid.errors import UserError
@@ -93,9 +93,7 @@ def _learned(sweep: Sweep, context: RunContext) -> tuple[list[RunResult], list[V
         except UserError as error:
             said = f"it is trained, but its maps are not: {error}"
             outcomes.append(VariantOutcome(variant, "failed", said))
-        finished.append(
-            RunResult.read(folder.path, variant.label, variant.seed, data.leaky, learned=True, maps=wanted)
-        )
+        finished.append(RunResult.read(folder.path, variant.label, variant.seed, data.leaky, learned=True, maps=wanted))
     return finished, outcomes
 
 
@@ -145,9 +143,7 @@ def _pretrain(sweep: Sweep, context: RunContext) -> tuple[Sweep, list[VariantOut
     return replace(sweep, variants=variants, lost=frozenset(lost)), outcomes
 
 
-def _pretrained(
-    sweep: Sweep, index: int, name: str, run: Variant, folder: RunFolder, context: RunContext
-) -> Variant:
+def _pretrained(sweep: Sweep, index: int, name: str, run: Variant, folder: RunFolder, context: RunContext) -> Variant:
     """A variant with the weights of its pretraining, which runs in that folder.
 
     Raises:

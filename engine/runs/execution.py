@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 
 from engine.config.expansion import Variant
-from engine.runs.context import RunContext
 from engine.rank_zero import log
+from engine.runs.context import RunContext
 from engine.runs.run import run_variant
 from engine.runs.run_folder import RunFolder
 from engine.runs.sweep import Sweep

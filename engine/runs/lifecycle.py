@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 
 from engine.config.expansion import Variant
-from engine.runs.context import RunContext
 from engine.rank_zero import is_rank_zero, log
+from engine.runs.context import RunContext
 from engine.runs.provenance import provenance
 from engine.runs.run_folder import RunFolder
 from semfid.errors import UserError

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.config.expansion import Variant
-from engine.runs.lifecycle import run_guarded
-from engine.training.images import train_task
-from engine.config.schema import RunConfig
 from engine.config.pretraining_section import pretraining_config, pretraining_name
-from engine.runs.run_folder import RunFolder, run_hash
+from engine.config.schema import RunConfig
 from engine.runs.context import RunContext
+from engine.runs.lifecycle import run_guarded
+from engine.runs.run_folder import RunFolder, run_hash
+from engine.training.images import train_task
 from lightning_modules.backbone_file import TRUNK_FILE
 from semfid.errors import UserError
 

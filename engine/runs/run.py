@@ -8,11 +8,11 @@ import torch
 from datamodules.base import PairDataModule
 from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
+from engine.rank_zero import is_rank_zero
 from engine.runs.context import RunContext
 from engine.runs.lifecycle import Outcome, run_guarded
 from engine.runs.predictions import FoldPredictions, Trained, pairs_outcome
 from engine.runs.pretraining import pretrained
-from engine.rank_zero import is_rank_zero
 from engine.runs.run_cached import make_module, save_state, train_cached
 from engine.runs.run_experts import train_experts
 from engine.runs.run_folder import RunFolder

@@ -1,4 +1,4 @@
-"""Fits of one variant on cached statistics of a frozen backbone: solved for, or trained; heads and scalars go to the run folder."""
+"""Fits of one variant on cached statistics of a frozen backbone: solved or trained; heads and scalars go to the run folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +16,16 @@ from datamodules import Part
 from datamodules.base import PairDataModule
 from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
-from engine.training.pairs import PartState
-from engine.training.extract import extract
-from engine.training.lightning_trainer import make_trainer
-from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
-from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
-from engine.training.init_from import InitialWeights
 from engine.rank_zero import is_rank_zero, log, progress
+from engine.runs.context import RunContext
 from engine.runs.predictions import FoldPredictions, Trained
 from engine.runs.run_folder import RunFolder
-from engine.runs.context import RunContext
+from engine.training.cached_features import FitSettings, Fitted, FoldResult, fit_heads, predict_heads
+from engine.training.exact_fit import ExactFit, border_notes, exact_settings, fit_exactly, starts_exactly
+from engine.training.extract import extract
+from engine.training.init_from import InitialWeights
+from engine.training.lightning_trainer import make_trainer
+from engine.training.pairs import PartState
 from heads import Head, build_head
 from heads.inputs import HeadInput, input_of
 from lightning_modules.pair_module import PairModule

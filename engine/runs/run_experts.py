@@ -20,16 +20,15 @@ from datamodules import PairDataModule, Part
 from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
 from engine.default_metric_file import save_default_metric
-from engine.training.exact import Squared
-from engine.training.cached_features import FitSettings, fit_heads, rows_at_once
-from engine.training.exact_fit import ExactSettings, fit_head
 from engine.rank_zero import is_rank_zero
 from engine.results.pairs import compute_metrics
+from engine.runs.context import RunContext
 from engine.runs.predictions import FoldPredictions, Trained, prediction_table
 from engine.runs.run_cached import statistics_of
 from engine.runs.run_folder import RunFolder
-from engine.runs.context import RunContext
-from semfid.stats import srcc
+from engine.training.cached_features import FitSettings, fit_heads, rows_at_once
+from engine.training.exact import Squared
+from engine.training.exact_fit import ExactSettings, fit_head
 from heads import LinearForm
 from heads.local_evidence import LocalEvidence
 from lightning_modules.experts import Experts
@@ -38,6 +37,7 @@ from lightning_modules.scorer import METRIC
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
 from semfid.scoring.predictors import ExpertsMap, ExpertsPredictor, saturated
+from semfid.stats import srcc
 
 NONE: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
@@ -50,9 +50,7 @@ def make_experts(config: RunConfig, backbone: Backbone) -> Experts:
     return made
 
 
-def train_experts(
-    variant: Variant, context: RunContext, folder: RunFolder, title: str
-) -> Trained:
+def train_experts(variant: Variant, context: RunContext, folder: RunFolder, title: str) -> Trained:
     """Fit one metric per part and one on all pairs; their files go into the folder.
 
     Raises:

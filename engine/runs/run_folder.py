@@ -20,8 +20,6 @@ from engine.config.schema import RunConfig
 from engine.training.exact_fit import fit_of
 from semfid.io.files import write_whole
 from semfid.io.locks import lock
-from semfid.errors import UserError
-from semfid.io.system_faults import remedy
 
 # where a run takes place and how it is watched, not what comes out
 TRAINER_PLACE = (
@@ -99,7 +97,7 @@ def _files_named(section: Any, key: str = "") -> dict[str, str]:
 
 @functools.lru_cache(maxsize=64)
 def _file_digest(path: str, _modified_ns: int, _size: int) -> str:
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -11,9 +11,9 @@ from engine.config.expansion import Variant, expand
 from engine.config.pretraining_section import pretraining_config, pretraining_name
 from engine.config.reading import load_experiment
 from engine.config.schema import Experiment
+from engine.rank_zero import log, progress
 from engine.results.map_metrics import check_maps
 from engine.runs.context import RunContext
-from engine.rank_zero import log, progress
 from registry import load_plugins
 from semfid.errors import UserError
 

@@ -20,7 +20,7 @@ from semfid.errors import UserError, did_you_mean
 HERE = Path(__file__).parent
 NAMED = {
     "english": HERE / "vocabularies" / "english.txt",
-    "scenes": HERE.parent / "assets" / "towers" / "scenes_vocabulary.txt",  # the words that scenes_tower knows
+    "scenes": HERE.parents[1] / "assets" / "towers" / "scenes_vocabulary.txt",  # the words that scenes_tower knows
 }
 """Vocabularies that come with the repository."""
 LONGEST = 200  # characters of a word or phrase; more is a file of another kind

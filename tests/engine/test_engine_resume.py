@@ -168,7 +168,7 @@ def test_a_checkpoint_that_may_not_be_read_is_kept(
     def refused(path: Path) -> Any:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(engine.checkpoints, "load_whole", refused)
+    monkeypatch.setattr(engine.training.checkpoints, "load_whole", refused)
     with pytest.raises(PermissionError):
         engine.training.checkpoints.going_on(tmp_path, True, "t")
     assert (tmp_path / "last.ckpt").exists()

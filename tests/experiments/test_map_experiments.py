@@ -182,8 +182,8 @@ def test_built_sets_train_decoders_and_regressors(
 ) -> None:
     """Real photos through both builders without a model, and their tables through a few steps of training."""
     monkeypatch.setenv("SEMFID_TEST_DATA", str(test_data("coco_mini").parent))
-    configs = ROOT / "dataset_builders" / "configs"
-    painted, mended = tmp_path / "inpainting", tmp_path / "sr"
+    configs = ROOT / "data_tools" / "builders" / "configs"
+    painted, restored = tmp_path / "inpainting", tmp_path / "sr"
     assert (
         main(["build", "inpainting", str(configs / "inpainting_mini.yaml"), f"out={painted}", "instances_per_image=1"])
         == 0
@@ -197,8 +197,8 @@ def test_built_sets_train_decoders_and_regressors(
     assert set(found["origin"]) == {"same_class", "same_supercategory", "other_supercategory"}
 
     few = ["photos.min_score=3.8", "strengths=[0.3, 1.0]", "selection.target=40"]
-    assert main(["build", "sr-outputs", str(configs / "sr_outputs_mini.yaml"), f"out={mended}", *few]) == 0
-    table = mended / "selected_pairs.csv"
+    assert main(["build", "sr-outputs", str(configs / "sr_outputs_mini.yaml"), f"out={restored}", *few]) == 0
+    table = restored / "selected_pairs.csv"
     frame = pd.read_csv(table)
     assert len(frame) == 40 and set(frame["split"]) == {"train", "val", "test"}
     path = ROOT / "experiments" / "regressor_user_study.yaml"

@@ -146,7 +146,7 @@ def test_a_scoring_that_died_half_way_goes_on(
     assert not out.exists() and (tmp_path / "s.csv.partial").exists()
     monkeypatch.setattr(semfid.scoring.score, "score_files", real)
     with (tmp_path / "s.csv.partial").open("rb+") as file:  # the last line went only half to the disk
-        file.truncate(file.name.stat().st_size - 30)
+        file.truncate(Path(file.name).stat().st_size - 30)
     toy.described = 0
     code, _, err = command(*folders, "--run", "r", "--out", out)
     assert code == 0 and "6 of 12 pairs were scored before" in err

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from run_support import Write
 
-from engine.commands import training as commands
 from semfid.cli import main
 
 
@@ -75,6 +74,6 @@ def test_an_error_of_the_system_is_named(
     def fail(_: object) -> int:
         raise OSError(code, os.strerror(code), "there")
 
-    monkeypatch.setattr(commands, "list_registered", fail)
+    monkeypatch.setattr("engine.commands.list.command", fail)
     assert main(["list"]) == 2
     assert capsys.readouterr().err.splitlines() == [words]

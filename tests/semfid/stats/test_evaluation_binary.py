@@ -10,11 +10,12 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from engine.config.sections import Evaluation
 from engine.results.pairs import RunResult, compare_variants, compute_metrics
 from semfid.stats import Resamples, best_srcc, bootstrap_figures, figures, is_binary, roc_auc, summarise
 from semfid.stats.binary import WeightedBinary, average_precision
 
-EVALUATION = {"bootstraps": 60, "level": 0.95, "alpha": 0.05, "by_origin": False}
+EVALUATION = Evaluation(bootstraps=60, by_origin=False)
 
 
 def made(count: int = 90, seed: int = 0, ties: bool = True) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
