@@ -5,10 +5,6 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TYPED := registry.py semfid models heads backbones metrics data_tools datamodules lightning_modules engine user_study
 
-# of every room; two minutes on two cores
-FAST := tests/test_layers.py tests/test_registry.py tests/heads tests/semfid/stats tests/semfid/test_settings.py tests/models/concepts \
-	tests/datamodules/test_splits.py tests/lightning_modules/test_losses.py tests/metrics/test_text_parts.py
-
 .PHONY: help quickstart test test-fast properties lint types format docs lock clean
 
 help:  ## list the targets
@@ -33,7 +29,7 @@ properties: $(STAMP)  ## property tests alone, with many new random examples at 
 
 test-fast: $(STAMP)  ## ruff and two minutes of tests that touch every room
 	$(BIN)/ruff check --quiet .
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(FAST)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile @tests/fast.txt
 
 lint: $(STAMP)  ## ruff (rules and format), codespell, mypy
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ with other defaults, or with some keywords fixed, is data and no class (`Registr
 from __future__ import annotations
 
 import fnmatch
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from semfid.errors import UserError, did_you_mean
-from semfid.keywords import Entry, keywords_of, misfit
+from semfid.keywords import Entry, keywords_of, location_of, misfit
 
 __all__ = [
     "BACKBONES",
@@ -99,7 +100,7 @@ class Registry(Generic[T]):
         """
 
         def decorate(factory: Callable[..., T]) -> Callable[..., T]:
-            location = _location(factory)
+            location = location_of(factory)
             keywords, group = keywords_of(f"{self.kind} '{name}' in {location}", factory, self.given, shared)
             self._add(Entry(name, factory, summary, source, location, keywords, group))
             return factory
@@ -308,19 +309,13 @@ def load_plugins(plugins: Sequence[str], base: Path | None = None) -> None:
             raise RegistryError(f"plugins: {plugin} fails to import: {type(error).__name__}: {error}") from error
 
 
-_entry_points_loaded = False
-
-
+@functools.cache
 def load_entry_points() -> None:
     """Import what installed packages announce, once.
 
     Raises:
         RegistryError: an installed plugin that fails to import.
     """
-    global _entry_points_loaded
-    if _entry_points_loaded:
-        return
-    _entry_points_loaded = True
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
             point.load()
@@ -329,16 +324,8 @@ def load_entry_points() -> None:
         except Exception as error:
             raise RegistryError(
                 f"the installed plugin '{point.name}' ({point.value}) fails to import: {type(error).__name__}: {error}; "
-                "mend or uninstall it"
+                "repair or uninstall it"
             ) from error
-
-
-def _location(factory: Callable[..., Any]) -> str:
-    code = inspect.unwrap(factory)
-    try:
-        return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
-    except (OSError, TypeError):
-        return getattr(factory, "__module__", "?")
 
 
 BACKBONES: Registry[nn.Module] = Registry("backbone", "backbones")

@@ -121,3 +121,12 @@ def misfit(value: Any, annotation: Any) -> str:
     elif fits([str(item) for item in value] if isinstance(value, (list, tuple)) else str(value), annotation):
         hint = "; put texts that look like something else, such as 007, in quotes"
     return f"should be {describe_type(annotation)}{hint}"
+
+
+def location_of(factory: Callable[..., Any]) -> str:
+    """``file:line`` of a factory, or its module."""
+    code = inspect.unwrap(factory)
+    try:
+        return f"{inspect.getsourcefile(code)}:{inspect.getsourcelines(code)[1]}"
+    except (OSError, TypeError):
+        return getattr(factory, "__module__", "?")

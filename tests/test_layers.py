@@ -177,3 +177,11 @@ def test_floor_0_loads_no_model_code(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_fast_tests_touch_every_room() -> None:
+    """`make test-fast` runs the files of tests/fast.txt."""
+    files = (ROOT / "tests" / "fast.txt").read_text().split()
+    assert not [file for file in files if not (ROOT / file).exists()]
+    touched = {file.split("/")[1] for file in files}
+    assert {room for room in [*FLOORS, APART] if room != "registry"} <= touched

@@ -619,7 +619,7 @@ def test_what_a_test_registers_is_gone_after_it(time: int) -> None:
 @pytest.mark.usefixtures("plugin_modules")
 class TestEntryPoints:
     @pytest.fixture
-    def install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Mapping[str, str]], None]:
+    def install(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], None]]:
         """Pretend that packages with these entry points (name -> code) are installed."""
 
         def pretend(code: Mapping[str, str]) -> None:
@@ -628,7 +628,7 @@ class TestEntryPoints:
                 (tmp_path / f"ep_{name}.py").write_text(text)
                 points.append(importlib.metadata.EntryPoint(name, f"ep_{name}", registry.ENTRY_POINT_GROUP))
             monkeypatch.syspath_prepend(str(tmp_path))
-            monkeypatch.setattr(registry, "_entry_points_loaded", False)
+            registry.load_entry_points.cache_clear()
             asked: list[str] = []
 
             def entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
@@ -637,7 +637,8 @@ class TestEntryPoints:
 
             monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
 
-        return pretend
+        yield pretend
+        registry.load_entry_points.cache_clear()
 
     def test_loaded_on_the_first_look_up(
         self,
