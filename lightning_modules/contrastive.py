@@ -40,7 +40,7 @@ class Contrastive(ImageTask):
 
     Args:
         backbone: a `backbones.Backbone` with ``tuning: full``.
-        text: ``learned_tower`` (trained along, over the words of the training captions) or a registered text embedder
+        text: ``learned_tower`` (trained along, over the words of the training captions) or a registered text encoder
             (frozen, with a projection that trains); a name or ``{name: ..., keywords}``.
         dim: of the common space.
         temperature: to start from; it is learned.

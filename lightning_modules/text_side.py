@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.text_encoders import build_text_embedder
+from models.text_encoders import build_text_encoder
 from models.text_encoders.hashed_words import terms
-from registry import TEXT_EMBEDDERS, named
+from registry import TEXT_ENCODERS, named
 from semfid.errors import UserError, did_you_mean
 from semfid.typing_checks import fits
 
@@ -43,13 +43,13 @@ def check_text(value: Mapping[str, Any] | str) -> None:
     """
     name, keywords = named(value, "model.text")
     if name != LEARNED:
-        names = TEXT_EMBEDDERS.names()
+        names = TEXT_ENCODERS.names()
         if name not in names:
             raise UserError(
                 f"model.text: no text side '{name}'{did_you_mean(name, [LEARNED, *names])} (there are: {LEARNED}, "
                 f"{', '.join(names)})"
             )
-        TEXT_EMBEDDERS.check(name, keywords)
+        TEXT_ENCODERS.check(name, keywords)
         return
     known = TowerConfig.__dataclass_fields__
     for key, item in keywords.items():
@@ -72,11 +72,11 @@ def build_text_side(
     name, keywords = named(value, "model.text")
     trained = list(sentences)
     if name == LEARNED:
-        return LearnedTower(TowerConfig(**keywords), dim, trained)
+        return LearnedDualEncoder(TowerConfig(**keywords), dim, trained)
     return FrozenText(name, keywords, dim, sorted({*trained, *more}))
 
 
-class LearnedTower(nn.Module):
+class LearnedDualEncoder(nn.Module):
     """The mean of a sentence's word (and word pair) vectors, through two layers; order beyond pairs is not seen."""
 
     def __init__(self, config: TowerConfig, dim: int, sentences: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ class FrozenText(nn.Module):
 
     def __init__(self, name: str, keywords: dict[str, Any], dim: int, sentences: Sequence[str]) -> None:
         super().__init__()
-        embedder = build_text_embedder(name, keywords)
+        embedder = build_text_encoder(name, keywords)
         self.identity = embedder.identity
         self.number = {sentence: index for index, sentence in enumerate(sentences)}
         self.register_buffer("table", torch.from_numpy(embedder.embed(sentences)), persistent=False)  # (S, E)

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metrics import TrainingFreeMetric, zero_where_equal
-from metrics.embeddings import TowerCosine
+from metrics.embeddings import DualEncoderCosine
 from metrics.memo import EmbeddingMemo, pictures
 from models.captioners import CaptionCache, build_captioner, caption_images
 from models.captioners.cache import CAPTIONS
-from models.dual_encoders import Tower
+from models.dual_encoders import DualEncoder
 from models.dual_encoders.cache import embed_texts as embed_in_tower
-from models.text_encoders import TextEmbedder, build_text_embedder
+from models.text_encoders import TextEncoder, build_text_encoder
 from models.text_encoders.cache import embed_texts
 from registry import METRICS, named
 from semfid.cosine import cosine_difference
@@ -36,10 +36,13 @@ SIDES: Mapping[str, tuple[Described, Described]] = {
 
 
 def embed_captions(
-    encoder: TextEmbedder | Tower, captions: Sequence[str], store: VectorCache | None, advance: Advance | None = None
+    encoder: TextEncoder | DualEncoder,
+    captions: Sequence[str],
+    store: VectorCache | None,
+    advance: Advance | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Vectors (N, D) of captions, and those of them whose ends a tower does not read."""
-    if isinstance(encoder, Tower):
+    if isinstance(encoder, DualEncoder):
         return embed_in_tower(encoder, captions, store, advance), encoder.cut(captions)
     return embed_texts(encoder, captions, store, advance), []
 
@@ -53,7 +56,7 @@ class _Captioned(TrainingFreeMetric):
     sides: tuple[Described, Described]
 
     def __init__(
-        self, captioner: dict[str, Any] | str, encoder: TextEmbedder | Tower, prompt: str, cache: bool
+        self, captioner: dict[str, Any] | str, encoder: TextEncoder | DualEncoder, prompt: str, cache: bool
     ) -> None:
         super().__init__()
         if not prompt.strip():
@@ -88,13 +91,13 @@ def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=4)
 
 
-@METRICS.register("c2c", summary="1 - cosine of the two images' captions in a text embedder", source="source project")
+@METRICS.register("c2c", summary="1 - cosine of the two images' captions in a text encoder", source="source project")
 class CaptionToCaption(_Captioned):
     """Caption2Caption: both images captioned, both captions embedded. An empty caption differs wholly (1) from any other.
 
     Args:
         captioner: name of a captioner, with its keywords (`semfid list captioners`).
-        embedder: name of a text embedder, with its keywords.
+        embedder: name of a text encoder, with its keywords.
         prompt: what the captioner is asked.
         cache: keep captions and vectors in ``.cache/``, where a later run finds them.
     """
@@ -109,21 +112,21 @@ class CaptionToCaption(_Captioned):
         prompt: str = PROMPT,
         cache: bool = True,
     ) -> None:
-        super().__init__(captioner, build_text_embedder(*named(embedder, "embedder")), prompt, cache)
+        super().__init__(captioner, build_text_encoder(*named(embedder, "embedder")), prompt, cache)
 
 
 @METRICS.register(
     "c2i", summary="1 - cosine of the reference's caption and the candidate in a tower", source="source project"
 )
 class CaptionToImage(_Captioned):
-    """Caption2Image: the reference's caption against the candidate, in an image-text tower.
+    """Caption2Image: the reference's caption against the candidate, in a dual encoder.
 
     A caption never says all of its own image, so that even a perfect copy differs from it; a candidate that is equal to its
     reference counts as 0 all the same.
 
     Args:
         captioner: name of a captioner, with its keywords (`semfid list captioners`).
-        tower: name of an image-text tower, with its keywords (`semfid list towers`).
+        tower: name of a dual encoder, with its keywords (`semfid list dual_encoders`).
         prompt: what the captioner is asked.
         cache: keep captions and vectors in ``.cache/``, where a later run finds them.
     """
@@ -138,7 +141,7 @@ class CaptionToImage(_Captioned):
         prompt: str = PROMPT,
         cache: bool = True,
     ) -> None:
-        images = TowerCosine(tower, cache)
+        images = DualEncoderCosine(tower, cache)
         super().__init__(captioner, images.tower, prompt, cache)
         self.images = images
 
@@ -149,6 +152,6 @@ class CaptionToImage(_Captioned):
 @METRICS.register(
     "i2i", summary="1 - cosine of the two images in a tower: tower_cosine with CLIP", source="source project"
 )
-def image_to_image(tower: dict[str, Any] | str = "open_clip", cache: bool = True) -> TowerCosine:
+def image_to_image(tower: dict[str, Any] | str = "open_clip", cache: bool = True) -> DualEncoderCosine:
     """`tower_cosine` under the name that it has beside `c2c` and `c2i`."""
-    return TowerCosine(tower, cache)
+    return DualEncoderCosine(tower, cache)

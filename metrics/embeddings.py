@@ -16,7 +16,7 @@ from torch import Tensor
 from backbones import build_backbone
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.memo import EmbeddingMemo, pictures
-from models.dual_encoders import build_tower
+from models.dual_encoders import build_dual_encoder
 from registry import METRICS, named
 from semfid.cosine import cosine_difference
 from semfid.errors import UserError
@@ -67,18 +67,18 @@ class EmbeddingCosine(TrainingFreeMetric):
         return torch.from_numpy(rows).to(images.device)
 
 
-@METRICS.register("tower_cosine", summary="1 - cosine of two images in any image-text tower", source="arXiv 2512.07037")
-class TowerCosine(EmbeddingCosine):
+@METRICS.register("tower_cosine", summary="1 - cosine of two images in any dual encoder", source="arXiv 2512.07037")
+class DualEncoderCosine(EmbeddingCosine):
     """Of a registered tower, such as ``tower: {name: open_clip, model: ViT-L-14, pretrained: openai}``.
 
     Args:
-        tower: name of a tower, with its keywords (`semfid list towers`).
+        tower: name of a tower, with its keywords (`semfid list dual_encoders`).
         cache: keep vectors in ``.cache/embeddings``.
     """
 
     def __init__(self, tower: dict[str, Any] | str, cache: bool = True) -> None:
         name, keywords = named(tower, "tower")
-        built = build_tower(name, keywords)
+        built = build_dual_encoder(name, keywords)
         super().__init__(f"{built.identity}-images", built.dim, cache)  # where `semfid label` looks, too
         self.tower = built
 
@@ -119,9 +119,9 @@ class BackboneCosine(EmbeddingCosine):
 @METRICS.register(
     "clip_cosine", summary="1 - cosine of two images in CLIP (ViT-B-16 of OpenAI)", source="arXiv 2512.07037"
 )
-def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai", cache: bool = True) -> TowerCosine:
+def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai", cache: bool = True) -> DualEncoderCosine:
     """`tower_cosine` of an open_clip tower; `model` and `pretrained` are open_clip's names."""
-    return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
+    return DualEncoderCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
 
 
 @METRICS.register(
@@ -129,9 +129,9 @@ def clip_cosine(model: str = "ViT-B-16", pretrained: str = "openai", cache: bool
     summary="1 - cosine of two images in SigLIP (ViT-B-16, WebLI)",
     source="arXiv 2303.15343, 2512.07037",
 )
-def siglip_cosine(model: str = "ViT-B-16-SigLIP", pretrained: str = "webli", cache: bool = True) -> TowerCosine:
+def siglip_cosine(model: str = "ViT-B-16-SigLIP", pretrained: str = "webli", cache: bool = True) -> DualEncoderCosine:
     """`tower_cosine` of an open_clip tower; SigLIP 2 is ``model: ViT-B-16-SigLIP2``."""
-    return TowerCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
+    return DualEncoderCosine({"name": "open_clip", "model": model, "pretrained": pretrained}, cache)
 
 
 @METRICS.register(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics import TrainingFreeMetric, zero_where_equal
-from metrics.embeddings import TowerCosine
+from metrics.embeddings import DualEncoderCosine
 from metrics.memo import EmbeddingMemo
 from models.concepts.build import ConceptSettings
 from models.concepts.compare import Compare, Strategy, differences, on_shared_words
@@ -21,7 +21,7 @@ from semfid.io.vector_cache import EMBEDDINGS
 
 @METRICS.register(
     "splice",
-    summary="how far the sparse concepts of two images are apart, in any image-text tower",
+    summary="how far the sparse concepts of two images are apart, in any dual encoder",
     source="SpLiCE, arXiv 2402.10376; strategies: source project",
 )
 class Splice(TrainingFreeMetric):
@@ -31,7 +31,7 @@ class Splice(TrainingFreeMetric):
     image they do not differ, where in one only they differ by 1; a warning says how many images have none.
 
     Args:
-        tower: name of a tower, with its keywords (`semfid list towers`).
+        tower: name of a tower, with its keywords (`semfid list dual_encoders`).
         image_mean: none, a folder of photos of the kind, a pair table (its references), or a file of one vector (.pt of the
             SpLiCE project, .npy).
         vocabulary: english, scenes, or a file, one word a line, the rarest first.
@@ -68,7 +68,7 @@ class Splice(TrainingFreeMetric):
         self.strategy, self.compare = strategy, compare
         self.symmetric = strategy != "symmetric"  # type: ignore[misc]
         self.store = EMBEDDINGS if cache else None
-        self.cosine = TowerCosine(tower, cache)
+        self.cosine = DualEncoderCosine(tower, cache)
         self.weights = EmbeddingMemo(self._packed)
         self.images, self.without = 0, 0
         self._decomposer: Decomposer | None = None

@@ -24,7 +24,7 @@ from datamodules import PairDataModule
 from lightning_modules.scorer import load_run
 from models.captioners import build_captioner, outline_region
 from models.segmenters import build_segmenter
-from models.text_encoders import build_text_embedder
+from models.text_encoders import build_text_encoder
 from registry import DATAMODULES
 from semfid.cli import main as semfid
 from semfid.io.pair_table import read_pairs
@@ -108,7 +108,7 @@ def captions() -> Image.Image:
         table = read_pairs(write_region_set(root / "set", SceneSetConfig(scenes=12, size=160)))
         frame = table.frame[table.frame["origin"].isin(["intra", "inter"])]
         table = table.with_frame(frame.drop_duplicates("source_id").head(3))
-        embedder = build_text_embedder("hashed_words", {})
+        embedder = build_text_encoder("hashed_words", {})
         found: dict[float, list[NDArray[np.float32]]] = {}
         for share in (0.0, 0.2):
             regions = root / f"regions-{share}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_tools.synthetic import SceneSetConfig, write_image_folder
 from models.concepts.modality_gap import NAMED, image_mean
-from models.dual_encoders import build_tower
+from models.dual_encoders import build_dual_encoder
 from semfid.io.files import write_whole
 
 SEED = 7007  # a world that no experiment here uses
@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_image_folder(Path(folder), SceneSetConfig(scenes=arguments.scenes, seed=SEED), lambda done, total: None)
-        mean = image_mean(build_tower("scenes_tower", {}), folder, cache=None)
+        mean = image_mean(build_dual_encoder("scenes_tower", {}), folder, cache=None)
     mean = type(mean)(mean.tower, f"{arguments.scenes} scenes of seed {SEED}", mean.vector)
     write_whole(NAMED["scenes"], mean.content())
     print(f"{NAMED['scenes']}: {mean.source}, {mean.tower}, length {float((mean.vector**2).sum() ** 0.5):.3f}")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from data_tools.region_maps.difference_map import difference_map
 from models.captioners.errors import LabelError
 from models.segmenters.region_store import MapFormat, read_ids, write_map
-from models.text_encoders import TextEmbedder
+from models.text_encoders import TextEncoder
 from semfid.errors import UserError
 from semfid.io.jsonl import JsonLines
 
@@ -55,7 +55,7 @@ class MapMaker:
         folder: Path,
         regions: Path,
         vectors: Mapping[str, NDArray[np.float32]],
-        embedder: TextEmbedder,
+        embedder: TextEncoder,
         form: MapFormat,
     ) -> None:
         self.folder, self.regions, self.vectors, self.embedder, self.form = folder, regions, vectors, embedder, form

@@ -5,7 +5,7 @@ Everything is stored as it is made, in a work folder:
     images-<decoder>.jsonl             what each file shows
     regions-<key>/                     id maps (see `models.segmenters.region_store`), by segmenter and min_area
     regions-<key>/captions-<key>.jsonl by captioner, prompt and contour
-    embeddings/                        vectors of the distinct captions, by text embedder
+    embeddings/                        vectors of the distinct captions, by text encoder
     maps/, maps.jsonl                  the maps and their figures
 
 A run that is killed goes on where it was, with the same result to the byte. <key> is a hash of the settings that stand in
@@ -32,7 +32,7 @@ from models.captioners.overlay import Contour
 from models.image_index import Picture, catalogue, images_file
 from models.segmenters.contract import Segmenter
 from models.segmenters.region_store import MapFormat, write_json
-from models.text_encoders import TextEmbedder
+from models.text_encoders import TextEncoder
 from models.text_encoders.cache import embed_texts
 from semfid.io.pair_table import PairTable, write_pairs
 from semfid.io.vector_cache import VectorCache
@@ -65,7 +65,7 @@ class MapTools:
 
     segmenter: Segmenter
     captioner: Captioner
-    embedder: TextEmbedder
+    embedder: TextEncoder
 
 
 def label_maps(

@@ -22,9 +22,9 @@ from metrics.label import label_table as images
 from metrics.label.image_labels import PROMPT, Caches, Kind, Tools
 from metrics.label.label_table import Outcome
 from models.captioners import build_captioner
-from models.dual_encoders import build_tower
+from models.dual_encoders import build_dual_encoder
 from models.segmenters import build_segmenter
-from models.text_encoders import build_text_embedder
+from models.text_encoders import build_text_encoder
 from registry import load_plugins
 from semfid.errors import UserError
 from semfid.io.pair_table import read_pairs
@@ -100,7 +100,7 @@ def _maps(table: Path, out: Path, settings: MapSettings) -> Outcome:
     tools = pipeline.MapTools(
         build_segmenter(*named["segmenter"]),
         build_captioner(*named["captioner"]),
-        build_text_embedder(*named["embedder"]),
+        build_text_encoder(*named["embedder"]),
     )
     made_with = pipeline.MapSettings(settings.prompt, settings.contour, settings.min_area, settings.map_format)
     failures = pipeline.label_maps(pairs, out, work_folder(settings, out), tools, made_with, progress)
@@ -116,8 +116,8 @@ def _images(table: Path, out: Path, kind: Kind, settings: ImageSettings, shard: 
     pairs = read_pairs(table)
     tools = Tools(
         build_captioner(*named["captioner"]) if "captioner" in named else None,
-        build_text_embedder(*named["embedder"]) if "embedder" in named else None,
-        build_tower(*named["tower"]) if "tower" in named else None,
+        build_text_encoder(*named["embedder"]) if "embedder" in named else None,
+        build_dual_encoder(*named["tower"]) if "tower" in named else None,
     )
     prompt = settings.prompt if isinstance(settings, CaptionSettings) else PROMPT
     request = images.Request(kind, prompt, settings.pairs, settings.drop_unlabelled)

@@ -12,15 +12,15 @@ from data_tools.region_maps.pipeline import PROMPT as OUTLINED
 from metrics.captions import PROMPT
 from models.captioners.overlay import Contour
 from models.segmenters.region_store import MapFormat
-from registry import CAPTIONERS, SEGMENTERS, TEXT_EMBEDDERS, TOWERS, Registry
+from registry import CAPTIONERS, DUAL_ENCODERS, SEGMENTERS, TEXT_ENCODERS, Registry
 from semfid.settings import PluginSpec, Settings
 
 STORED = "regions"  # the folder beside the table in which `stored` looks
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "segmenter": SEGMENTERS,
     "captioner": CAPTIONERS,
-    "embedder": TEXT_EMBEDDERS,
-    "tower": TOWERS,
+    "embedder": TEXT_ENCODERS,
+    "tower": DUAL_ENCODERS,
 }
 EXAMPLE = "captioner.name=blip or device=cpu"
 
@@ -47,7 +47,7 @@ def _not_empty(prompt: str) -> str:
 Prompt = Annotated[str, AfterValidator(_not_empty)]
 Captioner = Annotated[PluginSpec, default_name("qwen2_vl")]
 Embedder = Annotated[PluginSpec, default_name("minilm")]
-Tower = Annotated[PluginSpec, default_name("open_clip")]
+DualEncoder = Annotated[PluginSpec, default_name("open_clip")]
 
 
 class LabelSettings(Settings):
@@ -103,13 +103,13 @@ class C2cSettings(CaptionSettings):
 class C2iSettings(CaptionSettings):
     """Of `c2i`."""
 
-    tower: Tower = PluginSpec(name="open_clip")
+    tower: DualEncoder = PluginSpec(name="open_clip")
 
 
 class I2iSettings(ImageSettings):
     """Of `i2i`."""
 
-    tower: Tower = PluginSpec(name="open_clip")
+    tower: DualEncoder = PluginSpec(name="open_clip")
 
 
 SCHEMAS: Mapping[str, type[LabelSettings]] = {

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from engine.commands.listing import Row, listing
 from registry import REGISTRIES, load_entry_points, load_plugins
-from semfid.errors import UserError, did_you_mean
+from semfid.errors import UserError, deprecated, did_you_mean
+
+RENAMED = {"towers": "dual_encoders", "text_embedders": "text_encoders"}
 
 
 def list_registered(kind: str | None = None, plugins: Sequence[str] = ()) -> dict[str, list[Row]]:
@@ -22,6 +24,9 @@ def list_registered(kind: str | None = None, plugins: Sequence[str] = ()) -> dic
         UserError: no such kind, or a plugin that cannot be imported.
     """
     load_plugins(plugins, Path.cwd())
+    if kind in RENAMED:
+        deprecated(f"the kind '{kind}' is now '{RENAMED[kind]}'")
+        kind = RENAMED[kind]
     if kind is not None and kind not in REGISTRIES:
         raise UserError(f"no kind '{kind}'{did_you_mean(kind, REGISTRIES)} (there are: {', '.join(REGISTRIES)})")
     load_entry_points()

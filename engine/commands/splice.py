@@ -19,7 +19,7 @@ from engine.commands.splice_settings import SpliceSettings, read_settings
 from engine.commands.splice_table import Row, check_table, put_json, tabulate
 from models.concepts import Comparison, Concept, Decomposer, compared
 from models.concepts.decompose import BATCH
-from models.dual_encoders import Tower, build_tower
+from models.dual_encoders import DualEncoder, build_dual_encoder
 from models.dual_encoders.cache import embed_images, embed_pictures
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing, pair_files, read_pair_table
@@ -71,7 +71,7 @@ class ConceptComparer:
 
     def __init__(self, settings: SpliceSettings) -> None:
         self.settings, self.concepts = settings, settings.concept_settings()
-        self.tower = build_tower(settings.tower.name, settings.tower.keywords)
+        self.tower = build_dual_encoder(settings.tower.name, settings.tower.keywords)
         self.decomposer = self.concepts.decomposer(self.tower, stage=progress)
 
     def compare(self, reference: Image.Image, candidate: Image.Image) -> Comparison:
@@ -158,7 +158,7 @@ def _folders(pairing: Pairing, comparer: ConceptComparer, out: Path | None, as_j
     return tabulate(pairing, COLUMNS, describe, out, as_json)
 
 
-def _embedded(tower: Tower, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.float32]], dict[Path, str]]:
+def _embedded(tower: DualEncoder, paths: Sequence[Path]) -> tuple[dict[Path, NDArray[np.float32]], dict[Path, str]]:
     """The vector of each image file, each picture embedded once; and why a file could not be read."""
     names: dict[Path, str] = {}
     errors: dict[Path, str] = {}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from engine.commands.label_settings import Tower
+from engine.commands.label_settings import DualEncoder
 from models.concepts import ConceptSettings, Solver, Sparsity, Strategy
 from models.concepts.modality_gap import FIX
-from registry import TOWERS, load_plugins
+from registry import DUAL_ENCODERS, load_plugins
 from semfid.errors import UserError
 from semfid.settings import PluginSpec, Settings
 from semfid.settings import read_settings as read
@@ -25,7 +25,7 @@ class SpliceSettings(Settings):
         top: bars of each kind in the chart.
     """
 
-    tower: Tower = PluginSpec(name="open_clip")
+    tower: DualEncoder = PluginSpec(name="open_clip")
     vocabulary: str = "english"
     size: int | None = None
     encoding: str | None = None
@@ -54,7 +54,7 @@ def read_settings(overrides: Sequence[str]) -> SpliceSettings:
     """
     settings = read(SpliceSettings, None, overrides, "tower=scenes_tower or l1=0.2")
     load_plugins(settings.plugins, Path.cwd())
-    TOWERS.check(settings.tower.name, settings.tower.keywords)
+    DUAL_ENCODERS.check(settings.tower.name, settings.tower.keywords)
     if settings.tower.name == "scenes_tower":
         fitting = {key: SCENES for key in ("vocabulary", "image_mean") if key not in settings.model_fields_set}
         settings = settings.model_copy(update=fitting)

@@ -19,12 +19,12 @@ from registry import (
     BACKBONES,
     CAPTIONERS,
     DATAMODULES,
+    DUAL_ENCODERS,
     HEADS,
     LIGHTNING_MODULES,
     LOSSES,
     METRICS,
-    TEXT_EMBEDDERS,
-    TOWERS,
+    TEXT_ENCODERS,
     Registry,
 )
 from semfid.errors import UserError, did_you_mean
@@ -32,9 +32,9 @@ from semfid.settings import PluginSpec
 
 PLUGINS_OF_METRICS: dict[str, Registry[Any]] = {
     "backbone": BACKBONES,
-    "tower": TOWERS,
+    "tower": DUAL_ENCODERS,
     "captioner": CAPTIONERS,
-    "embedder": TEXT_EMBEDDERS,
+    "embedder": TEXT_ENCODERS,
 }
 MONITORS = ("val_mse", "val_srcc", "last")
 

@@ -20,7 +20,7 @@ from engine.runs.context import RunContext
 from engine.runs.lifecycle import Outcome, run_guarded
 from engine.runs.predictions import FoldPredictions, Trained, pairs_outcome
 from engine.runs.run_folder import RunFolder
-from registry import CAPTIONERS, METRICS, TOWERS, named
+from registry import CAPTIONERS, DUAL_ENCODERS, METRICS, named
 from semfid.errors import UserError
 from semfid.settings import PluginSpec
 
@@ -57,7 +57,7 @@ def baseline_variants(
 def _identities(metric: PluginSpec) -> dict[str, str]:
     """What a metric's tower and captioner are now: other weights under the same name are another run. Loads no weights."""
     given, found = metric.keywords, {}
-    for key, registry in (("tower", TOWERS), ("captioner", CAPTIONERS)):
+    for key, registry in (("tower", DUAL_ENCODERS), ("captioner", CAPTIONERS)):
         parameter = METRICS.get(metric.name).keywords.get(key)
         if parameter is None:
             continue

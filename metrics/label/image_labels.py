@@ -20,10 +20,10 @@ from metrics.captions import SIDES, embed_captions
 from metrics.label.tables import displayed
 from models.captioners import Captioner
 from models.captioners.cache import CaptionCache, caption_pictures
-from models.dual_encoders import Tower
+from models.dual_encoders import DualEncoder
 from models.dual_encoders.cache import embed_pictures
 from models.image_index import Picture, catalogue, images_cache
-from models.text_encoders import TextEmbedder
+from models.text_encoders import TextEncoder
 from semfid.cosine import cosine_difference
 from semfid.errors import UserError
 from semfid.io.images import read_image
@@ -43,8 +43,8 @@ class Tools:
     """The models; those that a kind of label does not need are None. Without a captioner the table's captions are taken."""
 
     captioner: Captioner | None = None
-    embedder: TextEmbedder | None = None
-    tower: Tower | None = None
+    embedder: TextEncoder | None = None
+    tower: DualEncoder | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _made_captions(job: _Job, captioner: Captioner, sides: Sequence[int]) -> dic
     return {side: [found.get(name, "") for name in job.names(side)] for side in sides}
 
 
-def _caption_vectors(job: _Job, captions: Sequence[str], encoder: TextEmbedder | Tower | None) -> Vectors:
+def _caption_vectors(job: _Job, captions: Sequence[str], encoder: TextEncoder | DualEncoder | None) -> Vectors:
     """The vector of each distinct caption."""
     if encoder is None:
         raise UserError("the label needs an embedder (c2c) or a tower (c2i)")

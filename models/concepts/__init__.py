@@ -8,7 +8,7 @@ from __future__ import annotations
 from models.concepts.build import ConceptSettings
 from models.concepts.compare import Compare, Comparison, Concept, Strategy, compared
 from models.concepts.decompose import Decomposer, Solver, Sparsity
-from models.concepts.dictionary import ConceptTower, Dictionary, build_dictionary
+from models.concepts.dictionary import ConceptEncoder, Dictionary, build_dictionary
 from models.concepts.modality_gap import ImageMean, image_mean
 from models.concepts.vocabulary import Vocabulary, read_vocabulary
 
@@ -16,8 +16,8 @@ __all__ = [
     "Compare",
     "Comparison",
     "Concept",
+    "ConceptEncoder",
     "ConceptSettings",
-    "ConceptTower",
     "Decomposer",
     "Dictionary",
     "ImageMean",

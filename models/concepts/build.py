@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.concepts.decompose import Decomposer, Sparsity
-from models.concepts.dictionary import ConceptTower, build_dictionary
+from models.concepts.dictionary import ConceptEncoder, build_dictionary
 from models.concepts.modality_gap import image_mean
 from models.concepts.vocabulary import read_vocabulary
 from semfid.io.vector_cache import EMBEDDINGS
@@ -33,7 +33,7 @@ class ConceptSettings:
     encoding: str | None = None
 
     def decomposer(
-        self, tower: ConceptTower, cache: Path | None = EMBEDDINGS, stage: Stage = silent, device: str | None = None
+        self, tower: ConceptEncoder, cache: Path | None = EMBEDDINGS, stage: Stage = silent, device: str | None = None
     ) -> Decomposer:
         """Embed what is not in the cache, and put the parts together.
 

@@ -21,8 +21,8 @@ CHUNK = 4096  # words to a cache file
 SAME = 1e-5  # words whose unit vectors lie closer are one to the tower
 
 
-class ConceptTower(Protocol):
-    """What is needed of an image-text tower; every `models.dual_encoders.Tower` has it."""
+class ConceptEncoder(Protocol):
+    """What is needed of a dual encoder; every `models.dual_encoders.DualEncoder` has it."""
 
     @property
     def identity(self) -> str: ...
@@ -58,7 +58,7 @@ class Dictionary:
     silent: int = 0
     merged: int = 0
 
-    def of(self, tower: ConceptTower) -> Dictionary:
+    def of(self, tower: ConceptEncoder) -> Dictionary:
         """Itself.
 
         Raises:
@@ -73,7 +73,7 @@ class Dictionary:
 
 
 def build_dictionary(
-    tower: ConceptTower, vocabulary: Vocabulary, cache: Path | None = EMBEDDINGS, advance: Advance | None = None
+    tower: ConceptEncoder, vocabulary: Vocabulary, cache: Path | None = EMBEDDINGS, advance: Advance | None = None
 ) -> Dictionary:
     """Embed the words, take their mean away, bring them to length 1 again.
 
@@ -118,7 +118,7 @@ def build_dictionary(
     )
 
 
-def _embedded(tower: ConceptTower, words: Sequence[str]) -> NDArray[np.float32]:
+def _embedded(tower: ConceptEncoder, words: Sequence[str]) -> NDArray[np.float32]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of words that it does not know: they are counted here
         return tower.embed_texts(words)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from models.concepts.dictionary import ConceptTower, normalized
+from models.concepts.dictionary import ConceptEncoder, normalized
 from semfid.errors import UserError
 from semfid.io.arrays import load_array
 from semfid.io.images import file_hash, read_image
@@ -61,7 +61,7 @@ class ImageMean:
     source: str
     vector: NDArray[np.float32]
 
-    def of(self, tower: ConceptTower) -> ImageMean:
+    def of(self, tower: ConceptEncoder) -> ImageMean:
         """Itself.
 
         Raises:
@@ -84,7 +84,7 @@ class ImageMean:
 
 
 def image_mean(
-    tower: ConceptTower, source: str | Path, cache: Path | None = EMBEDDINGS, advance: Advance | None = None
+    tower: ConceptEncoder, source: str | Path, cache: Path | None = EMBEDDINGS, advance: Advance | None = None
 ) -> ImageMean:
     """The mean by what a user writes.
 
@@ -120,7 +120,7 @@ def image_mean(
 
 
 def mean_of_files(
-    tower: ConceptTower, files: Sequence[Path], source: str, cache: Path | None, advance: Advance | None = None
+    tower: ConceptEncoder, files: Sequence[Path], source: str, cache: Path | None, advance: Advance | None = None
 ) -> ImageMean:
     """The mean over image files; a file that was embedded before by this tower is not read again.
 

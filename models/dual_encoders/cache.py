@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.dual_encoders.contract import Tower
+from models.dual_encoders.contract import DualEncoder
 from semfid.io.images import pixel_hash
 from semfid.io.vector_cache import VectorCache, cached_rows, text_key
 from semfid.progress import Advance
@@ -17,8 +17,8 @@ CHUNK = 4096  # sentences to a file
 PASSES = 8  # passes of pictures to a file: as much as a killed run loses
 
 
-def embed_images(tower: Tower, images: Sequence[Image.Image], cache: VectorCache | None) -> NDArray[np.float32]:
-    """(N, D) as `Tower.embed_images`; a picture that the cache holds is not embedded again, whatever file it came from.
+def embed_images(tower: DualEncoder, images: Sequence[Image.Image], cache: VectorCache | None) -> NDArray[np.float32]:
+    """(N, D) as `DualEncoder.embed_images`; a picture that the cache holds is not embedded again, whatever file it came from.
 
     Args:
         cache: such as ``VectorCache(vector_cache.EMBEDDINGS)``; None: nothing is kept.
@@ -27,7 +27,7 @@ def embed_images(tower: Tower, images: Sequence[Image.Image], cache: VectorCache
 
 
 def embed_pictures(
-    tower: Tower,
+    tower: DualEncoder,
     names: Sequence[str],
     read: Callable[[int], Image.Image],
     cache: VectorCache | None,
@@ -51,9 +51,9 @@ def embed_pictures(
 
 
 def embed_texts(
-    tower: Tower, texts: Sequence[str], cache: VectorCache | None, advance: Advance | None = None
+    tower: DualEncoder, texts: Sequence[str], cache: VectorCache | None, advance: Advance | None = None
 ) -> NDArray[np.float32]:
-    """(N, D) as `Tower.embed_texts`; a sentence that the cache holds is not embedded again."""
+    """(N, D) as `DualEncoder.embed_texts`; a sentence that the cache holds is not embedded again."""
     return cached_rows(
         cache,
         f"{tower.identity}-texts",

@@ -1,4 +1,4 @@
-"""The contract of an image-text tower, such as CLIP."""
+"""The contract of a dual encoder, such as CLIP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from semfid.io.images import to_planes
 
 
-class Tower:
+class DualEncoder:
     """Pictures and sentences into one space; the cosine of two unit vectors is their inner product.
 
     A subclass sets the attributes and implements `_embed_pixels` and `_embed_texts`. It is built without its weights, which

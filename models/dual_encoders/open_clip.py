@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.dual_encoders.contract import Tower
+from models.dual_encoders.contract import DualEncoder
 from models.dual_encoders.open_clip_models import create, weights_of
 from models.hub import Precision, device_of, first_line, resolve_precision
-from registry import TOWERS
+from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 from semfid.io.images import file_hash
 
@@ -21,12 +21,12 @@ WEIGHTS = (
 )  # fmt: skip
 
 
-@TOWERS.register(
+@DUAL_ENCODERS.register(
     "open_clip",
     summary="any model of open_clip (CLIP, SigLIP, ...); ViT-B-32 of LAION-2B by default (downloads 0.6 GB)",
     source="github.com/mlfoundations/open_clip",
 )
-class OpenClipTower(Tower):
+class OpenClipDualEncoder(DualEncoder):
     """A model of open_clip, with mean and std of its weights.
 
     Args:
@@ -51,7 +51,7 @@ class OpenClipTower(Tower):
     ) -> None:
         import open_clip
 
-        self._what = "image-text tower: open_clip"
+        self._what = "dual encoder: open_clip"
         if batch_size < 1:
             raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
         self.batch_size, self._model, self._seed = batch_size, model, init_seed

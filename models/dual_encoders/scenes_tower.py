@@ -1,4 +1,4 @@
-"""A small image-text tower of the embedded world: needs no download."""
+"""A small dual encoder of the embedded world: needs no download."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundled import ASSETS, CellFeatures, NetworkFile, cell_features
-from models.dual_encoders.contract import Tower
+from models.dual_encoders.contract import DualEncoder
 from models.hub import device_of
-from registry import TOWERS
+from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 
 WEIGHTS = ASSETS / "towers" / "scenes_tower.safetensors"
@@ -68,12 +68,12 @@ class TextSide(nn.Module):
         return self.bag(flat, starts)
 
 
-@TOWERS.register(
+@DUAL_ENCODERS.register(
     "scenes_tower",
     summary="a small tower trained on rendered scenes and their captions; comes with the repository, no download",
     source="trained as CLIP, arXiv 2103.00020, and for single words as SigLIP, arXiv 2303.15343",
 )
-class ScenesTower(Tower):
+class ScenesDualEncoder(DualEncoder):
     """Knows the objects, colours, numbers and places of the embedded world, and nothing else.
 
     A sentence is a bag of words and word pairs: any words can be asked for, single ones too. Unknown words are passed over; a
@@ -87,8 +87,8 @@ class ScenesTower(Tower):
 
     def __init__(self, weights: str | None = None, batch_size: int = 64, device: str = "cpu") -> None:
         if batch_size < 1:
-            raise UserError(f"image-text tower: scenes_tower needs batch_size >= 1, not {batch_size}")
-        self.device = device_of("image-text tower: scenes_tower", device)
+            raise UserError(f"dual encoder: scenes_tower needs batch_size >= 1, not {batch_size}")
+        self.device = device_of("dual encoder: scenes_tower", device)
         self._file = NetworkFile.find(weights or WEIGHTS, "scenes_tower")
         facts = self._file.facts
         self.identity = f"scenes_tower-1-{self._file.digest}"

@@ -1,20 +1,20 @@
-"""Sentences to vectors. A file dropped into this folder that registers a `TextEmbedder` is available by name everywhere."""
+"""Sentences to vectors. A file dropped into this folder that registers a `TextEncoder` is available by name everywhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from models.text_encoders.contract import TextEmbedder
-from registry import TEXT_EMBEDDERS
+from models.text_encoders.contract import TextEncoder
+from registry import TEXT_ENCODERS
 
-__all__ = ["TextEmbedder", "build_text_embedder"]
+__all__ = ["TextEncoder", "build_text_encoder"]
 
 
-def build_text_embedder(name: str, keywords: dict[str, Any]) -> TextEmbedder:
-    """Build a registered text embedder and hold it to its contract.
+def build_text_encoder(name: str, keywords: dict[str, Any]) -> TextEncoder:
+    """Build a registered text encoder and hold it to its contract.
 
     Raises:
         RegistryError: unknown name or keyword, or a factory that returns something else.
         UserError: weights that cannot be had.
     """
-    return TEXT_EMBEDDERS.build_as(TextEmbedder, name, keywords)
+    return TEXT_ENCODERS.build_as(TextEncoder, name, keywords)

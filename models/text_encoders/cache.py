@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.text_encoders.contract import TextEmbedder
+from models.text_encoders.contract import TextEncoder
 from semfid.io.vector_cache import VectorCache, cached_rows, text_key
 from semfid.progress import Advance
 
@@ -15,9 +15,9 @@ CHUNK = 4096  # sentences to a file
 
 
 def embed_texts(
-    embedder: TextEmbedder, texts: Sequence[str], cache: VectorCache | None, advance: Advance | None = None
+    embedder: TextEncoder, texts: Sequence[str], cache: VectorCache | None, advance: Advance | None = None
 ) -> NDArray[np.float32]:
-    """(N, D) as `TextEmbedder.embed`; a sentence that the cache holds is not embedded again.
+    """(N, D) as `TextEncoder.embed`; a sentence that the cache holds is not embedded again.
 
     Args:
         cache: such as ``VectorCache(vector_cache.EMBEDDINGS)``; None: nothing is kept.

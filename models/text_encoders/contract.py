@@ -1,4 +1,4 @@
-"""The contract of a text embedder."""
+"""The contract of a text encoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class TextEmbedder:
+class TextEncoder:
     """Sentences in, unit-length vectors out; the cosine of two is their inner product.
 
     A subclass sets `dim` and `identity` and implements `_embed`. Equal sentences give equal vectors, to the bit within one

@@ -10,19 +10,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from models.text_encoders.contract import TextEmbedder
-from registry import TEXT_EMBEDDERS
+from models.text_encoders.contract import TextEncoder
+from registry import TEXT_ENCODERS
 from semfid.errors import UserError
 
 _WORD = re.compile(r"[^\W_]+")
 
 
-@TEXT_EMBEDDERS.register(
+@TEXT_ENCODERS.register(
     "hashed_words",
     summary="words and word pairs hashed to signed dimensions; no model, no download",
     source="feature hashing, Weinberger et al. 2009, arXiv 0902.2206",
 )
-class HashedWords(TextEmbedder):
+class HashedWords(TextEncoder):
     """Each word, and each pair of neighbours, adds +1 or -1 to one of `dim` dimensions, chosen by a fixed hash.
 
     Knows no synonyms: sentences are alike as far as they share words. Repeated words count with the root of their number.
@@ -34,7 +34,7 @@ class HashedWords(TextEmbedder):
 
     def __init__(self, dim: int = 512, pairs: bool = True) -> None:
         if dim < 8:
-            raise UserError(f"text embedder: hashed_words needs dim >= 8, not {dim}")
+            raise UserError(f"text encoder: hashed_words needs dim >= 8, not {dim}")
         self.dim, self.pairs = dim, pairs
         self.identity = f"hashed_words-1-{dim}-{'pairs' if pairs else 'words'}"
 

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from models.hub import obtaining
-from models.text_encoders.contract import TextEmbedder
-from registry import TEXT_EMBEDDERS
+from models.text_encoders.contract import TextEncoder
+from registry import TEXT_ENCODERS
 from semfid.errors import UserError
 
 
-@TEXT_EMBEDDERS.register(
+@TEXT_ENCODERS.register(
     "minilm",
     summary="all-MiniLM-L6-v2, 384 dimensions (downloads 90 MB)",
     source="huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
 )
-class MiniLm(TextEmbedder):
+class MiniLm(TextEncoder):
     """A sentence-transformers model on the CPU, in float32.
 
     Args:
@@ -30,8 +30,8 @@ class MiniLm(TextEmbedder):
 
     def __init__(self, model: str = "sentence-transformers/all-MiniLM-L6-v2", batch_size: int = 64) -> None:
         if batch_size < 1:
-            raise UserError(f"text embedder: minilm needs batch_size >= 1, not {batch_size}")
-        with obtaining("text embedder: minilm", model, instead="hashed_words"):
+            raise UserError(f"text encoder: minilm needs batch_size >= 1, not {batch_size}")
+        with obtaining("text encoder: minilm", model, instead="hashed_words"):
             from sentence_transformers import SentenceTransformer  # seconds to import
 
             self._model = SentenceTransformer(model, device="cpu").float().eval()

@@ -10,7 +10,7 @@ from run_support import SMALL, typed
 from engine.config.expansion import Variant
 from engine.runs.baselines import baseline_variants
 from engine.runs.run_folder import run_hash
-from models.dual_encoders import build_tower
+from models.dual_encoders import build_dual_encoder
 from semfid.settings import PluginSpec
 
 CONFIG = typed({**SMALL, "seed": 0, "output": "runs", "cache": {}, "plugins": [], "selection": {}})
@@ -37,7 +37,7 @@ def test_rows_are_told_apart() -> None:
 def test_other_weights_are_another_run(tmp_path: Path) -> None:
     """By the identity of what it asks, and by the content of files that it names."""
     (variant,) = variants_of([{"name": "tower_cosine", "tower": {"name": "scenes_tower"}}])
-    assert variant.config.identities == {"tower": build_tower("scenes_tower", {}).identity}
+    assert variant.config.identities == {"tower": build_dual_encoder("scenes_tower", {}).identity}
     other = variant.config.model_copy(update={"identities": {"tower": "scenes_tower of tomorrow"}})
     assert run_hash(other, "data") != run_hash(variant.config, "data")
     file = tmp_path / "squeeze.pth"

@@ -40,13 +40,13 @@ def test_measures_of_the_scenes(
     assert (tmp_path / "runs" / path.stem / "report.html").stat().st_size > 0
 
     from models.captioners.scenes_captioner import ScenesCaptioner
-    from models.dual_encoders.scenes_tower import ScenesTower
+    from models.dual_encoders.scenes_tower import ScenesDualEncoder
 
     def never(*rest: object) -> None:
         raise AssertionError("it is in the cache")
 
     monkeypatch.setattr(ScenesCaptioner, "_caption", never)
-    monkeypatch.setattr(ScenesTower, "_embed_pixels", never)
+    monkeypatch.setattr(ScenesDualEncoder, "_embed_pixels", never)
     again = [word for word in words if not word.startswith(("data.batch_size", "output"))]
     kept = [own.written for own in read_sweep(path, []).config.baselines if {"tower", "captioner"} & {*own.keywords}]
     kept = [own for own in kept if own["name"] != "splice"]
@@ -75,7 +75,7 @@ def test_measures_of_any_pair_table(
     found = tables(tmp_path / "runs", path.stem)
     assert len(found) == 2 and (found["n"] == 8).all()
     error = capsys.readouterr().err
-    assert "semfid: FAILED clip_cosine: image-text tower: open_clip: cannot get open_clip's ViT-B-16 'openai'" in error
+    assert "semfid: FAILED clip_cosine: dual encoder: open_clip: cannot get open_clip's ViT-B-16 'openai'" in error
     assert main(["run", str(path), *words]) == 2
     assert "there is no model to train; `semfid ablate` scores the baselines" in capsys.readouterr().err
     assert main(["ablate", str(path), *words, "--check"]) == 0
@@ -85,7 +85,7 @@ def test_measures_of_any_pair_table(
     ("words", "said"),
     [
         (["baselines=[]"], "there is neither a model nor a baseline"),
-        (["baselines=[{name: i2i, tower: open_clop}]"], "baselines: i2i: tower: no image-text tower 'open_clop'"),
+        (["baselines=[{name: i2i, tower: open_clop}]"], "baselines: i2i: tower: no dual encoder 'open_clop'"),
         (
             ["baselines=[{name: c2c, captioner: {name: qwen2_vl, modle: x}}]"],
             "c2c: captioner: captioner 'qwen2_vl' has",

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from metrics.memo import EmbeddingMemo, pictures
 from models.captioners import build_captioner
-from models.dual_encoders import build_tower
-from models.text_encoders import build_text_embedder
+from models.dual_encoders import build_dual_encoder
+from models.text_encoders import build_text_encoder
 from registry import METRICS
 from semfid.errors import UserError
 from semfid.io.images import load_pixels
@@ -110,7 +110,7 @@ def test_lpips_without_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 class TestCosines:
     def test_of_a_tower(self, tiny: Tiny, photos: tuple[Tensor, Tensor]) -> None:
-        tower = build_tower("open_clip", {key: value for key, value in tiny.tower.items() if key != "name"})
+        tower = build_dual_encoder("open_clip", {key: value for key, value in tiny.tower.items() if key != "name"})
         x, y = (tower.embed_images(pictures(images)).astype(np.float64) for images in photos)
         expected = 1 - (x * y).sum(axis=1)
         found = METRICS.build("tower_cosine", tower=tiny.tower, cache=False)(*photos)
@@ -177,10 +177,10 @@ class TestCaptions:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         said = [self.captions(tiny, images) for images in photos]
-        x, y = (build_text_embedder("hashed_words", {"dim": 64}).embed(texts).astype(np.float64) for texts in said)
+        x, y = (build_text_encoder("hashed_words", {"dim": 64}).embed(texts).astype(np.float64) for texts in said)
         found = METRICS.build("c2c", **self.keywords(tiny))(*photos)
         np.testing.assert_allclose(found.numpy(), (1 - (x * y).sum(axis=1)).clip(0, 1), atol=1e-5)
-        tower = build_tower("open_clip", {key: value for key, value in tiny.tower.items() if key != "name"})
+        tower = build_dual_encoder("open_clip", {key: value for key, value in tiny.tower.items() if key != "name"})
         texts, seen = tower.embed_texts(said[0]).astype(np.float64), tower.embed_images(pictures(photos[1]))
         found = METRICS.build("c2i", captioner=tiny.captions, tower=tiny.tower, prompt="What is it?")(*photos)
         np.testing.assert_allclose(found.numpy(), (1 - (texts * seen).sum(axis=1)).clip(0, 1), atol=1e-5)

@@ -15,9 +15,9 @@ from pydantic import Field
 from data_tools.builders.core.encoding import to_tensor
 from data_tools.builders.core.masks import box_of
 from data_tools.builders.core.settings import Number
-from models.dual_encoders import Tower
+from models.dual_encoders import DualEncoder
 from models.hub import device_of
-from registry import METRICS, TOWERS
+from registry import DUAL_ENCODERS, METRICS
 from semfid.errors import UserError
 from semfid.settings import Settings
 
@@ -133,7 +133,9 @@ def load_clip(model: str, pretrained: str, device: str) -> Agree:
         UserError: its weights cannot be loaded.
     """
     try:
-        tower: Tower = TOWERS.build("open_clip", model=model, pretrained=pretrained, device=device, precision="float32")
+        tower: DualEncoder = DUAL_ENCODERS.build(
+            "open_clip", model=model, pretrained=pretrained, device=device, precision="float32"
+        )
         tower.embed_texts(["a photo"])  # loads the weights
     except UserError as error:
         raise UserError(f"checks.clip_margin: {error} (checks.clip_margin: null leaves it out)") from error

@@ -20,7 +20,7 @@ from metrics.label import image_labels
 from metrics.label.image_labels import Caches, Tools, pair_differences
 from metrics.label.label_table import Outcome, Request, label_table
 from models.captioners import Captioner, LabelError
-from models.dual_encoders import Tower
+from models.dual_encoders import DualEncoder
 from models.text_encoders.hashed_words import HashedWords
 from registry import DATAMODULES
 from semfid.errors import UserError
@@ -67,7 +67,7 @@ class Embeds(HashedWords):
         return super()._embed(texts)
 
 
-class Sees(Tower):
+class Sees(DualEncoder):
     """Mean colours of the quarters, and letters of the alphabet; reads twenty letters."""
 
     identity, dim, image_size, batch_size = "sees-1", 12, 2, 3

@@ -20,7 +20,7 @@ from models.captioners.stored import read_captions
 from models.segmenters import Segmentation
 from models.segmenters.contract import Segmenter
 from models.segmenters.region_store import read_ids
-from models.text_encoders import TextEmbedder, build_text_embedder
+from models.text_encoders import TextEncoder, build_text_encoder
 from semfid.errors import UserError
 from semfid.io.images import pixel_hash, read_image
 from semfid.io.locks import lock
@@ -68,11 +68,11 @@ class Names(Captioner):
         return [NAMES[tuple(np.asarray(one.image)[one.ids == one.segment][0].tolist())] for one in regions]
 
 
-class Embedder(TextEmbedder):
+class Embedder(TextEncoder):
     identity, dim = "embedder", 512
 
     def __init__(self, fail_at: int = -1) -> None:
-        self.inner, self.seen, self.fail_at = build_text_embedder("hashed_words", {}), 0, fail_at
+        self.inner, self.seen, self.fail_at = build_text_encoder("hashed_words", {}), 0, fail_at
 
     def embed(self, texts: Sequence[str]) -> Any:
         if 0 <= self.fail_at <= self.seen:

@@ -195,7 +195,7 @@ class TestLabelsOfImages:
             ("c2c", ["captioner.name=quen2_vl"], "no captioner 'quen2_vl'; did you mean 'qwen2_vl'"),
             ("c2c", ["tower.name=clip"], "unknown key 'tower' (there are: "),
             ("i2i", ["captioner.name=blip"], "unknown key 'captioner'"),
-            ("i2i", ["tower=clipp"], "no image-text tower 'clipp'; did you mean 'clip'"),
+            ("i2i", ["tower=clipp"], "no dual encoder 'clipp'; did you mean 'clip'"),
             ("c2i", ["tower.pretraind=openai"], "has no keyword 'pretraind'; did you mean 'pretrained'"),
             ("c2i", ["captioner.model=nowhere"], "captioner: qwen2_vl: cannot get 'nowhere'"),
             ("c2c", ["pairs=some"], "pairs='some' should be one of 'reference', 'all'"),

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from models.dual_encoders import Tower
-from registry import TOWERS
+from models.dual_encoders import DualEncoder
+from registry import DUAL_ENCODERS
 
 WORDS = ("red", "green", "blue", "bright", "dark")
 
 
-class ColourTower(Tower):
+class ColourTower(DualEncoder):
     """Colour words point along colours; other words along directions of their own hash; ``unheard`` points nowhere."""
 
     dim, image_size = 16, 8
@@ -53,8 +53,8 @@ class ColourTower(Tower):
 
 def register_colour_tower() -> str:
     """The name by which the registry builds it."""
-    if not any(entry.name == "colour_tower" for entry in TOWERS.registered()):
-        TOWERS.register("colour_tower", summary="for tests")(colour_tower)
+    if not any(entry.name == "colour_tower" for entry in DUAL_ENCODERS.registered()):
+        DUAL_ENCODERS.register("colour_tower", summary="for tests")(colour_tower)
     return "colour_tower"
 
 

@@ -14,12 +14,12 @@ import torch
 import transformers as T
 from PIL import Image
 
-from models.dual_encoders import Tower, build_tower
+from models.dual_encoders import DualEncoder, build_dual_encoder
 from models.dual_encoders.cache import embed_images, embed_texts
 from models.dual_encoders.open_clip_models import create
 from models.text_encoders.cache import embed_texts as embed_by_embedder
 from models.text_encoders.hashed_words import HashedWords
-from registry import TOWERS, RegistryError
+from registry import DUAL_ENCODERS, RegistryError
 from semfid.errors import UserError
 from semfid.io.vector_cache import VectorCache
 
@@ -54,14 +54,14 @@ def keywords(folder: Callable[[str], str]) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def tower(keywords: Callable[[str], dict[str, Any]]) -> Callable[[str], Tower]:
-    made: dict[str, Tower] = {}
-    return lambda name: made.setdefault(name, build_tower(name, keywords(name)))
+def tower(keywords: Callable[[str], dict[str, Any]]) -> Callable[[str], DualEncoder]:
+    made: dict[str, DualEncoder] = {}
+    return lambda name: made.setdefault(name, build_dual_encoder(name, keywords(name)))
 
 
-@pytest.mark.parametrize("name", TOWERS.names())
+@pytest.mark.parametrize("name", DUAL_ENCODERS.names())
 class TestContract:
-    def test_pictures(self, name: str, tower: Callable[[str], Tower]) -> None:
+    def test_pictures(self, name: str, tower: Callable[[str], DualEncoder]) -> None:
         together = tower(name).embed_images(PICTURES)
         assert together.shape == (5, tower(name).dim) and together.dtype == np.float32
         assert np.linalg.norm(together, axis=1) == pytest.approx(1, abs=1e-5)
@@ -70,7 +70,7 @@ class TestContract:
         assert (together @ together.T)[np.triu_indices(5, 1)].max() < 0.9999, "pictures that look alike prove nothing"
         assert tower(name).embed_images([]).shape == (0, tower(name).dim)
 
-    def test_sentences(self, name: str, tower: Callable[[str], Tower]) -> None:
+    def test_sentences(self, name: str, tower: Callable[[str], DualEncoder]) -> None:
         together = tower(name).embed_texts(SENTENCES)
         alone = np.concatenate([tower(name).embed_texts([text]) for text in SENTENCES])
         assert np.abs(together - alone).max() < 1e-5 and np.array_equal(together[0], together[4])
@@ -82,7 +82,7 @@ class TestContract:
         with pytest.raises(TypeError, match="a list of sentences"):
             tower(name).embed_texts("a dog")
 
-    def test_pixels_have_gradients(self, name: str, tower: Callable[[str], Tower]) -> None:
+    def test_pixels_have_gradients(self, name: str, tower: Callable[[str], DualEncoder]) -> None:
         """Also where the weights were loaded for pictures before; of any size."""
         tower(name).embed_images(PICTURES[:1])
         images = torch.rand(2, 3, 48, 56, requires_grad=True)
@@ -95,22 +95,22 @@ class TestContract:
             again = tower(name).embed_pixels(pixels)[0].numpy()
         assert np.abs(again - tower(name).embed_images(PICTURES[1:2])[0]).max() < 1e-5
 
-    def test_identity(self, name: str, tower: Callable[[str], Tower], keywords: Callable[[str], Any]) -> None:
+    def test_identity(self, name: str, tower: Callable[[str], DualEncoder], keywords: Callable[[str], Any]) -> None:
         """Known without weights, the same in another place; another precision gives other vectors."""
-        again = build_tower(name, keywords(name))
+        again = build_dual_encoder(name, keywords(name))
         assert again.identity == tower(name).identity and again.identity.startswith(name)
         assert not any(str(value) in again.identity for value in keywords(name).values() if "/" in str(value))
         if name != "scenes_tower":
-            half = build_tower(name, {**keywords(name), "precision": "bfloat16"})
+            half = build_dual_encoder(name, {**keywords(name), "precision": "bfloat16"})
             assert half.identity != again.identity
             assert np.abs(half.embed_images(PICTURES) - tower(name).embed_images(PICTURES)).max() < 0.2
 
-    def test_works_after_release(self, name: str, tower: Callable[[str], Tower]) -> None:
+    def test_works_after_release(self, name: str, tower: Callable[[str], DualEncoder]) -> None:
         first = tower(name).embed_images(PICTURES[:1])
         tower(name).release()
         assert np.array_equal(tower(name).embed_images(PICTURES[:1]), first)
 
-    def test_cache(self, name: str, tower: Callable[[str], Tower], tmp_path: Path, monkeypatch: Any) -> None:
+    def test_cache(self, name: str, tower: Callable[[str], DualEncoder], tmp_path: Path, monkeypatch: Any) -> None:
         cache, one = VectorCache(tmp_path), tower(name)
         first = embed_images(one, [*PICTURES, PICTURES[0]], cache)
         assert np.array_equal(first[0], first[5]) and np.abs(first[:5] - one.embed_images(PICTURES)).max() < 1e-5
@@ -124,7 +124,7 @@ class TestContract:
 
 class TestAgainstTheLibraries:
     @pytest.mark.parametrize("name", ["clip", "siglip"])
-    def test_transformers(self, name: str, folder: Callable[[str], str], tower: Callable[[str], Tower]) -> None:
+    def test_transformers(self, name: str, folder: Callable[[str], str], tower: Callable[[str], DualEncoder]) -> None:
         model, words = T.AutoModel.from_pretrained(folder(name)).eval(), T.AutoTokenizer.from_pretrained(folder(name))
         pictures = T.AutoImageProcessor.from_pretrained(folder(name))
         image = picture(7, (32, 32))
@@ -138,7 +138,7 @@ class TestAgainstTheLibraries:
         assert np.abs(tower(name).embed_images([image])[0] - (seen / seen.norm()).numpy()).max() < 1e-5
         assert np.abs(tower(name).embed_texts(["a dog"])[0] - (said / said.norm()).numpy()).max() < 1e-5
 
-    def test_open_clip(self, folder: Callable[[str], str], tower: Callable[[str], Tower]) -> None:
+    def test_open_clip(self, folder: Callable[[str], str], tower: Callable[[str], DualEncoder]) -> None:
         checkpoint = f"{folder('open_clip')}/open_clip_pytorch_model.bin"
         model, _, prepare = open_clip.create_model_and_transforms(tiny.OPEN_CLIP, pretrained=checkpoint)
         image = picture(7, (32, 32))
@@ -161,7 +161,7 @@ class TestAgainstTheLibraries:
         assert asked == {"openai": True, "laion2b_s34b_b79k": False}
 
 
-def test_length(tower: Callable[[str], Tower]) -> None:
+def test_length(tower: Callable[[str], DualEncoder]) -> None:
     """Two marks and one token a word, or a letter."""
     assert [len(text.split()) for text in tower("open_clip").cut(["cat " * 75, "cat " * 76])] == [76]
     assert [len(text) for text in tower("clip").cut(["a" * 75, "a" * 76])] == [76]
@@ -172,10 +172,12 @@ def test_length(tower: Callable[[str], Tower]) -> None:
 
 def test_random_weights_only_where_they_are_asked_for() -> None:
     words = {"model": tiny.OPEN_CLIP, "pretrained": "none", "device": "cpu"}
-    one, other = (build_tower("open_clip", {**words, "init_seed": seed}) for seed in (0, 1))
+    one, other = (build_dual_encoder("open_clip", {**words, "init_seed": seed}) for seed in (0, 1))
     assert one.identity != other.identity and "none-seed0" in one.identity
     assert not np.array_equal(one.embed_images(PICTURES[:1]), other.embed_images(PICTURES[:1]))
-    assert np.array_equal(one.embed_images(PICTURES[:1]), build_tower("open_clip", words).embed_images(PICTURES[:1]))
+    assert np.array_equal(
+        one.embed_images(PICTURES[:1]), build_dual_encoder("open_clip", words).embed_images(PICTURES[:1])
+    )
 
 
 def test_cache_of_a_text_embedder(tmp_path: Path) -> None:
@@ -221,30 +223,30 @@ class TestBadModels:
         if words.get("model") in real:
             words = {**words, "model": real[words["model"]]()}
         with pytest.raises(UserError, match=message) as caught:
-            build_tower(name, words)
+            build_dual_encoder(name, words)
         assert "\n" not in str(caught.value)
 
     def test_weights(self, tmp_path: Path, folder: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         folder("open_clip")
         with pytest.raises(UserError, match="cannot get open_clip's ViT-B-32 'openai' from the hub"):
-            build_tower("open_clip", {"pretrained": "openai"}).embed_texts(["a"])
+            build_dual_encoder("open_clip", {"pretrained": "openai"}).embed_texts(["a"])
         (tmp_path / "bad.pt").write_text("hello")
         torch.save({"positional_embedding": torch.zeros(2, 3)}, tmp_path / "other.pt")
         for name in ("bad.pt", "other.pt"):
             with pytest.raises(
                 UserError, match=rf"{name} does not fit {tiny.OPEN_CLIP} .*give the model that it was saved"
             ):
-                build_tower("open_clip", {"model": tiny.OPEN_CLIP, "pretrained": str(tmp_path / name)}).embed_texts(
-                    ["a"]
-                )
+                build_dual_encoder(
+                    "open_clip", {"model": tiny.OPEN_CLIP, "pretrained": str(tmp_path / name)}
+                ).embed_texts(["a"])
 
     def test_no_two_towers(self, tmp_path: Path) -> None:
         T.ViTConfig(hidden_size=8).save_pretrained(tmp_path)
         with pytest.raises(UserError, match=r"\(vit\) has no two towers; give a CLIP-like model"):
-            build_tower("transformers", {"model": str(tmp_path)})
+            build_dual_encoder("transformers", {"model": str(tmp_path)})
 
     def test_what_is_no_tower(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(TOWERS, "build", lambda name, **_: object())
-        with pytest.raises(RegistryError, match=r"builds a object; it must be a models\.dual_encoders\.Tower"):
-            build_tower("clip", {})
+        monkeypatch.setattr(DUAL_ENCODERS, "build", lambda name, **_: object())
+        with pytest.raises(RegistryError, match=r"builds a object; it must be a models\.dual_encoders\.DualEncoder"):
+            build_dual_encoder("clip", {})

@@ -1,4 +1,4 @@
-"""Tiny image-text towers of the real classes with random weights, saved as folders that `model:` takes."""
+"""Tiny dual encoders of the real classes with random weights, saved as folders that `model:` takes."""
 
 from __future__ import annotations
 

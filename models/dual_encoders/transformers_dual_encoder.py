@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from models.dual_encoders.contract import Tower
+from models.dual_encoders.contract import DualEncoder
 from models.hub import Precision, device_of, obtaining, pin, resolve_precision
-from registry import TOWERS
+from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 from semfid.keywords import Fixed
 
@@ -23,12 +23,12 @@ class Loaded(NamedTuple):
     std: Tensor
 
 
-@TOWERS.register(
+@DUAL_ENCODERS.register(
     "transformers",
     summary="any model of transformers with an image and a text tower: CLIP, SigLIP, MetaCLIP 2, ALIGN, ...",
     source="huggingface.co/docs/transformers, AutoModel",
 )
-class TransformersTower(Tower):
+class TransformersDualEncoder(DualEncoder):
     """A model that gives image features and text features, with mean and std of its image processor.
 
     Args:
@@ -50,7 +50,7 @@ class TransformersTower(Tower):
         name: Fixed[str] = "transformers",
         model_type: Fixed[str | None] = None,
     ) -> None:
-        self._what = f"image-text tower: {name}"
+        self._what = f"dual encoder: {name}"
         if batch_size < 1:
             raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
         self.batch_size = batch_size
@@ -122,7 +122,7 @@ class TransformersTower(Tower):
         return self._loaded
 
 
-TOWERS.preset(
+DUAL_ENCODERS.preset(
     "clip",
     of="transformers",
     summary="CLIP ViT-L/14 of OpenAI through transformers (downloads 1.7 GB); others through model",
@@ -131,7 +131,7 @@ TOWERS.preset(
     name="clip",
     model_type="clip",
 )
-TOWERS.preset(  # models with a fixed image size, not the naflex ones
+DUAL_ENCODERS.preset(  # models with a fixed image size, not the naflex ones
     "siglip",
     of="transformers",
     summary="SigLIP base, 224 px, through transformers (downloads 0.8 GB); others, SigLIP 2 too, through model",
