@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from backbones import build_backbone
 from datamodules.batches import PairBatch
-from engine.config.check import quiet_lightning
+from engine.training.lightning_trainer import quiet_lightning
 from lightning_modules.local_map import LocalMapRegressor
 
 

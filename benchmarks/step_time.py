@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from backbones import build_backbone
 from datamodules.batches import PairBatch
-from engine.config.check import quiet_lightning
+from engine.training.lightning_trainer import quiet_lightning
 from lightning_modules.global_regressor import GlobalRegressor
 
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 from sqlalchemy import func, insert, select, update
@@ -46,65 +47,54 @@ def fill(study: StudyFolder, answers: int) -> None:
     now = now_ms()
     with study.database.write() as c:
         pairs = np.array(c.execute(select(pair.c.id).where(pair.c.kind == "main").order_by(pair.c.id)).scalars().all())
-        rates = rng.beta(0.8, 0.8, len(pairs))
         each = answers // len(pairs)
-        count = max(1, answers // 100)
-        c.execute(
-            insert(participant),
-            [
-                {
-                    "code": f"B-{k:06}", "nickname": f"b{k}", "nickname_key": f"b{k}", "resume_hash": f"b{k}", "door": "nickname",
-                    "step": "finished", "position": 100, "valid": 100, "created_at": now, "last_seen_at": now,
-                }
-                for k in range(count)
-            ],
-        )  # fmt: skip
+        c.execute(insert(participant), [_participant(k, now) for k in range(max(1, answers // 100))])
         people = np.array(c.execute(select(participant.c.id).order_by(participant.c.id)).scalars().all())
-    done, total = 0, each * len(pairs)
+    rates = rng.beta(0.8, 0.8, len(pairs))
+    total = each * len(pairs)
     order = np.tile(np.arange(len(pairs)), each)
-    said = rng.random(total) < rates[order]
-    while done < total:
+    yes = rng.random(total) < rates[order]
+    for done in range(0, total, CHUNK):
         span = range(done, min(total, done + CHUNK))
         with study.database.write() as c:
             first = c.execute(select(func.coalesce(func.max(assignment.c.id), 0))).scalar_one() + 1
             facts = [
-                (
-                    first + k,
-                    int(people[(number // 100) % len(people)]),
-                    int(pairs[order[number]]),
-                    now - 3000 * (total - number),
-                )
-                for k, number in enumerate(span)
+                (first + k, int(people[(n // 100) % len(people)]), int(pairs[order[n]]), now - 3000 * (total - n))
+                for k, n in enumerate(span)
             ]
-            c.execute(
-                insert(assignment),
-                [
-                    {
-                        "id": key, "token": f"b{key}", "participant_id": who, "pair_id": which, "kind": "main", "position": 1,
-                        "slot": 0, "reference_left": key % 2, "state": "answered", "assigned_at": at, "expires_at": at,
-                    }
-                    for key, who, which, at in facts
-                ],
-            )  # fmt: skip
-            c.execute(
-                insert(response),
-                [
-                    {
-                        "assignment_id": key, "participant_id": who, "pair_id": which, "kind": "main",
-                        "answer": "yes" if said[number] else "no", "counted": 1, "reference_left": key % 2, "position": 1,
-                        "assigned_at": at, "answered_at": at + 2500, "rt_ms": 2000.0, "server_ms": 2500, "settings_id": 1,
-                        "version": "1",
-                    }
-                    for number, (key, who, which, at) in zip(span, facts, strict=True)
-                ],
-            )  # fmt: skip
-        done = span.stop
-    yes = np.bincount(order[said], minlength=len(pairs))
+            c.execute(insert(assignment), [_assignment(*fact) for fact in facts])
+            c.execute(insert(response), [_response(bool(yes[n]), *fact) for n, fact in zip(span, facts, strict=True)])
+    _count(study, pairs, np.bincount(order[yes], minlength=len(pairs)), each)
+
+
+def _participant(k: int, now: int) -> dict[str, Any]:
+    return {
+        "code": f"B-{k:06}", "nickname": f"b{k}", "nickname_key": f"b{k}", "resume_hash": f"b{k}", "door": "nickname",
+        "step": "finished", "position": 100, "valid": 100, "created_at": now, "last_seen_at": now,
+    }  # fmt: skip
+
+
+def _assignment(key: int, who: int, which: int, at: int) -> dict[str, Any]:
+    return {
+        "id": key, "token": f"b{key}", "participant_id": who, "pair_id": which, "kind": "main", "position": 1,
+        "slot": 0, "reference_left": key % 2, "state": "answered", "assigned_at": at, "expires_at": at,
+    }  # fmt: skip
+
+
+def _response(yes: bool, key: int, who: int, which: int, at: int) -> dict[str, Any]:
+    return {
+        "assignment_id": key, "participant_id": who, "pair_id": which, "kind": "main", "answer": "yes" if yes else "no",
+        "counted": 1, "reference_left": key % 2, "position": 1, "assigned_at": at, "answered_at": at + 2500,
+        "rt_ms": 2000.0, "server_ms": 2500, "settings_id": 1, "version": "1",
+    }  # fmt: skip
+
+
+def _count(study: StudyFolder, pairs: np.ndarray, yes: np.ndarray, each: int) -> None:
+    """The pairs' counters, as the answers would have left them."""
     with study.database.write() as c:
-        for start in range(0, len(pairs), CHUNK):
-            for number, key in enumerate(pairs[start : start + CHUNK], start):
-                k = int(yes[number])
-                c.execute(update(pair).where(pair.c.id == int(key)).values(done=each, yes=k, no=each - k))
+        for number, key in enumerate(pairs):
+            k = int(yes[number])
+            c.execute(update(pair).where(pair.c.id == int(key)).values(done=each, yes=k, no=each - k))
         if c.dialect.name == "postgresql":
             highest = select(func.max(assignment.c.id)).scalar_subquery()
             c.execute(select(func.setval("assignment_id_seq", highest)))
