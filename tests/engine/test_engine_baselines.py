@@ -29,7 +29,7 @@ def test_rows_are_told_apart() -> None:
     ]
     labels = [variant.label for variant in variants_of(metrics)]
     assert labels[:3] == ["psnr", "psnr peak_db=60", "i2i tower=scenes_tower"]
-    assert labels[3] == "backbone_cosine backbone=timm/pretrained:backbone" and len(set(labels)) == 5
+    assert labels[3] == "backbone_cosine backbone=timm/pretrained:trunk" and len(set(labels)) == 5
     (swept,) = variants_of(["psnr"], {"data.image_size": 32})
     assert swept.label == "psnr data.image_size=32"
 
