@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from semfid.errors import UserError, did_you_mean
-from semfid.keywords import Entry, keywords_of, location_of, misfit
+from semfid.keywords import Entry, keywords_of, location_of, misfit, named
 
 __all__ = [
     "BACKBONES",
@@ -259,17 +259,6 @@ class Registry(Generic[T]):
                 continue
             if module.ispkg:
                 self._load_modules(loaded.__path__, module.name)
-
-
-def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, Any]]:
-    """Split ``{name: x, a: 1}`` or ``"x"`` into a name and keywords."""
-    if isinstance(value, str):
-        return value, {}
-    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        near = [key for key in value if did_you_mean(key, ["name"])] if isinstance(value, Mapping) else []
-        meant = f"; did you mean 'name' by {near[0]!r}?" if near and "name" not in value else ""
-        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}{meant}")
-    return value["name"], {str(key): item for key, item in value.items() if key != "name"}
 
 
 def load_plugins(plugins: Sequence[str], base: Path | None = None) -> None:

@@ -175,9 +175,14 @@ def current_key(key: str) -> str:
     return key.replace("trunk.trunk.", "backbone.net.", 1) if key.startswith("trunk.trunk.") else key
 
 
+def rename_keys(state: dict[str, Any], old: str, new: str) -> None:
+    """Give the keys that begin with `old` the beginning `new`, in place."""
+    for key in [key for key in state if key.startswith(old)]:
+        state[new + key.removeprefix(old)] = state.pop(key)
+
+
 def _take_old_keys(_module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for key in [key for key in state if key.startswith(f"{prefix}trunk.")]:
-        state[f"{prefix}net.{key.removeprefix(f'{prefix}trunk.')}"] = state.pop(key)
+    rename_keys(state, f"{prefix}trunk.", f"{prefix}net.")
 
 
 def _drop_frozen_keys(module: Any, state: dict[str, Any], prefix: str, _metadata: Any) -> None:

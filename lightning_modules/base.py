@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backbones import Backbone
-from backbones.contract import current_key
+from backbones.contract import rename_keys
 from datamodules.batches import ImageBatch, PairBatch
 from lightning_modules.gather import gather_rows
 from lightning_modules.optimizers import build_optimizer, build_schedule, check_optimizer
@@ -106,5 +106,4 @@ class TrainedModule(L.LightningModule):
 
 
 def _take_old_keys(_module: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for key in [key for key in state if key.startswith(f"{prefix}trunk.trunk.")]:
-        state[prefix + current_key(key.removeprefix(prefix))] = state.pop(key)
+    rename_keys(state, f"{prefix}trunk.", f"{prefix}backbone.")  # the backbone renames what is below it

@@ -60,16 +60,14 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     Raises:
         UserError: a command of the clone outside of it, or an override that is no text.
     """
-    if words and words[0] in CLONE_COMMANDS and not in_clone():
-        clone_module("commands", f"'{words[0]}'")
+    command = words[0] if words else ""
     parser = argparse.ArgumentParser(
         prog="semfid", description="Train, compare and use metrics of semantic fidelity in super-resolution."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _score_arguments(commands.add_parser("score", help="how much the meaning differs: two images, or two folders"))
-    if in_clone() and words[:1] != ["score"]:
-        subject = f"'{words[0]}'" if words else "semfid"
-        clone_module("commands", subject).add_parsers(commands)
+    if command in CLONE_COMMANDS or (command != "score" and in_clone()):
+        clone_module("commands", f"'{command}'" if command else "semfid").add_parsers(commands)
     arguments, rest = parser.parse_known_args(words)
     if rest:  # argparse does not take key=value after an option
         if not hasattr(arguments, "overrides") or any(word.startswith("-") or "=" not in word for word in rest):

@@ -109,6 +109,21 @@ def _fields(group: type) -> dict[str, inspect.Parameter]:
     return {one.name: one.replace(annotation=types[one.name]) for one in parameters}
 
 
+def named(value: Mapping[str, Any] | str, where: str) -> tuple[str, dict[str, Any]]:
+    """Split ``{name: x, a: 1}`` or ``"x"`` into a name and keywords.
+
+    Raises:
+        UserError: neither of the two; the text begins with `where`.
+    """
+    if isinstance(value, str):
+        return value, {}
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        near = [key for key in value if did_you_mean(key, ["name"])] if isinstance(value, Mapping) else []
+        meant = f"; did you mean 'name' by {near[0]!r}?" if near and "name" not in value else ""
+        raise UserError(f"{where} must be a name or a mapping with a name, not {value!r}{meant}")
+    return value["name"], {str(key): item for key, item in value.items() if key != "name"}
+
+
 def misfit(value: Any, annotation: Any) -> str:
     """What a value should be, in the words of a message; empty where it fits its annotation."""
     from semfid.typing_checks import describe_type, fits  # pydantic: half a second, which `semfid list` saves

@@ -10,7 +10,7 @@ import copy
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, Union
 
@@ -30,6 +30,7 @@ from pydantic_core import ErrorDetails
 
 from semfid.errors import UserError, deprecated, did_you_mean
 from semfid.io.yaml_file import read_mapping
+from semfid.keywords import named
 from semfid.typing_checks import describe_type
 
 EXAMPLE = "seed=1"
@@ -108,13 +109,11 @@ class PluginSpec(Section):
 
     @classmethod
     def spelled_out(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and isinstance(value.get("name"), str):
-            return value
-        near = [key for key in value if did_you_mean(key, ["name"])] if isinstance(value, Mapping) else []
-        meant = f"; did you mean 'name' by {near[0]!r}?" if near and "name" not in value else ""
-        raise KeyFault(f"{{key}} must be a name or a mapping with a name, not {value!r}{meant}")
+        try:
+            name, _ = named(value, "{key}")
+        except UserError as error:
+            raise KeyFault(str(error)) from error
+        return {"name": name} if isinstance(value, str) else value
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def read_settings(schema: type[S], path: str | Path | None, overrides: Sequence[
         key, value = parse_override(text, example)
         layer = check_keys(schema, nested(key, value), f"'{text}'")
         content = merge(content, layer)
-    return validate(schema, resolve(content, where), where)
+    return _validated(schema, resolve(content, where), where)
 
 
 def validate(schema: type[S], values: Mapping[str, Any], where: str) -> S:
@@ -156,7 +155,11 @@ def validate(schema: type[S], values: Mapping[str, Any], where: str) -> S:
         UserError: an unknown key with near misses, a value of another type or out of range, a key that is missing; names
             `where` and the key.
     """
-    values = check_keys(schema, values, where)
+    return _validated(schema, check_keys(schema, values, where), where)
+
+
+def _validated(schema: type[S], values: Mapping[str, Any], where: str) -> S:
+    """Settings from values whose keys are checked."""
     try:
         # as JSON: strict, but a list may stand for a tuple and an int for a float
         return schema.model_validate_json(json.dumps(_over_defaults(schema, values), default=str))
@@ -190,10 +193,7 @@ def check_keys(schema: Any, values: Any, where: str, prefix: str = "") -> dict[s
         if key in schema.renamed:
             deprecated(f"{where}: the key '{prefix}{key}' is now '{prefix}{schema.renamed[key]}'")
             key = schema.renamed[key]
-        if key not in known:
-            raise UserError(
-                f"{where}: unknown key '{prefix}{key}'{did_you_mean(str(key), known)} (there are: {', '.join(known)})"
-            )
+        refuse_unknown(key, known, where, prefix)
         section, labelled = section_of(known[key].annotation, Settings)
         if section is not None and labelled:
             if not isinstance(value, Mapping):
@@ -203,6 +203,14 @@ def check_keys(schema: Any, values: Any, where: str, prefix: str = "") -> dict[s
             value = check_keys(section, value, where, f"{prefix}{key}.")
         taken[str(key)] = value
     return taken
+
+
+def refuse_unknown(key: object, known: Collection[str], where: str, prefix: str = "") -> None:
+    """Raise a UserError with near misses for a key that a section does not have."""
+    if key not in known:
+        raise UserError(
+            f"{where}: unknown key '{prefix}{key}'{did_you_mean(str(key), known)} (there are: {', '.join(known)})"
+        )
 
 
 def section_of(annotation: Any, kind: type[M]) -> tuple[type[M] | None, bool]:

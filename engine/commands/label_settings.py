@@ -47,7 +47,7 @@ def _not_empty(prompt: str) -> str:
 Prompt = Annotated[str, AfterValidator(_not_empty)]
 Captioner = Annotated[PluginSpec, default_name("qwen2_vl")]
 Embedder = Annotated[PluginSpec, default_name("minilm")]
-DualEncoder = Annotated[PluginSpec, default_name("open_clip")]
+DualEncoderSpec = Annotated[PluginSpec, default_name("open_clip")]
 
 
 class LabelSettings(Settings):
@@ -103,13 +103,13 @@ class C2cSettings(CaptionSettings):
 class C2iSettings(CaptionSettings):
     """Of `c2i`."""
 
-    tower: DualEncoder = PluginSpec(name="open_clip")
+    tower: DualEncoderSpec = PluginSpec(name="open_clip")
 
 
 class I2iSettings(ImageSettings):
     """Of `i2i`."""
 
-    tower: DualEncoder = PluginSpec(name="open_clip")
+    tower: DualEncoderSpec = PluginSpec(name="open_clip")
 
 
 SCHEMAS: Mapping[str, type[LabelSettings]] = {

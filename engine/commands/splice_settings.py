@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from engine.commands.label_settings import DualEncoder
+from engine.commands.label_settings import DualEncoderSpec
 from models.concepts import ConceptSettings, Solver, Sparsity, Strategy
 from models.concepts.modality_gap import FIX
 from registry import DUAL_ENCODERS, load_plugins
@@ -25,7 +25,7 @@ class SpliceSettings(Settings):
         top: bars of each kind in the chart.
     """
 
-    tower: DualEncoder = PluginSpec(name="open_clip")
+    tower: DualEncoderSpec = PluginSpec(name="open_clip")
     vocabulary: str = "english"
     size: int | None = None
     encoding: str | None = None

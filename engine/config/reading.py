@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.schema import Experiment
-from semfid.errors import UserError, did_you_mean
+from semfid.errors import UserError
 from semfid.io.yaml_file import read_mapping
-from semfid.settings import merge, parse_override, resolve, validate
+from semfid.settings import merge, parse_override, refuse_unknown, resolve, validate
 
 FREE = ("data", "model", "trainer", "pretraining")  # sections whose keys are those of what they configure
 EXAMPLE = "seed=1 or model.optimizer.lr=1e-3"
@@ -68,10 +68,8 @@ def _read_layers(path: Path, seen: tuple[Path, ...]) -> list[tuple[dict[str, Any
 
 
 def _check_keys(layer: Mapping[str, Any], where: str) -> None:
-    known = list(Experiment.model_fields)
     for key in layer:
-        if key not in known:
-            raise UserError(f"{where}: unknown key '{key}'{did_you_mean(key, known)} (there are: {', '.join(known)})")
+        refuse_unknown(key, Experiment.model_fields, where)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

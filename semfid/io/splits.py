@@ -41,6 +41,11 @@ def cut(order: Sequence[Name], val: float, test: float) -> dict[Name, str]:
     }
 
 
+def split_by_hash(names: Iterable[Name], val: float, test: float, seed: int) -> dict[Name, str]:
+    """A part for each name, in the order of `by_hash`; empty where no share is set."""
+    return cut(by_hash(names, seed), val, test) if val or test else {}
+
+
 def deal(name: str, val: float, test: float, seed: int) -> str:
     """``train``, ``val`` or ``test`` by one name alone: shares are kept on average, and more photos move none."""
     share = np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode()), 1])).random()

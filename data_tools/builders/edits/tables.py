@@ -21,7 +21,7 @@ from data_tools.builders.core.tables import (
 )
 from data_tools.builders.core.work_items import Slot, Unit
 from data_tools.builders.edits.plan import EDIT, EditsPlan
-from data_tools.builders.inpainting.plan import assign_split
+from semfid.io.splits import split_by_hash
 
 REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
 COLUMNS: dict[str, Kind] = {
@@ -56,7 +56,8 @@ def merge(folder: BuildFolder, plan: EditsPlan) -> Merged:
     entries = latest_entries(folder.journals)
     plan.skipped.clear()
     opened, units, unseen = _planned(plan, entries)
-    split = assign_split((unit.sample for unit in opened), plan.config.split)
+    shares = plan.config.split
+    split = split_by_hash((unit.sample for unit in opened), shares.val, shares.test, shares.seed)
     current = current_entries([*opened, *units], entries)
 
     def rows(status: str) -> Iterator[dict[str, Any]]:

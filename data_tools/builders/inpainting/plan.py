@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +15,10 @@ from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.executor import Made
 from data_tools.builders.core.instance_filters import NAMES, fault_of_annotation, fault_of_mask, sharpness_of
 from data_tools.builders.core.journal import Entry
-from data_tools.builders.core.settings import Split
 from data_tools.builders.core.work_items import Slot, Unit, file_state, generator, make_unit, recipe_of, seed_sequence
 from data_tools.builders.inpainters.contract import Inpainter
 from data_tools.builders.inpainting.config import LEVELS, SAME_CLASS, SAME_SUPER, InpaintingConfig
-from semfid.io.splits import by_hash, cut
 
-Photo = TypeVar("Photo", int, str)
 INSPECT, PAINT = "inspect", "paint"
 VERSION = 1
 
@@ -171,8 +168,3 @@ class Plan:
                 removed.update(facts["removed"])
                 kept += len(facts["passed"])
         return {**{name: removed[name] for name in NAMES}, "kept": kept}
-
-
-def assign_split(photos: Iterable[Photo], split: Split) -> dict[Photo, str]:
-    """A part for each photo, by the ids and the seed alone; empty where no share is set."""
-    return cut(by_hash(photos, split.seed), split.val, split.test) if split.val or split.test else {}

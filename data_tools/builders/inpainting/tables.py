@@ -24,7 +24,8 @@ from data_tools.builders.core.tables import (
 )
 from data_tools.builders.core.work_items import Slot, Unit
 from data_tools.builders.inpainting.config import InpaintingConfig
-from data_tools.builders.inpainting.plan import PAINT, Plan, assign_split
+from data_tools.builders.inpainting.plan import PAINT, Plan
+from semfid.io.splits import split_by_hash
 
 REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
 
@@ -72,7 +73,8 @@ def merge(folder: BuildFolder, plan: Plan) -> Merged:
     config, entries = plan.config, latest_entries(folder.journals)
     plan.skipped.clear()
     inspected, units, unseen = _planned(plan, entries)
-    split = assign_split((int(unit.sample) for unit in units), config.split)
+    shares = config.split
+    split = split_by_hash((int(unit.sample) for unit in units), shares.val, shares.test, shares.seed)
     current = current_entries([*inspected, *units], entries)
 
     def rows(status: str) -> Iterator[dict[str, Any]]:
