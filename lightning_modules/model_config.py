@@ -60,9 +60,7 @@ class ModelSection(PluginSpec):
         Raises:
             UserError: there is none.
         """
-        if self.backbone is None:
-            raise UserError("model.backbone must be a name or a mapping with a name, not None")
-        return self.backbone
+        return _needed(self.backbone, "backbone")
 
     @property
     def needed_head(self) -> PluginSpec:
@@ -71,9 +69,7 @@ class ModelSection(PluginSpec):
         Raises:
             UserError: there is none.
         """
-        if self.head is None:
-            raise UserError("model.head must be a name or a mapping with a name, not None")
-        return self.head
+        return _needed(self.head, "head")
 
     @property
     def tuning(self) -> str:
@@ -83,6 +79,12 @@ class ModelSection(PluginSpec):
     def with_backbone(self, **keywords: Any) -> ModelSection:
         """The same model on a backbone with other values of some keywords."""
         return self.changed({"backbone": self.needed_backbone.changed(keywords).written})
+
+
+def _needed(spec: PluginSpec | None, key: str) -> PluginSpec:
+    if spec is None:
+        raise UserError(f"model.{key} must be a name or a mapping with a name, not None")
+    return spec
 
 
 def filled(registry: Registry[Any], spec: PluginSpec) -> dict[str, Any]:

@@ -116,10 +116,8 @@ def _check_model(model: ModelSection, task: type[ImageTask] | None) -> None:
         raise UserError(
             "model.backbone is missing; give {name: resnet50_imagenet} or another of `semfid list backbones`"
         )
-    if model.backbone is not None:
-        BACKBONES.check_named(model.backbone.written, "model.backbone")
-    elif task is None or task.needs_backbone:
-        raise UserError("model.backbone must be a name or a mapping with a name, not None")
+    if model.backbone is not None or task is None or task.needs_backbone:
+        BACKBONES.check_named(model.needed_backbone.written, "model.backbone")
     LIGHTNING_MODULES.check_named({"name": model.name, **model.module_keywords}, "model", ("backbone",))
     if task is not None:
         task.check(model.module_keywords)
