@@ -10,8 +10,18 @@ TYPED := registry.py semfid models heads backbones metrics data_tools datamodule
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-quickstart: $(STAMP)  ## install, then compare metrics on the embedded scenes (about 7 minutes)
+quickstart: $(STAMP)  ## install, score nine real photos, compare trained metrics on rendered scenes (about 3 minutes)
+	@echo "1 of 2: the default metric on nine photos and what super-resolution made of them"
+	$(BIN)/semfid score examples/photos/reference examples/photos/realesrgan --out runs/photos/scores.csv --map runs/photos/maps
+	@echo "2 of 2: an ablation on rendered scenes: ImageNet or random features, three poolings, two fits, beside PSNR and SSIM"
 	$(BIN)/semfid ablate experiments/quickstart.yaml
+	@echo
+	@echo "Look at   runs/photos/maps/*_overlay.png and runs/quickstart/report.html"
+	@echo "Next      source .venv/bin/activate"
+	@echo "          semfid score PHOTO OUTPUT --map maps                  a pair of your own, or two folders"
+	@echo "          semfid run experiments/quickstart.yaml model.head.pooling=max   another head"
+	@echo "          semfid study serve my_study                           collect votes of people; docs/user_study.md"
+	@echo "          semfid list heads                                     what is registered; docs/plugins.md"
 
 test: $(STAMP)  ## lint and all tests; those on real data where SEMFID_TEST_DATA, or ../shared/data, is there
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ class TimmBackbone(Backbone):
         options: TuningOptions,
         image_size: int | None = None,
     ) -> None:
-        net = _create(model, pretrained, options.init_seed)
+        net = self._net(model, pretrained, options.init_seed)
         if image_size is not None:
             _set_image_size(net, model, image_size)
         cfg = net.pretrained_cfg
@@ -67,6 +67,10 @@ class TimmBackbone(Backbone):
         self._own_size = tuple(cfg["input_size"][-2:]) if image_size is None else (image_size, image_size)
         expected = getattr(getattr(net, "patch_embed", None), "img_size", None)
         self.image_size = None if expected is None else int(expected[0])
+
+    @classmethod
+    def _net(cls, model: str, pretrained: str, init_seed: int) -> Any:
+        return create_net(model, pretrained, init_seed)
 
     def _stages(self, images: Tensor) -> list[Tensor]:
         return self._intermediates(images)[1]
@@ -157,7 +161,12 @@ def _without_classifier(model: str) -> dict[str, int]:
     return {} if "clip" in model.split(".")[0] else {"num_classes": 0}
 
 
-def _create(model: str, pretrained: str, init_seed: int) -> Any:
+def create_net(model: str, pretrained: str, init_seed: int) -> Any:
+    """A timm model without classifier, in timm's own weights (``hub``), random ones (``none``) or those of a file.
+
+    Raises:
+        UserError: no such model or file, weights that cannot be had, or a model without intermediate features.
+    """
     import timm  # not needed to list what is registered
 
     architecture = model.split(".")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from semfid.io.fitting import Fit, crop_of, cut
 from semfid.io.images import read_image
 from semfid.scoring.regions import from_text
 from semfid.scoring.results import CROPPED, Row
-from semfid.scoring.score import ScoreTable, log_first, score
+from semfid.scoring.score import NAMED, ScoreTable, log_first, score
 
 log = logging.getLogger("semfid")
 
@@ -63,4 +64,15 @@ def _report(table: ScoreTable, out: object) -> None:
     if cropped:
         log.info(f"cut to the part that both images show: {cropped} of {len(table)} pairs")
     if out is not None:
+        if len(good) > 1:
+            _list_highest(good)
         log.info(f"scores: {out}")
+
+
+def _list_highest(rows: Sequence[Row]) -> None:
+    """Report the pairs that differ most, highest first; of equal ones, in the order of the pairs."""
+    highest = sorted(rows, key=lambda row: -row["difference"])[:NAMED]
+    log.info("highest differences:" if len(rows) > NAMED else "differences, highest first:")
+    for row in highest:
+        word = f"  {row['word']}" if row["word"] else ""
+        log.info(f"  {row['difference']:.3f}  {row['pair_id']}{word}")

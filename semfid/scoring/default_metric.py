@@ -258,6 +258,21 @@ def load_default_metric() -> DefaultMetric:
     Raises:
         UserError: its file is missing or damaged.
     """
+    return _from_bytes(_packaged_bytes())
+
+
+def packaged_backbone() -> dict[str, Tensor]:
+    """The default metric's backbone: ImageNet weights of timm's ``tf_efficientnet_lite0`` by its names, float16, up to the last
+    stage.
+
+    Raises:
+        UserError: as `load_default_metric`.
+    """
+    held = torch.load(io.BytesIO(_packaged_bytes()), map_location="cpu", weights_only=True)
+    return _under(held, "backbone")
+
+
+def _packaged_bytes() -> bytes:
     from semfid.scoring.weights import FILE, SHA256
 
     path = PACKAGED / FILE
@@ -269,7 +284,7 @@ def load_default_metric() -> DefaultMetric:
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
         raise UserError(f"{path} is damaged: its SHA-256 is {found}, not {SHA256}; {fix}")
-    return _from_bytes(content)
+    return content
 
 
 def load_metric_file(path: Path) -> DefaultMetric:

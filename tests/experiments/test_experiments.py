@@ -145,19 +145,19 @@ def test_super_resolution_with_a_semantic_loss(
     assert main(["run", str(path), *own, f"data={data}", "model.semantic_weight=0.02", "trainer.max_epochs=1"]) == 0
 
 
-def test_quickstart_compares_four_backbones(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+def test_four_backbones_are_compared(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
     """Two pretrainings, a backbone file and random weights are four variants with four results."""
-    path = ROOT / "experiments" / "quickstart.yaml"
+    path = ROOT / "experiments" / "backbones_scenes.yaml"
     words = [*shrink(path), "sweep.model.head=[{name: cosine}]"]
     assert main(["ablate", str(path), *words]) == 0
-    table = tables(tmp_path / "runs", "quickstart").set_index("variant")
+    table = tables(tmp_path / "runs", "backbones_scenes").set_index("variant")
     assert len(table) == 4 + 2 and table["mse"].nunique() == len(table)
-    pretrained = tmp_path / "runs" / "quickstart" / "pretraining"
+    pretrained = tmp_path / "runs" / "backbones_scenes" / "pretraining"
     assert sorted(run.name.rsplit("-", 1)[0] for run in pretrained.iterdir()) == ["contrastive", "supervised"]
 
 
 def test_pretraining_is_on_another_world_and_alike_but_for_its_method() -> None:
-    for name in ("quickstart", "pretraining_scenes"):
+    for name in ("backbones_scenes", "pretraining_scenes"):
         config = as_mapping(read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config)
         entries = config["pretraining"]
         assert entries["supervised"]["data"] == entries["contrastive"]["data"]

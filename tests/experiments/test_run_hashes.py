@@ -16,7 +16,7 @@ from engine.runs.run_folder import run_hash
 
 # first variant; how many hashes of variants, pretrainings and baselines; digest of all. Made before configuration was typed.
 HASHES = {
-    "quickstart": ("7a6299af", 146, "3e95eae1cddfdba2"),
+    "backbones_scenes": ("7a6299af", 146, "3e95eae1cddfdba2"),
     "pretraining_scenes": ("78d70810", 137, "2b3df63d2cdfbe10"),
     "regressor_user_study": ("d3427f7c", 56, "95f1032d1a62aa39"),
     "clu_sr_maps": ("ba429bab", 146, "bea333e789affb42"),

@@ -72,6 +72,8 @@ def test_a_run_scores_its_own_test_images_as_it_predicted_them(
     assert f"{len(pairs)} pairs, mean difference {pairs['predicted'].mean():.4f}" in err
     for origin, values in pairs.groupby("origin")["predicted"]:
         assert f"  {origin}: {values.mean():.4f} ({len(values)} pairs)" in err
+    highest = pairs.sort_values("predicted", ascending=False, kind="stable").iloc[0]
+    assert "highest" in err and f"  {highest['predicted']:.3f}  {highest['pair_id']}" in err
 
 
 def test_folds_by_mean_and_by_part(runs: Runs, tmp_path: Path, command: Command) -> None:
