@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from backbones.contract import Backbone, TuningOptions
 from backbones.weights import load_weights
+from models.catalogue.lock import pinned_revision
 from registry import BACKBONES
 from semfid.errors import UserError, did_you_mean
 
@@ -179,7 +180,9 @@ def create_net(model: str, pretrained: str, init_seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)  # random weights belong to `init_seed`, not to the run's seed
         try:
-            net = timm.create_model(model, pretrained=pretrained == "hub", **keywords)
+            net = timm.create_model(
+                model, pretrained=pretrained == "hub", pretrained_cfg_overlay=_pinned(model, pretrained), **keywords
+            )
         except (OSError, RuntimeError) as error:
             if pretrained != "hub":
                 raise
@@ -193,6 +196,15 @@ def create_net(model: str, pretrained: str, init_seed: int) -> Any:
     if pretrained not in ("hub", "none"):
         load_weights(net, Path(pretrained), head_prefixes=("fc.", "head.", "classifier."))
     return net
+
+
+def _pinned(model: str, pretrained: str) -> dict[str, str]:
+    """What makes timm take the revision of a model's weights that is pinned or recorded; empty where none is."""
+    import timm
+
+    found = timm.get_pretrained_cfg(model, allow_unregistered=True) if pretrained == "hub" else None
+    revision = pinned_revision(found.hf_hub_id) if found is not None and found.hf_hub_id else None
+    return {} if found is None or revision is None else {"hf_hub_id": f"{found.hf_hub_id}@{revision}"}
 
 
 def _set_image_size(net: Any, model: str, image_size: int) -> None:

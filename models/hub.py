@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from models.catalogue.lock import pinned_revision
 from semfid.errors import UserError
 from semfid.io.files import content_digest
 
@@ -39,7 +40,7 @@ def pin(what: str, model: str, revision: str | None, instead: str = "stored") ->
 
     Args:
         what: for messages, such as ``segmenter: oneformer``.
-        revision: branch, tag or commit; of hub models only.
+        revision: branch, tag or commit; of hub models only. None: `pinned_revision`'s, else the newest.
         instead: a plugin of the kind that needs no model, for the message.
 
     Raises:
@@ -48,6 +49,8 @@ def pin(what: str, model: str, revision: str | None, instead: str = "stored") ->
     folder = Path(model)
     if folder.is_dir() and revision is not None:
         raise UserError(f"{what}: revision={revision} is for models of the hub; '{model}' is a folder")
+    if revision is None and not folder.is_dir():
+        revision = pinned_revision(model)
     with obtaining(what, model, instead):
         from transformers import AutoConfig  # seconds to import
 

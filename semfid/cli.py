@@ -22,7 +22,7 @@ from semfid.logs import messages_on_screen
 
 log = logging.getLogger("semfid")
 
-CLONE_COMMANDS = ("ablate", "run", "list", "scenes", "label", "splice", "build", "study", "export")
+CLONE_COMMANDS = ("ablate", "run", "list", "scenes", "label", "splice", "build", "models", "study", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

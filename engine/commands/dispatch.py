@@ -23,6 +23,7 @@ def add_parsers(commands: Commands) -> None:
         _add_label,
         _add_splice,
         _add_build,
+        _add_models,
         add_study_parser,
         _add_export,
     ):
@@ -107,6 +108,16 @@ def _add_build(commands: Commands) -> None:
     build.add_argument("--preview", action="store_true", help="make a few units, a contact sheet and an estimate")
     build.add_argument("--limit", type=_positive, metavar="N", help="only the first N photos (of the shard)")
     build.add_argument("--out", metavar="TABLE", help="of import: the pair table to write, .csv or .parquet")
+
+
+def _add_models(commands: Commands) -> None:
+    models = commands.add_parser("models", help="pretrained models: which there are, get them, check their hashes")
+    models.add_argument("what", choices=["list", "get", "check"])
+    models.add_argument("names", nargs="*", metavar="NAME", help="names or public ids (default of list and check: all)")
+    models.add_argument(
+        "--accept", action="append", default=[], metavar="NAME", help="of get: accept the licence of this gated model"
+    )
+    models.add_argument("--json", action="store_true", help="of list and get: print JSON")
 
 
 def _add_export(commands: Commands) -> None:

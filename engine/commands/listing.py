@@ -100,7 +100,7 @@ def _of_preset(one: _Registration, found: dict[str, _Registration], given: int) 
     """The keywords of the plugin that it is made of, without those that it fixes."""
     defaults = one.words.get("defaults", ast.Dict([], []))
     pairs = zip(defaults.keys, defaults.values, strict=True) if isinstance(defaults, ast.Dict) else ()
-    own: Keywords = {_text(key): ast.unparse(value) for key, value in pairs if key is not None}
+    own: Keywords = {_text(key): _constant(ast.unparse(value), one.path) for key, value in pairs if key is not None}
     base = _keywords(found[_text(one.words["of"])], found, given)
     return {key: own.get(key, default) for key, default in base.items() if key not in one.words}
 
@@ -122,11 +122,25 @@ def _parameters(node: ast.ClassDef | ast.FunctionDef) -> list[tuple[ast.arg, str
 
 
 def _constant(source: str, path: Path) -> str:
-    """The value of a default that is a constant of its file, such as ``PROMPT``; another default as it is."""
+    """The value of a default that is a constant such as ``PROMPT``, of its file or imported by name; another default as it is."""
     for node in _tree(path).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [source]:
             return ast.unparse(node.value) if isinstance(node.value, ast.Constant) else source
+        if isinstance(node, ast.ImportFrom):
+            origin = _imported(node, source)
+            if origin is not None:
+                return _constant(*origin)
     return source
+
+
+def _imported(node: ast.ImportFrom, name: str) -> tuple[str, Path] | None:
+    """The name that an import has for `name`, and the file that it comes from; None where it brings something else."""
+    for alias in node.names:
+        if (alias.asname or alias.name) == name and node.module is not None:
+            module = ROOT / node.module.replace(".", "/")
+            file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+            return (alias.name, file) if file.is_file() else None
+    return None
 
 
 def _fields(name: str, path: Path) -> Keywords:
@@ -140,11 +154,10 @@ def _fields(name: str, path: Path) -> Keywords:
                 if isinstance(item, ast.AnnAssign):
                     keywords[ast.unparse(item.target)] = None if item.value is None else ast.unparse(item.value)
             return keywords
-        if isinstance(node, ast.ImportFrom) and node.module is not None:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    module = ROOT / node.module.replace(".", "/")
-                    return _fields(alias.name, module / "__init__.py" if module.is_dir() else module.with_suffix(".py"))
+        if isinstance(node, ast.ImportFrom):
+            origin = _imported(node, name)
+            if origin is not None:
+                return _fields(*origin)
     return {}
 
 

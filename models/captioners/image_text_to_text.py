@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from models.captioners.greedy import GreedyCaptioner, GreedyOptions
+from models.catalogue.ids import QWEN2_VL
 from registry import CAPTIONERS
 from semfid.errors import UserError
 from semfid.keywords import Fixed
@@ -71,7 +72,7 @@ CAPTIONERS.preset(  # large pictures become many tokens, about 1,000 at 1024x768
     of="image_text_to_text",
     summary="Qwen2-VL-7B-Instruct (downloads 17 GB; Apache-2.0)",
     source="Wang et al. 2024, arXiv 2409.12191",
-    defaults={"model": "Qwen/Qwen2-VL-7B-Instruct"},
+    defaults={"model": QWEN2_VL},
     name="qwen2_vl",
     model_type="qwen2_vl",
 )

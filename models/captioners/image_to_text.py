@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from models.captioners.greedy import GreedyCaptioner, GreedyOptions
+from models.catalogue.ids import BLIP
 from registry import CAPTIONERS
 from semfid.errors import UserError
 from semfid.keywords import Fixed
@@ -98,7 +99,7 @@ CAPTIONERS.preset(  # Salesforce/blip-image-captioning-large through model
     of="image_to_text",
     summary="BLIP base, captions of a dozen words (downloads 1 GB; BSD-3)",
     source="Li et al. 2022, arXiv 2201.12086",
-    defaults={"model": "Salesforce/blip-image-captioning-base"},
+    defaults={"model": BLIP},
     name="blip",
     model_type="blip",
 )

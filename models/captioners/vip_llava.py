@@ -9,6 +9,7 @@ from PIL import Image
 
 from models.captioners.greedy import GreedyOptions
 from models.captioners.image_text_to_text import ImageTextToText
+from models.catalogue.ids import VIP_LLAVA
 from registry import CAPTIONERS
 
 # the conversation that it was trained on
@@ -30,7 +31,7 @@ class VipLlava(ImageTextToText):
     Pictures are padded to squares: the encoder crops the middle, and would cut regions at the sides.
     """
 
-    def __init__(self, model: str = "llava-hf/vip-llava-7b-hf", *, options: GreedyOptions) -> None:
+    def __init__(self, model: str = VIP_LLAVA, *, options: GreedyOptions) -> None:
         super().__init__(model, options=options, name="vip_llava", model_type="vipllava")
 
     def _inputs(self, processor: Any, images: Sequence[Image.Image], prompt: str) -> Any:

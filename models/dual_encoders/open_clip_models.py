@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from models.catalogue.lock import pinned_revision
 from models.hub import first_line
 from semfid.errors import UserError, did_you_mean
 
+_FRAMING = ("mean", "std", "interpolation", "resize_mode")
 _LOADING = (OSError, RuntimeError, ValueError, KeyError, AttributeError, EOFError, pickle.UnpicklingError)
 
 
@@ -56,10 +59,16 @@ def create(what: str, model: str, weights: str | Path | None, init_seed: int, in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)
         try:
+            pinned = _pinned(tagged)
+            # a path of weights says nothing of how pictures are prepared
+            framing = (
+                {"force_preprocess_cfg": {key: tagged[key] for key in _FRAMING if key in tagged}} if pinned else {}
+            )
             return open_clip.create_model(
                 model,
-                pretrained=None if weights is None else str(weights),
+                pretrained=None if weights is None else pinned or str(weights),
                 force_quick_gelu=bool(tagged.get("quick_gelu")),
+                **framing,
             )
         except (*_LOADING, AssertionError) as error:  # open_clip asserts that position embeddings fit
             if weights is None:
@@ -73,3 +82,12 @@ def create(what: str, model: str, weights: str | Path | None, init_seed: int, in
                 f"{what}: cannot get open_clip's {model} '{weights}' from the hub ({reason}); connect, fill HF_HUB_CACHE, "
                 f"or give {instead}"
             ) from error
+
+
+def _pinned(tagged: Mapping[str, Any]) -> str | None:
+    """Path of a tag's weights at the revision that is pinned or recorded; None where none is: open_clip takes the newest."""
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    repository, _, file = str(tagged.get("hf_hub") or "").rpartition("/")  # ``owner/name/``, or with a file behind it
+    revision = pinned_revision(repository) if repository else None
+    return str(download_pretrained_from_hf(repository, file or None, revision)) if revision is not None else None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from models.catalogue.ids import CLIP_VIT_L14, SIGLIP
 from models.dual_encoders.contract import DualEncoder
 from models.hub import Precision, device_of, obtaining, pin, resolve_precision
 from registry import DUAL_ENCODERS
@@ -127,7 +128,7 @@ DUAL_ENCODERS.preset(
     of="transformers",
     summary="CLIP ViT-L/14 of OpenAI through transformers (downloads 1.7 GB); others through model",
     source="Radford et al. 2021, arXiv 2103.00020",
-    defaults={"model": "openai/clip-vit-large-patch14"},
+    defaults={"model": CLIP_VIT_L14},
     name="clip",
     model_type="clip",
 )
@@ -136,7 +137,7 @@ DUAL_ENCODERS.preset(  # models with a fixed image size, not the naflex ones
     of="transformers",
     summary="SigLIP base, 224 px, through transformers (downloads 0.8 GB); others, SigLIP 2 too, through model",
     source="Zhai et al. 2023, arXiv 2303.15343",
-    defaults={"model": "google/siglip-base-patch16-224"},
+    defaults={"model": SIGLIP},
     name="siglip",
     model_type="siglip",
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models.catalogue.ids import MASK2FORMER, ONEFORMER
 from models.hub import device_of, obtaining, pin
 from models.segmenters.contract import Segmentation, Segmenter
 from models.segmenters.panoptic_classes import BY_CLASSES
@@ -148,7 +149,7 @@ SEGMENTERS.preset(  # the segmenter of the published pipeline; stuff as the mode
     of="transformers_panoptic",
     summary="OneFormer Swin-L on ADE20K, task panoptic (downloads 0.9 GB)",
     source="Jain et al. 2023, arXiv 2211.06220",
-    defaults={"model": "shi-labs/oneformer_ade20k_swin_large"},
+    defaults={"model": ONEFORMER},
     name="oneformer",
     model_type="oneformer",
 )
@@ -157,7 +158,7 @@ SEGMENTERS.preset(  # stuff by the number of classes (ADE20K-150, COCO)
     of="transformers_panoptic",
     summary="Mask2Former Swin-L, ADE20K panoptic; or coco-panoptic through model (downloads 0.9 GB)",
     source="Cheng et al. 2022, arXiv 2112.01527",
-    defaults={"model": "facebook/mask2former-swin-large-ade-panoptic"},
+    defaults={"model": MASK2FORMER},
     name="mask2former",
     model_type="mask2former",
 )

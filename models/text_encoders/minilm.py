@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.catalogue.ids import MINILM
+from models.catalogue.lock import pinned_revision
 from models.hub import obtaining
 from models.text_encoders.contract import TextEncoder
 from registry import TEXT_ENCODERS
@@ -28,13 +31,14 @@ class MiniLm(TextEncoder):
         batch_size: sentences at a time; changes vectors by no more than rounding.
     """
 
-    def __init__(self, model: str = "sentence-transformers/all-MiniLM-L6-v2", batch_size: int = 64) -> None:
+    def __init__(self, model: str = MINILM, batch_size: int = 64) -> None:
         if batch_size < 1:
             raise UserError(f"text encoder: minilm needs batch_size >= 1, not {batch_size}")
         with obtaining("text encoder: minilm", model, instead="hashed_words"):
             from sentence_transformers import SentenceTransformer  # seconds to import
 
-            self._model = SentenceTransformer(model, device="cpu").float().eval()
+            revision = None if Path(model).is_dir() else pinned_revision(model)
+            self._model = SentenceTransformer(model, device="cpu", revision=revision).float().eval()
         self.batch_size = batch_size
         digest = hashlib.sha256()
         for name, value in sorted(self._model.state_dict().items()):

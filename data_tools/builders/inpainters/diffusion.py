@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.settings import require
 from data_tools.builders.inpainters.contract import Inpainter, Painted, Request
+from models.catalogue.ids import FLUX_FILL, STABLE_DIFFUSION
+from models.catalogue.lock import pinned_revision
 from models.hub import device_of, hub_identity, libraries, obtaining
 from registry import INPAINTERS
 
@@ -33,6 +36,8 @@ class DiffusionInpainter(Inpainter):
         self, model: str, revision: str | None, steps: int, guidance: float, precision: Precision, offload: Offload
     ) -> None:
         require(steps >= 1, "inpainter.steps", steps, "must be 1 or more")
+        if revision is None and not Path(model).is_dir():
+            revision = pinned_revision(model)
         self.model, self.revision, self.steps, self.guidance = model, revision, steps, guidance
         self.precision, self.offload = precision, offload
         weights = hub_identity(f"inpainter {self.name}", model, revision)
@@ -120,7 +125,7 @@ class FluxFill(DiffusionInpainter):
 
     def __init__(
         self,
-        model: str = "black-forest-labs/FLUX.1-Fill-dev",
+        model: str = FLUX_FILL,
         revision: str | None = None,
         steps: int = 50,
         guidance: float = 30.0,
@@ -205,7 +210,7 @@ class StableDiffusion(DiffusionInpainter):
 
     def __init__(
         self,
-        model: str = "stable-diffusion-v1-5/stable-diffusion-inpainting",
+        model: str = STABLE_DIFFUSION,
         revision: str | None = None,
         steps: int = 50,
         guidance: float = 7.5,
