@@ -104,7 +104,8 @@ class TestMetricContract:
 
     def test_more_damage_is_more_difference(self, name: str, make: Make) -> None:
         reference, candidate = pictures(5)
-        score = make(name)(reference[:1].expand(5, -1, -1, -1), reference[:1] + candidate - reference)
+        damaged = (reference[:1] + candidate - reference).clamp(0, 1)
+        score = make(name)(reference[:1].expand(5, -1, -1, -1), damaged)
         if name == "c2i":
             return  # caption and image in a random tower have nothing to do with each other
         if name in RANDOM_WEIGHTS:
