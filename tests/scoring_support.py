@@ -45,15 +45,13 @@ CHANGES: dict[str, dict[str, Any]] = {
         **TINY,
         "model.head.pooling": ["mean", "max", "gained:top:0.05"],
         "model.head.compress": "sqrt",
-        "data.split": {"folds": 2},
     },
-    "tiny_evidence": {**TINY, "model.head": {"name": "local_evidence", "width": 8}, "data.split": {"folds": 2}},
+    "tiny_evidence": {**TINY, "model.head": {"name": "local_evidence", "width": 8}},
     "tiny_unet": {
         **TINY,
         "model.name": "local_map",
         "model.head": {"name": "unet_pixel", "max_width": 8, "score": "learned"},
         "model.loss": "bce",
-        "data.split": {"folds": 2},
     },
     "tiny_embedding": {**TINY, "model.head": {"name": "embedding_mlp", "hidden": [8]}},
 }

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from engine.config.schema import RunConfig
+from semfid.cli import main
 from semfid.settings import validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,17 +136,16 @@ def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Write = Callable[..., Path]
 
 
-@pytest.fixture
-def write_experiment(tmp_path: Path, scene_folder: Path) -> Write:
-    """Write a small experiment with some dotted keys set otherwise; runs and cache lie below tmp_path."""
+def experiment_writer(folder: Path, scenes: Path) -> Write:
+    """Writes a small experiment with some dotted keys set otherwise; runs and cache lie below the folder."""
 
     def write(changes: dict[str, Any] | None = None, file: str = "x.yaml") -> Path:
-        here = {"data.folder": str(scene_folder), "output": str(tmp_path / "runs")}
-        content = merged(SMALL, {**here, "cache.folder": str(tmp_path / "cache"), **(changes or {})})
+        here = {"data.folder": str(scenes), "output": str(folder / "runs")}
+        content = merged(SMALL, {**here, "cache.folder": str(folder / "cache"), **(changes or {})})
         if content["data"]["name"] != "scenes":
             for key in ("folder", "scenes", "candidates_per_scene", "size"):
                 content["data"].pop(key, None)
-        path = tmp_path / file
+        path = folder / file
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 
@@ -150,17 +153,25 @@ def write_experiment(tmp_path: Path, scene_folder: Path) -> Write:
 
 
 @pytest.fixture
-def plugin_files(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
-    """The two plugins as files; their names are this test's own, since a plugin is imported once per process."""
-    own = f"{zlib.crc32(request.node.nodeid.encode()):x}"
+def write_experiment(tmp_path: Path, scene_folder: Path) -> Write:
+    return experiment_writer(tmp_path, scene_folder)
+
+
+def write_plugins(folder: Path, own: str) -> list[str]:
+    """The two plugins as files, with names of their own, since a plugin is imported once per process."""
     files = []
     for kind, text in (("backbone", BACKBONE_PLUGIN), ("head", HEAD_PLUGIN)):
         for name in ("two_stages", "dropout_mlp"):
             text = text.replace(f'"{name}"', f'"{name}_{own}"')
-        path = tmp_path / f"plugin_{kind}_{own}.py"
+        path = folder / f"plugin_{kind}_{own}.py"
         path.write_text(text)
         files.append(str(path))
     return files
+
+
+@pytest.fixture
+def plugin_files(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
+    return write_plugins(tmp_path, f"{zlib.crc32(request.node.nodeid.encode()):x}")
 
 
 def plugin_name(files: list[str], name: str) -> str:
@@ -179,10 +190,15 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "OMP_NUM_THREADS": "1", "MASTER_PORT": str(free_port()), "HF_HUB_OFFLINE": "1", **more}
 
 
-def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
-    """The real command in a process group of its own."""
-    return subprocess.Popen(
-        [SEMFID, *arguments],
+def semfid(*arguments: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command."""
+    return started(SEMFID, *arguments, timeout=timeout, **env)
+
+
+def started(*command: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process group of its own; at the time limit it is ended hard with all that it started."""
+    process = subprocess.Popen(
+        command,
         cwd=ROOT,
         env=environment(**env),
         stdout=subprocess.PIPE,
@@ -191,6 +207,13 @@ def start(*arguments: str, **env: str) -> subprocess.Popen[str]:
         start_new_session=True,
         preexec_fn=_heed_interrupts,
     )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        out, err = process.communicate()
+        pytest.fail(f"{' '.join(command)} took more than {timeout} s\n{err[-3000:]}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def _heed_interrupts() -> None:
@@ -198,16 +221,35 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def semfid(*arguments: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the real command; at the time limit it is ended hard with all that it started."""
-    process = start(*arguments, **env)
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        out, err = process.communicate()
-        pytest.fail(f"semfid {' '.join(arguments)} took more than {timeout} s\n{err[-3000:]}")
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+def in_copy(*arguments: str, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own that is a copy of this one: it may end itself, but imports nothing anew.
+
+    On a machine with a GPU, whose torch cannot be copied once it has run, the real command.
+    """
+    if torch.cuda.is_available():
+        return semfid(*arguments, timeout=timeout, **env)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = multiprocessing.get_context("fork").Process(
+            target=_command, args=(arguments, out.fileno(), err.fileno(), environment(**env))
+        )
+        process.start()
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            pytest.fail(f"semfid {' '.join(arguments)} took more than {timeout} s")
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, process.exitcode or 0, out.read(), err.read())
+
+
+def _command(arguments: Sequence[str], out: int, err: int, env: dict[str, str]) -> None:
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    os.environ.clear()
+    os.environ.update(env)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(main(arguments))
 
 
 def run_folders(output: Path) -> list[Path]:

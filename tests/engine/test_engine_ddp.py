@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
-from run_support import Write, only_run, plugin_name, predictions, semfid
+from run_support import Write, experiment_writer, only_run, plugin_name, predictions, started, write_plugins
 from scipy.stats import spearmanr
 from torch.utils.data import DistributedSampler
 
@@ -20,6 +22,7 @@ from backbones import build_backbone
 from datamodules.samplers import EvaluationBatches, TrainBatches
 from lightning_modules.global_regressor import GlobalRegressor
 from lightning_modules.pair_module import score_figures
+from registry import load_plugins
 from semfid.cli import main
 
 # the five items of notes/frameworks.md 4.1: 0.400 / 2.400; with DistributedSampler's repetition 0.118 / 3.500
@@ -91,34 +94,71 @@ def test_every_number_of_processes_takes_the_same_steps(count: int, world: int) 
 
 
 # 13 scenes x 3: 15 training pairs in batches of 7, 7 and 1 (fewer than processes), 9 to select on, 15 to test
-ODD = {"data.scenes": 13, "data.batch_size": 7, "data.split": {"val": 0.2, "test": 0.4}, "trainer.max_epochs": 4}
-TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
+ODD = {"data.scenes": 13, "data.batch_size": 7, "data.split": {"val": 0.2, "test": 0.4}, "trainer.max_epochs": 3}
+KINDS = ("frozen", "full", "maps")
+# Lightning starts the script anew for the second process, as it does the command
+SEVERAL_RUNS = """
+import sys
+
+from registry import load_plugins
+from semfid.cli import main
+
+for experiment in sys.argv[1].split(","):
+    code = main(["run", experiment, *sys.argv[2:]])
+    if code:
+        sys.exit(code)
+"""
 
 
-@pytest.mark.parametrize("tuning", ["frozen", "full", "maps"])
-def test_a_run_on_two_processes_equals_a_run_on_one(
-    write_experiment: Write, plugin_files: list[str], tmp_path: Path, tuning: str
-) -> None:
-    trained = "frozen" if tuning == "maps" else tuning
+@dataclass(frozen=True)
+class OnOneAndOnTwo:
+    """A run of each of `KINDS` in this process, and on two processes, which print `printed`."""
+
+    runs: dict[str, tuple[Path, Path]]
+    backbone: str
+    plugins: list[str]
+    printed: str
+
+
+def _experiment(write: Write, plugins: list[str], kind: str) -> Path:
     model: dict[str, Any] = {"model.head": {"name": "lpips_linear", "depth": 1, "scale": "train", "bias": True}}
-    if tuning == "maps":  # a decoder without BatchNorm, whose statistics are of each process's share
+    if kind == "maps":  # a decoder without BatchNorm, whose statistics are of each process's share
         decoder = {"name": "unet_pixel", "max_width": 8, "norm": "group", "score": "learned"}
         model = {"model.name": "local_map", "model.head": decoder, "model.loss": "bce"}
-    file = write_experiment(
-        {
-            **ODD,
-            "plugins": plugin_files,  # they must be there in every process
-            "model.backbone": {"name": plugin_name(plugin_files, "two_stages"), "tuning": trained},
-            "selection": {"monitor": "val_srcc"},
-            **model,
-        }
-    )
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert main(["run", str(file), f"output={one}", f"cache.folder={tmp_path / 'c1'}"]) == 0
-    done = semfid("run", str(file), *TWO, f"output={two}", f"cache.folder={tmp_path / 'c2'}")
+    backbone = {"name": plugin_name(plugins, "two_stages"), "tuning": "full" if kind == "full" else "frozen"}
+    changes = {
+        **ODD,
+        "name": kind,
+        "plugins": plugins,  # they must be there in every process
+        "model.backbone": backbone,
+        "selection": {"monitor": "val_srcc"},
+        **model,
+    }
+    return write(changes, f"{kind}.yaml")
+
+
+@pytest.fixture(scope="module")
+def on_one_and_on_two(tmp_path_factory: pytest.TempPathFactory, scene_folder: Path) -> OnOneAndOnTwo:
+    folder = tmp_path_factory.mktemp("ddp")
+    plugins, write = write_plugins(folder, "ddp"), experiment_writer(folder, scene_folder)
+    files = [str(_experiment(write, plugins, kind)) for kind in KINDS]
+    for file in files:
+        assert main(["run", file, f"output={folder / 'one'}", f"cache.folder={folder / 'c1'}"]) == 0
+    (folder / "several_runs.py").write_text(SEVERAL_RUNS)
+    two = ["trainer.devices=2", "trainer.strategy=ddp", f"output={folder / 'two'}", f"cache.folder={folder / 'c2'}"]
+    done = started(sys.executable, str(folder / "several_runs.py"), ",".join(files), *two)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("srcc") == 1, "only one process speaks"
-    a, b = only_run(one), only_run(two)
+    runs = {kind: (only_run(folder / "one" / kind), only_run(folder / "two" / kind)) for kind in KINDS}
+    return OnOneAndOnTwo(runs, plugin_name(plugins, "two_stages"), plugins, done.stdout)
+
+
+def test_one_process_of_two_speaks(on_one_and_on_two: OnOneAndOnTwo) -> None:
+    assert on_one_and_on_two.printed.count(" mse ") == len(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_on_two_processes_equals_a_run_on_one(on_one_and_on_two: OnOneAndOnTwo, kind: str) -> None:
+    a, b = on_one_and_on_two.runs[kind]
     assert a.name == b.name, "the hash must not depend on the number of processes"
     expected, got = predictions(a), predictions(b)
     assert len(expected) == 15
@@ -129,17 +169,17 @@ def test_a_run_on_two_processes_equals_a_run_on_one(
     # a correlation divides by the spread: predictions that are 1e-5 apart move it by up to 1e-5 / spread
     assert figures_b == pytest.approx(figures_a, abs=1e-5 / min(1.0, float(expected["predicted"].std())))
     facts_a, facts_b = (json.loads((run / "provenance.json").read_text()) for run in (a, b))
-    assert facts_b["fit"] == ("cached statistics" if tuning == "frozen" else "images")
+    assert facts_b["fit"] == ("cached statistics" if kind == "frozen" else "images")
     assert facts_b["selected_epochs"] == facts_a["selected_epochs"]
-    if tuning == "maps":
+    if kind == "maps":
         tables = [pd.read_csv(run / "maps.csv").set_index("pair_id") for run in (a, b)]
         shared = ["mse", "average_precision", "iou"]
         np.testing.assert_allclose(tables[1][shared], tables[0].loc[tables[1].index, shared], atol=1e-3)
-    if tuning == "full":
+    if kind == "full":
         states = [torch.load(run / "part-0.ckpt", weights_only=True)["state_dict"] for run in (a, b)]
         assert states[0].keys() == states[1].keys()
         for name, value in states[0].items():
             torch.testing.assert_close(states[1][name], value, atol=1e-5, rtol=1e-4, msg=name)
-        initial = build_backbone(plugin_name(plugin_files, "two_stages"), {}).net["deep"][0].weight
-        trained = (states[0]["backbone.net.deep.0.weight"] - initial).abs().max()
-        assert trained > 1e-3, "the backbone did not train"
+        load_plugins(on_one_and_on_two.plugins)
+        initial = build_backbone(on_one_and_on_two.backbone, {}).net["deep"][0].weight
+        assert (states[0]["backbone.net.deep.0.weight"] - initial).abs().max() > 1e-3, "the backbone did not train"

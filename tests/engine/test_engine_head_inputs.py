@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from run_support import Write, only_run
+from run_support import Write, only_run, plugin_name
 
 from backbones import build_backbone
 from engine.config.trainer_section import TrainerSection
@@ -121,12 +121,20 @@ def plugin(tmp_path: Path) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize("through", ["cache", "images"])
-def test_a_new_kind_is_one_class(write_experiment: Write, tmp_path: Path, through: str) -> None:
+def test_a_new_kind_is_one_class(
+    write_experiment: Write, plugin_files: list[str], tmp_path: Path, through: str
+) -> None:
     path, kind = plugin(tmp_path)
     more = {"trainer.gradient_clip_val": 1.0} if through == "images" else {}
     rendered = tmp_path / "scenes"  # of this test alone: its one table is found below
     file = write_experiment(
-        {"plugins": [str(path)], "model.head": {"name": kind}, "data.folder": str(rendered), **more}
+        {
+            "plugins": [str(path), plugin_files[0]],
+            "model.backbone": {"name": plugin_name(plugin_files, "two_stages")},  # small, so quick to export
+            "model.head": {"name": kind},
+            "data.folder": str(rendered),
+            **more,
+        }
     )
     assert main(["run", str(file)]) == 0
     run = only_run(tmp_path / "runs")

@@ -8,35 +8,45 @@ import signal
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from run_support import Write, only_run, plugin_name, run_folders, semfid
+from run_support import Write, experiment_writer, in_copy, only_run, plugin_name, run_folders, write_plugins
 
+from registry import load_plugins
 from semfid.cli import main
 
 EPOCHS = 5
 
 
-@pytest.fixture
-def write_full(write_experiment: Write, plugin_files: list[str]) -> Callable[..., Path]:
-    """A backbone that trains, a head with dropout, and a learning rate at which validation goes up and down."""
+WriteFull = Callable[..., Path]
 
-    def write(changes: dict[str, Any] | None = None) -> Path:
-        return write_experiment(
+
+def _full(write: Write, plugins: list[str]) -> WriteFull:
+    """Writes an experiment of a backbone that trains, a head with dropout, and a learning rate at which validation goes up
+    and down."""
+
+    def full(changes: dict[str, Any] | None = None) -> Path:
+        return write(
             {
-                "plugins": plugin_files,
-                "model.backbone": {"name": plugin_name(plugin_files, "two_stages"), "tuning": "full"},
-                "model.head": {"name": plugin_name(plugin_files, "dropout_mlp")},
+                "plugins": plugins,
+                "model.backbone": {"name": plugin_name(plugins, "two_stages"), "tuning": "full"},
+                "model.head": {"name": plugin_name(plugins, "dropout_mlp")},
                 "model.optimizer": {"name": "adam", "lr": 0.03, "schedule": "cosine"},
                 "trainer.max_epochs": EPOCHS,
                 **(changes or {}),
             }
         )
 
-    return write
+    return full
+
+
+@pytest.fixture
+def write_full(write_experiment: Write, plugin_files: list[str]) -> WriteFull:
+    return _full(write_experiment, plugin_files)
 
 
 def _assert_same(run: Path, expected: Path) -> None:
@@ -57,9 +67,10 @@ def test_kill_9_after_the_first_checkpoint(
     file = write_full()
     assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
     expected = only_run(tmp_path / "whole")
-    steps_an_epoch = sys.modules[Path(plugin_files[1]).stem].steps // EPOCHS
+    head = sys.modules[Path(plugin_files[1]).stem]
+    steps_an_epoch, head.steps = head.steps // EPOCHS, 0
     moment = {"TEST_CRASH_AT": str(steps_an_epoch + 1), "TEST_SIGNAL": str(int(signal.SIGKILL))}
-    killed = semfid("run", str(file), **moment)
+    killed = in_copy("run", str(file), **moment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     run = only_run(tmp_path / "runs")
     last = run / "checkpoints" / "part-0" / "last.ckpt"
@@ -88,19 +99,19 @@ def test_a_fault_in_any_epoch_changes_nothing(
     expected = only_run(tmp_path / "whole")
     head = sys.modules[Path(plugin_files[1]).stem]
     steps_an_epoch = head.steps // EPOCHS
-    for epoch in range(1, EPOCHS):
+    monkeypatch.setenv("TEST_CRASH_AT", str(steps_an_epoch + 1))  # of the process: in the second epoch of each
+    for _ in range(1, EPOCHS):
         head.steps = 0
-        monkeypatch.setenv("TEST_CRASH_AT", str(epoch * steps_an_epoch + 1))
-        output = tmp_path / f"cut{epoch}"
         with pytest.raises(RuntimeError, match="power is out"):
-            main(["run", str(file), f"output={output}"])
-        run = only_run(output)
+            main(["run", str(file)])
+        run = only_run(tmp_path / "runs")
         status = json.loads((run / "status.json").read_text())
         assert status["state"] == "failed" and "power is out" in status["error"]
         assert not (run / "metrics.json").exists()
-        monkeypatch.delenv("TEST_CRASH_AT")
-        assert main(["run", str(file), f"output={output}"]) == 0
-        _assert_same(run, expected)
+    head.steps = 0
+    assert main(["run", str(file)]) == 0
+    assert head.steps == steps_an_epoch, "every epoch is trained once"
+    _assert_same(only_run(tmp_path / "runs"), expected)
 
 
 def _cut(path: Path) -> None:
@@ -127,34 +138,49 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], Any]]] = {
 }
 
 
+@dataclass(frozen=True)
+class CutOff:
+    """A run of three epochs, the same run ended in the third, and the experiment of both."""
+
+    file: Path
+    plugins: list[str]
+    whole: Path
+    cut: Path
+    steps_an_epoch: int
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory, scene_folder: Path) -> CutOff:
+    folder = tmp_path_factory.mktemp("cut_off")
+    plugins = write_plugins(folder, "cut")
+    file = _full(experiment_writer(folder, scene_folder), plugins)({"trainer.max_epochs": 3})
+    assert main(["run", str(file), f"output={folder / 'whole'}"]) == 0
+    head = sys.modules[Path(plugins[1]).stem]
+    steps_an_epoch, head.steps = head.steps // 3, 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEST_CRASH_AT", str(2 * steps_an_epoch + 1))
+        with pytest.raises(RuntimeError, match="power is out"):
+            main(["run", str(file), f"output={folder / 'cut'}"])
+    return CutOff(file, plugins, folder / "whole", folder / "cut", steps_an_epoch)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_named_and_the_part_trained_anew(
-    write_full: Callable[..., Path],
-    plugin_files: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    damage: str,
+    cut_off: CutOff, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    file = write_full({"trainer.max_epochs": 3})
-    assert main(["run", str(file), f"output={tmp_path / 'whole'}"]) == 0
-    head = sys.modules[Path(plugin_files[1]).stem]
-    steps_an_epoch, head.steps = head.steps // 3, 0
-    monkeypatch.setenv("TEST_CRASH_AT", str(2 * steps_an_epoch + 1))
-    with pytest.raises(RuntimeError, match="power is out"):
-        main(["run", str(file)])
-    monkeypatch.delenv("TEST_CRASH_AT")
+    shutil.copytree(cut_off.cut, tmp_path / "runs")
     run = only_run(tmp_path / "runs")
     name, damaged = DAMAGES[damage]
     bad = run / "checkpoints" / "part-0" / name
     damaged(bad)
+    load_plugins(cut_off.plugins)
+    head = sys.modules[Path(cut_off.plugins[1]).stem]
     head.steps = 0
-    capsys.readouterr()
-    assert main(["run", str(file)]) == 0
+    assert main(["run", str(cut_off.file), f"output={tmp_path / 'runs'}"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "trained anew" in line]
     assert len(said) == 1 and f"{bad} was cut short or changed; this part is trained anew" in said[0]
-    assert head.steps == 3 * steps_an_epoch
-    _assert_same(run, only_run(tmp_path / "whole"))
+    assert head.steps == 3 * cut_off.steps_an_epoch
+    _assert_same(run, only_run(cut_off.whole))
 
 
 def test_a_checkpoint_that_may_not_be_read_is_kept(
