@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from heads.features import FeatureExtractor, Features, Need, Taps, backbone_features, padded, rows_of
 from semfid.errors import UserError, did_you_mean
-from semfid.scoring.local_evidence import difference_grids
+from semfid.scoring.local_evidence import grids_of
 from semfid.scoring.scorer import Description
-from semfid.scoring.statistics import Normalize, differences_for, is_sided, pool, squared_differences, unit_channels
+from semfid.scoring.statistics import Normalize, differences_for, is_sided, pool, pooled_differences, unit_channels
 
 Compared = Tensor | list[Tensor]
 
@@ -164,9 +164,7 @@ class PooledDifferences(_Differences, kind="pooled_squared_differences"):
         return cls(head.taps, head.normalize, tuple(head.poolings))
 
     def compare(self, x: Description, y: Description) -> Tensor:
-        # tap by tap: at whole resolution the squared differences of all taps would not fit beside the features
-        taps = (differences_for(self.poolings, [a], [b], "none")[0] for a, b in zip(x, y, strict=True))
-        return pool(taps, self.poolings)
+        return pooled_differences(x, y, self.poolings)
 
     def positions(self, x: Description, y: Description) -> list[Tensor]:
         return differences_for(self.poolings, x, y, "none")
@@ -265,8 +263,7 @@ class DifferenceGrids(_Differences, kind="difference_grids"):
         return cls(head.taps, head.normalize, head.stride, head.tap_strides)
 
     def compare(self, x: Description, y: Description) -> list[Tensor]:
-        taps = (squared_differences([a], [b], "none")[0] for a, b in zip(x, y, strict=True))
-        return difference_grids(taps, self.strides, self.stride)
+        return grids_of(x, y, self.strides, self.stride)
 
     def positions(self, x: Description, y: Description) -> list[Tensor]:
         return self.compare(x, y)
@@ -304,7 +301,7 @@ class DifferenceMaps(_Differences, kind="squared_difference_maps"):
 
     def compare(self, x: Description, y: Description) -> list[Tensor]:
         pixel = (x[0] - y[0]).square().mean(dim=1, keepdim=True)  # (B, 1, H, W)
-        return [pixel, *squared_differences(x[1:], y[1:], "none")]
+        return [pixel, *differences_for((), x[1:], y[1:], "none")]
 
     def positions(self, x: Description, y: Description) -> list[Tensor]:
         return self.compare(x, y)

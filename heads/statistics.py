@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semfid.errors import UserError
+from semfid.scoring.fused import EPS
 from semfid.scoring.statistics import (
-    EPS,
     LOG_UNIT,
     SIDES,
     STEPS,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semfid.scoring.fused import each_image, image_by_image, squared_difference, wants_gradient
 from semfid.scoring.statistics import Compress, compressed
 
 SLOPE = 0.1  # of the leaky ReLU below 0: a unit that is never active would not learn again
@@ -46,6 +48,22 @@ def difference_grids(differences: Iterable[Tensor], strides: Sequence[int], stri
         per tap (B, 2 C_l, h, w), means before maxima, where its stride is smaller than `stride`; else the tap as it is.
     """
     return [_coarsened(tap, max(1, round(stride / own))) for tap, own in zip(differences, strides, strict=True)]
+
+
+def grids_of(x: Sequence[Tensor], y: Sequence[Tensor], strides: Sequence[int], stride: int) -> list[Tensor]:
+    """`difference_grids` of the squared differences of two (B, C_l, H_l, W_l) per tap, without whole maps of what is pooled."""
+    grids = []
+    for a, b, own in zip(x, y, strides, strict=True):
+        factor = max(1, round(stride / own))
+        if factor > 1 and image_by_image(a) and not wants_gradient(a, b):
+            grids.append(each_image(partial(_coarsened_difference, factor), a, b))
+        else:
+            grids.append(_coarsened_difference(factor, a, b))
+    return grids
+
+
+def _coarsened_difference(factor: int, a: Tensor, b: Tensor) -> Tensor:
+    return _coarsened(squared_difference(a, b), factor)
 
 
 def _coarsened(tap: Tensor, factor: int) -> Tensor:

@@ -7,16 +7,24 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from semfid.scoring.fused import (
+    EPS,
+    each_image,
+    image_by_image,
+    mean_squares,
+    squared_difference,
+    unit_vectors,
+    wants_gradient,
+)
 
 Normalize = Literal["none", "unit"]
 Compress = Literal["none", "sqrt", "log"]
 
-# eps stands under the root: x / (|x| + eps) has no finite gradient at 0
-EPS = 1e-10
 # of ``compress: log``: a squared difference far below it counts in proportion, far above it by its logarithm
 LOG_UNIT = 1e-4
+EXACT = (torch.float32, torch.float64)  # types that are computed with as they are
 STEPS = 10_000  # to which a share is exact
 SIDES = (
     "gained",
@@ -26,6 +34,8 @@ SIDES = (
 
 def unit_channels(features: Tensor) -> Tensor:
     """Scale each position's channel vector of (B, C, H, W) to length 1 (LPIPS, arXiv 1801.03924, eq. 1)."""
+    if image_by_image(features) and features.dtype in EXACT:
+        return unit_vectors(features)
     return features * torch.rsqrt(features.square().sum(dim=1, keepdim=True) + EPS)
 
 
@@ -33,13 +43,7 @@ def squared_differences(x: Sequence[Tensor], y: Sequence[Tensor], normalize: Nor
     """d_l = (f_l(x) - f_l(y))^2, one (B, C_l, H_l, W_l) per tap."""
     if normalize == "unit":
         x, y = [unit_channels(tap) for tap in x], [unit_channels(tap) for tap in y]
-    return [_squared_difference(a, b) for a, b in zip(x, y, strict=True)]
-
-
-def _squared_difference(a: Tensor, b: Tensor) -> Tensor:
-    if a.shape != b.shape:  # one reference against many
-        return (a - b).square()
-    return F.mse_loss(a, b, reduction="none")  # the same, in one pass forward and one backward
+    return [squared_difference(a, b) for a, b in zip(x, y, strict=True)]
 
 
 def signed_squares(x: Sequence[Tensor], y: Sequence[Tensor]) -> list[Tensor]:
@@ -93,6 +97,31 @@ def pool(maps: Iterable[Tensor], poolings: Sequence[str] = ("mean",)) -> Tensor:
         pooled = [_pooled(sides[side], name) for side, name in map(split_side, poolings)]
         taps.append(torch.stack(pooled, dim=1))  # (B, P, C_l)
     return torch.cat(taps, dim=2).flatten(1)
+
+
+def pooled_differences(x: Sequence[Tensor], y: Sequence[Tensor], poolings: Sequence[str] = ("mean",)) -> Tensor:
+    """`pool` of `differences_for` the poolings, (B, P * sum of C_l), without maps of a whole batch where that is possible.
+
+    Args:
+        x, y: (B, C_l, H_l, W_l) per tap, as they are or of unit length; one side may hold a single image.
+    """
+    taps = [_pooled_difference(a, b, poolings).unflatten(1, (len(poolings), -1)) for a, b in zip(x, y, strict=True)]
+    return torch.cat(taps, dim=2).flatten(1)
+
+
+def _pooled_difference(a: Tensor, b: Tensor, poolings: Sequence[str]) -> Tensor:
+    """(B, P * C) of two (B, C, H, W)."""
+
+    def plain(own: Tensor, other: Tensor) -> Tensor:
+        return pool(differences_for(poolings, [own], [other], "none"), poolings)
+
+    if not image_by_image(a):
+        return plain(a, b)
+    if not wants_gradient(a, b):
+        return each_image(plain, a, b)
+    if tuple(poolings) == ("mean",) and a.shape == b.shape and a.dtype == b.dtype and a.dtype in EXACT:
+        return mean_squares(a, b).float()
+    return plain(a, b)
 
 
 def _pooled(tap: Tensor, pooling: str) -> Tensor:
