@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_tools.region_maps.segmenting import region_ids
+from data_tools.region_maps.segmenting import region_ids, region_labels
 from models.captioners.contract import Captioner, RegionView
 from models.captioners.errors import LabelError
 from models.captioners.overlay import Contour
@@ -70,4 +70,5 @@ def caption_regions(
 
 def _views(picture: Picture, segments: Sequence[int], folder: Path) -> list[RegionView]:
     image, ids = read_image(picture.path), read_ids(folder / f"{picture.name}.png")
-    return [RegionView(image, picture.name, ids, one) for one in segments]
+    labels = region_labels(folder, picture.name)
+    return [RegionView(image, picture.name, ids, one, labels.get(one, "")) for one in segments]

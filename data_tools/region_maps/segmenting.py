@@ -60,10 +60,19 @@ def region_ids(folder: Path, name: str) -> list[int]:
     Raises:
         LabelError: the file is damaged.
     """
+    return sorted(region_labels(folder, name))
+
+
+def region_labels(folder: Path, name: str) -> dict[int, str]:
+    """The category of each region of a segmented picture; empty where the segmenter named none.
+
+    Raises:
+        LabelError: the file is damaged.
+    """
     path = folder / f"{name}.json"
     try:
-        return sorted(int(one["id"]) for one in read_json(path)["regions"])
-    except (KeyError, TypeError, ValueError) as error:
+        return {int(one["id"]): str(one.get("label", "")) for one in read_json(path)["regions"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabelError(f"{path} is not what semfid wrote ({error!r}); remove it") from error
 
 

@@ -25,12 +25,14 @@ class RegionView:
         name: `images.pixel_hash` of it.
         ids: (H, W) region ids.
         segment: the region's id.
+        label: its category, as its segmenter named it; empty where it names none.
     """
 
     image: Image.Image
     name: str
     ids: NDArray[np.integer]
     segment: int
+    label: str = ""
 
 
 class Captioner:
