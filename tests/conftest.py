@@ -33,6 +33,14 @@ hypothesis.settings.register_profile("random", deadline=None, derandomize=False,
 hypothesis.settings.load_profile("semfid")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Nothing waits for the disk: no test cuts the power, which is what fsync is for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_draws() -> None:
     """Every test starts from the same random state, whichever tests ran before it."""

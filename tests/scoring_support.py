@@ -23,7 +23,13 @@ from torch import Tensor
 from semfid.scoring.scorer import Description, Facts, Scorer
 
 UNIT = {"name": "lpips_linear", "depth": 2, "normalize": "unit", "weights": "nonnegative", "output": "sigmoid"}
-TINY = {"model.backbone": {"name": "two_stages_scored"}, "model.head.depth": 1}  # a plugin: small, so quick to export
+# a plugin: small, so quick to export; its pooling rounds odd sizes
+SCORED_PLUGIN = (
+    BACKBONE_PLUGIN.replace('"two_stages"', '"two_stages_scored"')
+    .replace("nn.BatchNorm2d(width), nn.ReLU()", "nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)")
+    .replace("strides=[2, 4]", "strides=[4, 8]")
+)
+TINY = {"model.backbone": {"name": "two_stages_scored"}, "model.head.depth": 1}
 CHANGES: dict[str, dict[str, Any]] = {
     "linear": {},
     "unit": {"model.head": UNIT},
@@ -63,7 +69,7 @@ class Runs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.plugin = root / "two_stages_scored.py"
-        self.plugin.write_text(BACKBONE_PLUGIN.replace('"two_stages"', '"two_stages_scored"'))
+        self.plugin.write_text(SCORED_PLUGIN)
 
     def __getitem__(self, name: str) -> Path:
         output = self.root / "runs" / name
@@ -149,6 +155,11 @@ def regressor(runs: Runs, name: str, part: int = 0) -> Any:
     module.load_state_dict({key: value for key, value in state.items() if key.startswith(("backbone.", "head."))})
     module.eval()
     return (lambda x, y: module(x, y)[1]) if model["name"] == "local_map" else module
+
+
+def images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """(count, 3, height, width) in [0, 1]."""
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 def loaded_image(path: str | Path, side: int | None) -> Tensor:

@@ -7,10 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from scoring_support import Runs, regressor
+from scoring_support import Runs, images, regressor
 
 import engine.export
 from engine.export import export_run
@@ -18,10 +17,6 @@ from lightning_modules.scorer import load_run
 from semfid.cli import main
 from semfid.errors import UserError
 from semfid.scoring.exported import load_exported
-
-
-def images(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
-    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 def test_torch_alone_can_call_the_file(runs: Runs, exported: Path) -> None:
@@ -60,33 +55,6 @@ def test_other_heads_folds_and_backbones_of_one_size(runs: Runs, tmp_path: Path,
     card = (tmp_path / "s.pt2.md").read_text()
     assert f"heads averaged: {len(module)}" in card
     assert ("160x160 only" in card) == (name == "fixed")
-
-
-@pytest.mark.slow
-def test_onnxruntime_agrees(runs: Runs, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    import onnxruntime
-
-    target, finished = (
-        tmp_path / "deep" / "s.onnx",
-        runs["linear"],
-    )  # whose training, if this test is the first, speaks too
-    capfd.readouterr()
-    assert main(["export", str(finished), "--format", "onnx", "--out", str(target)]) == 0
-    printed = capfd.readouterr()
-    assert printed.out == f"{target} (card: {target}.md)\n" and printed.err == ""
-    session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
-    run = load_run(runs["linear"])
-    facts = json.loads(session.get_modelmeta().custom_metadata_map["semfid"])["facts"]
-    assert facts["run"] == run.facts.run and facts["weights_hash"] == run.facts.weights_hash
-    module = regressor(runs, "linear")
-    for count, height, width in [(1, 64, 64), (2, 65, 99), (5, 96, 32)]:
-        x, y = images(count, height, width), images(count, height, width, 1)
-        score, maps = session.run(["difference", "map"], {"reference": x.numpy(), "candidate": y.numpy()})
-        with torch.no_grad():
-            np.testing.assert_allclose(score, module(x, y), atol=1e-4)
-            np.testing.assert_allclose(maps, run.maps(run.describe(x), run.describe(y)), atol=1e-4)
-    card = (target.parent / "s.onnx.md").read_text()
-    assert "onnxruntime.InferenceSession" in card and "torch.export.load" not in card
 
 
 def test_the_card_holds_provenance_and_figures(runs: Runs, exported: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import math
 import multiprocessing
 import os
@@ -125,20 +127,29 @@ def _images_run(*args: Any, **keywords: Any) -> int:
     return counter.images
 
 
+@functools.cache
+def _naive_backbone() -> Backbone:
+    return _backbone().eval()
+
+
+@functools.cache
+def _described(content: bytes, taps: str) -> list[Tensor]:
+    """One image, decoded here, alone through the backbone: its features, or of no taps its embedding."""
+    pixels = Image.open(io.BytesIO(content)).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float()[None] / 255
+    with torch.no_grad():
+        return _naive_backbone().features(image, taps) if taps else [_naive_backbone().embed(image)]
+
+
 def _naive(data: PairDataModule, statistic: HeadInput) -> Tensor:
-    """Pair by pair, image by image, decoded here."""
-    backbone, rows = _backbone().eval(), []
-
-    def image(path: Path) -> Tensor:
-        pixels = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float()[None] / 255
-
-    for x, y in zip(data.table.paths("reference"), data.table.paths("candidate"), strict=True):
-        with torch.no_grad():
-            if statistic.kind == "embeddings":
-                rows.append(torch.stack([backbone.embed(image(p))[0] for p in (x, y)]))
-                continue
-            features = [backbone.features(image(p), statistic.taps) for p in (x, y)]
+    """Pair by pair, image by image."""
+    rows = []
+    for paths in zip(data.table.paths("reference"), data.table.paths("candidate"), strict=True):
+        taps = "" if statistic.kind == "embeddings" else statistic.taps
+        features = [_described(Path(path).read_bytes(), taps) for path in paths]
+        if not taps:
+            rows.append(torch.stack([of_image[0][0] for of_image in features]))
+            continue
         if statistic.kind == "pooled_features":
             rows.append(torch.stack([torch.cat([f[0].mean(dim=(1, 2)) for f in taps]) for taps in features]))
             continue

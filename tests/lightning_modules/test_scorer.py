@@ -41,7 +41,8 @@ def test_a_run_scores_its_test_pairs_as_it_predicted_them(runs: Runs, name: str)
             for fold, x, y in zip(pairs["fold"], pairs["reference"], pairs["candidate"], strict=True)
         ]
     assert pairs["predicted"].std() > 1e-3, "equal scores would prove nothing"
-    np.testing.assert_allclose(scores, pairs["predicted"], atol=1e-5)
+    tolerance = 1e-4 if name == "tiny_evidence" else 1e-5  # its grids are kept in float16 while it trains
+    np.testing.assert_allclose(scores, pairs["predicted"], atol=tolerance)
 
 
 def test_folds_score_by_their_mean_or_by_one_of_them(runs: Runs) -> None:
