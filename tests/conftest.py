@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
@@ -19,11 +20,12 @@ sys.path += [
     str(folder) for folder in sorted(Path(__file__).parent.rglob("*")) if folder.is_dir() and any(folder.glob("*.py"))
 ]
 
-from scoring_support import exported, exported_scorer, linear_scorer, runs
-
 from registry import REGISTRIES
 
-__all__ = ["exported", "exported_scorer", "linear_scorer", "runs"]
+if TYPE_CHECKING:
+    from scoring_support import Runs
+
+    from semfid.scoring.scorer import Scorer
 
 torch.set_num_threads(1)  # two cores, several engineers; and sums do not depend on the machine
 # the same examples on every run: a red test is red for everybody
@@ -119,3 +121,37 @@ def pair_folder(tmp_path: Path, write_photo: Callable[..., Path]) -> Callable[..
         return root / "pairs.csv"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Finished runs, made at the first look. Training is imported here: most files need none of it."""
+    from scoring_support import Runs
+
+    return Runs(tmp_path_factory.mktemp("scored"))
+
+
+@pytest.fixture(scope="session")
+def exported(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run `linear` as a torch.export file."""
+    from semfid.cli import main
+
+    target = tmp_path_factory.mktemp("exported") / "scorer.pt2"
+    assert main(["export", str(runs["linear"]), "--out", str(target)]) == 0
+    return target
+
+
+@pytest.fixture(scope="session")
+def exported_scorer(exported: Path) -> Scorer:
+    """The same, loaded; tests leave it as it is."""
+    from semfid.scoring.load import load_scorer
+
+    return load_scorer(exported)
+
+
+@pytest.fixture(scope="session")
+def linear_scorer(runs: Runs) -> Scorer:
+    """The run `linear`, loaded; tests leave it as it is."""
+    from semfid.scoring.load import load_scorer
+
+    return load_scorer(runs["linear"])

@@ -6,13 +6,11 @@ the backbone and the head alone; it knows nothing of the code under test.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 import torch.nn.functional as F
 import yaml
@@ -108,37 +106,6 @@ class Runs:
         """`pairs` as a pair table for `semfid score --pairs`."""
         self.pairs(name)[["pair_id", "reference", "candidate", "origin"]].to_csv(path, index=False)
         return path
-
-
-@pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return Runs(tmp_path_factory.mktemp("scored"))
-
-
-@pytest.fixture(scope="session")
-def exported(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run `linear` as a torch.export file."""
-    from semfid.cli import main
-
-    target = tmp_path_factory.mktemp("exported") / "scorer.pt2"
-    assert main(["export", str(runs["linear"]), "--out", str(target)]) == 0
-    return target
-
-
-@pytest.fixture(scope="session")
-def exported_scorer(exported: Path) -> Iterator[Scorer]:
-    """The same, loaded; tests leave it as it is."""
-    from semfid.scoring.load import load_scorer
-
-    return load_scorer(exported)
-
-
-@pytest.fixture(scope="session")
-def linear_scorer(runs: Runs) -> Scorer:
-    """The run `linear`, loaded; tests leave it as it is."""
-    from semfid.scoring.load import load_scorer
-
-    return load_scorer(runs["linear"])
 
 
 def regressor(runs: Runs, name: str, part: int = 0) -> Any:

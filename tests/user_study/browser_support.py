@@ -17,6 +17,7 @@ from user_study.database.schema import assignment, image, pair, participant, res
 from user_study.web import sessions
 
 READY = "[data-answer=no][aria-disabled=false]"
+PATIENCE_MS = 300_000  # of one wait; so long only where something is wrong, however busy the machine is
 _numbers = itertools.count(1)
 
 
@@ -28,7 +29,7 @@ class Person:
     ) -> None:
         self.server, self.database = server, server.study.database
         self.context = browser.new_context(**{"viewport": {"width": 1024, "height": 768}, **context})
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.errors: list[str] = []
         self.foreign: list[str] = []
         self.expected: tuple[str, ...] = ()
@@ -130,9 +131,9 @@ class Person:
         assert not self.foreign, self.foreign
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], what: str) -> None:
     """Look every few milliseconds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_MS / 1000
     while not true():
         assert time.monotonic() < deadline, f"waited in vain: {what}"
         time.sleep(0.02)

@@ -10,13 +10,30 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from study_support import SAME_ORIGIN, LiveServer, Postgres, fill
+from study_support import SAME_ORIGIN, LiveServer, Postgres, fill, quick_migrate
 
 from user_study.core.folder import StudyFolder, create_study, open_study
 from user_study.core.settings import StudySettings
-from user_study.database.engine import Database, open_database
-from user_study.database.migrate import migrate
+from user_study.database.engine import SYNCHRONOUS, Database, open_database
 from user_study.web.app import ServeOptions, create_app
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_databases() -> Iterator[None]:
+    """Commits do not wait for the disk, and the tables of a new study are copied: no test cuts the power.
+
+    A test of what is synced asks for `synced`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("user_study.database.engine.SYNCHRONOUS", "OFF")
+        patch.setattr("user_study.core.folder.migrate", quick_migrate)
+        yield
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits as the program makes them."""
+    monkeypatch.setattr("user_study.database.engine.SYNCHRONOUS", SYNCHRONOUS)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +73,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         opened = open_database(server.url(name))
     else:
         opened = open_database(f"sqlite:///{tmp_path}/empty.db")
-    migrate(opened)
+    quick_migrate(opened)
     yield opened
     opened.close()
     if name:
@@ -119,6 +136,16 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
     made.database.close()
 
 
+CHROMIUM = [  # nothing but the pages: no graphics process, no network of its own
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-extensions",
+    "--disable-sync",
+]
+
+
 @pytest.fixture(scope="module")  # its event loop stays in the thread, where other files' tests run loops of their own
 def browser() -> Iterator[Any]:
     """Chromium, driven by playwright."""
@@ -130,6 +157,6 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium here (apt-get install chromium), and SEMFID_TEST_CHROMIUM is not set")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
         yield opened
         opened.close()

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,7 +28,8 @@ from user_study.core import settings_store, study_state
 from user_study.core.clock import now_ms
 from user_study.core.folder import StudyFolder
 from user_study.core.settings import from_dict
-from user_study.database.engine import Database
+from user_study.database.engine import Database, open_database
+from user_study.database.migrate import migrate
 from user_study.database.schema import assignment as assignment_table
 from user_study.database.schema import ledger, pair, participant, response, session
 from user_study.participant import joining
@@ -50,6 +52,8 @@ class Postgres:
         self.reason = ""
         self._folder: str | None = None
         self._count = 0
+        self._tables = ""
+        self._connection: psycopg.Connection[Any] | None = None
         given = os.environ.get("SEMFID_TEST_POSTGRES")
         if given:
             self._base = given.rstrip("/")
@@ -82,17 +86,31 @@ class Postgres:
             [*self._as, str(self._programs / program), *arguments], check=True, capture_output=True, timeout=600
         )
 
-    def new(self, template: str | None = None) -> str:
-        """Make a database; returns its name."""
+    def new(self, template: str | None = None, *, empty: bool = False) -> str:
+        """Make a database with the tables of a study, with what `template` holds, or `empty`; returns its name."""
+        if template is None and not empty:
+            if not self._tables:
+                name = self._create()
+                with contextlib.closing(open_database(self.url(name))) as opened:
+                    migrate(opened)
+                self._tables = name
+            template = self._tables
+        return self._create(template)
+
+    def _create(self, template: str | None = None) -> str:
         self._count += 1
         name = f"study_{os.getpid()}_{self._count}"
-        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        self._admin().execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
         return name
 
     def drop(self, name: str) -> None:
-        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self._admin().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _admin(self) -> psycopg.Connection[Any]:
+        """One connection for all databases to be made and dropped."""
+        if self._connection is None:
+            self._connection = psycopg.connect(self.address("postgres"), autocommit=True)
+        return self._connection
 
     def address(self, name: str) -> str:
         """For psycopg."""
@@ -103,11 +121,32 @@ class Postgres:
         return self.address(name).replace("postgresql://", "postgresql+psycopg://", 1)
 
     def stop(self) -> None:
+        if self._connection is not None:
+            if self._tables:
+                self.drop(self._tables)
+            self._connection.close()
         if self._folder is not None:
             if not self.reason:
                 with contextlib.suppress(subprocess.SubprocessError):
                     self._call("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def _empty_file() -> bytes:
+    """A SQLite file with the tables and no row, as the program itself makes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "study.db"
+        with contextlib.closing(open_database(f"sqlite:///{file}")) as opened:
+            migrate(opened)
+        return file.read_bytes()
+
+
+def quick_migrate(database: Database) -> None:
+    """`migrate`, but the tables of a new SQLite file are made once per process and copied."""
+    if database.dialect == "sqlite" and not Path(str(database.url.database)).exists():
+        Path(str(database.url.database)).write_bytes(_empty_file())
+    migrate(database)
 
 
 def write_picture(folder: Path, seed: int, side: int = 24) -> NewImage:
@@ -206,16 +245,15 @@ class LiveServer:
     @contextlib.contextmanager
     def running(self) -> Iterator[LiveServer]:
         self._thread.start()
-        deadline = time.monotonic() + 120
         while not self._server.started:
-            if time.monotonic() > deadline:
+            if not self._thread.is_alive():
                 raise RuntimeError("the server does not start")
             time.sleep(0.02)
         try:
             yield self
         finally:
             self._server.should_exit = True
-            self._thread.join(600)
+            self._thread.join()
 
 
 class Player:

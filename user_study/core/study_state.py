@@ -16,6 +16,7 @@ from user_study.database.schema import settings_version, study
 STATES = ("draft", "live", "paused", "closed")
 
 _ALL = Prepared(select(study.c.key, study.c.value))
+_ONE = Prepared(select(study.c.value).where(study.c.key == bindparam("of")))
 _BODY = select(settings_version.c.body).where(settings_version.c.id == bindparam("id"))
 _parsed: dict[str, StudySettings] = {}  # by the hash of their content, so that every study may share it
 
@@ -109,7 +110,8 @@ def live_since(c: Connection) -> int | None:
 
 def get(c: Connection, key: str) -> str | None:
     """One fact."""
-    return c.execute(select(study.c.value).where(study.c.key == key)).scalar_one_or_none()
+    row = _ONE.first(c, {"of": key})
+    return None if row is None else str(row[0])
 
 
 def put(c: Connection, key: str, value: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -26,6 +27,8 @@ def migrate(database: Database) -> None:
     """
     where = database.url.render_as_string(hide_password=True)
     try:
+        if _is_current(database):
+            return
         with database.write() as connection:
             if database.dialect == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
@@ -41,11 +44,21 @@ def migrate(database: Database) -> None:
         ) from error
 
 
+def _is_current(database: Database) -> bool:
+    """Whether nothing is to be done, without the lock of a writer. A SQLite file that is not there is not made."""
+    file = database.url.database
+    if database.dialect == "sqlite" and not (file and Path(file).exists() and Path(file).stat().st_size):
+        return False
+    with database.read() as connection:
+        return current_revision(connection) == newest_revision()
+
+
 def current_revision(connection: Connection) -> str | None:
     """What the database says it is; None before its tables were made."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def newest_revision() -> str:
     """What this program writes."""
     return str(ScriptDirectory(str(SCRIPTS)).get_current_head())
@@ -53,9 +66,9 @@ def newest_revision() -> str:
 
 def _upgrade(connection: Connection, where: str) -> None:
     found = current_revision(connection)
-    known = {script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()}
     if found == newest_revision():
         return
+    known = {script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()}
     if found is not None and found not in known:
         raise StudyError(
             f"{where}: its tables (version {found}) were written by a newer semfid; update this program "

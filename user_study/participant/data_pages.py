@@ -26,7 +26,7 @@ def download(request: ParticipantRequest) -> Response:
     """Everything stored about a person, as a file."""
     request.limit("data")
     person = request.signed_in
-    with request.database.read() as c:
+    with request.read() as c:
         content = joining.my_data(c, person.id)
     return Response(
         json.dumps(content, indent=2, ensure_ascii=False),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+import dataclasses
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +42,7 @@ class ParticipantRequest:
     Attributes:
         person: who is signed in; None: nobody.
         form: what was sent; empty for a page that is only looked at.
+        reading: the connection that was read from so far, for a page that is only looked at.
     """
 
     http: Request
@@ -48,6 +51,16 @@ class ParticipantRequest:
     person: Person | None
     now: int
     form: FormData
+    reading: Connection | None = None
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection to read by: of the transaction that `settings` and `person` are from, if it still lasts."""
+        if self.reading is not None:
+            yield self.reading
+        else:
+            with self.database.read() as c:
+                yield c
 
     @property
     def database(self) -> Database:
@@ -80,12 +93,18 @@ class ParticipantRequest:
         }
         return page(self.http, f"participant/{template}", status, **{**common, **context})
 
+    @property
+    def next(self) -> str:
+        """Address of the page where this person is to go on."""
+        return NEXT.get(self.person.step, "/") if self.person else "/"
+
     def go_on(self) -> Response:
-        """To the page where this person is to go on."""
-        return goto(NEXT.get(self.person.step, "/") if self.person else "/")
+        """To that page."""
+        return goto(self.next)
 
 
 Handler = Callable[[ParticipantRequest], Response]
+SetCookie = Callable[[Response], Response]
 
 
 def goto(address: str) -> Response:
@@ -97,7 +116,9 @@ def see(path: str, handler: Handler, needs_person: bool = False) -> Route:
     """A page to look at; it changes nothing. Without the person it needs, the first page is shown."""
 
     def endpoint(request: Request) -> Response:
-        return _handled(handler, _read(request, FormData()), needs_person)
+        with request.state.database.read() as c:
+            found = _read(c, request, FormData())
+            return _handled(handler, dataclasses.replace(found, reading=c), needs_person)
 
     return Route(path, endpoint, methods=["GET"])
 
@@ -110,7 +131,9 @@ def change(path: str, handler: Handler, needs_person: bool = False) -> Route:
             return await run_in_threadpool(handle, request, form)
 
     def handle(request: Request, form: FormData) -> Response:
-        return _handled(handler, _read(request, form), needs_person)
+        with request.state.database.read() as c:
+            found = _read(c, request, form)
+        return _handled(handler, found, needs_person)
 
     changing: Callable[[Request], Awaitable[Response]] = endpoint
     return Route(path, changing, methods=["POST"])
@@ -120,15 +143,14 @@ def _handled(handler: Handler, request: ParticipantRequest, needs_person: bool) 
     return handler(request) if request.person or not needs_person else goto("/")
 
 
-def _read(request: Request, form: FormData) -> ParticipantRequest:
-    number = request.state.participant_id
-    with request.state.database.read() as c:
-        facts = study_state.facts(c)
-        found = None if number is None else person.look(c, number)
+def _read(c: Connection, request: Request, form: FormData) -> ParticipantRequest:
+    session = sessions.cookie_hash(request, "participant")
+    facts = study_state.facts(c)
+    found = None if session is None else person.look_by_session(c, session, request.state.now)
     return ParticipantRequest(request, facts.state, facts.settings, found, request.state.now, form)
 
 
-def sign_in(request: ParticipantRequest, c: Connection, number: int) -> Callable[[Response], Response]:
+def sign_in(request: ParticipantRequest, c: Connection, number: int) -> SetCookie:
     """Begin a session in `c`; the function returned puts it into the response's cookie."""
     value = sessions.begin(c, request.http, "participant", number, request.now)
 

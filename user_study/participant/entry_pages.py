@@ -10,7 +10,16 @@ from starlette.routing import Route
 
 from user_study.core.errors import StudyError
 from user_study.participant import invitations, joining, queries
-from user_study.participant.deps import NEXT, ParticipantRequest, change, goto, see, sign_in, sign_out
+from user_study.participant.deps import (
+    NEXT,
+    ParticipantRequest,
+    SetCookie,
+    change,
+    goto,
+    see,
+    sign_in,
+    sign_out,
+)
 from user_study.participant.joining import External
 from user_study.trial import game, person
 
@@ -31,7 +40,7 @@ def landing(request: ParticipantRequest) -> Response:
 def invited(request: ParticipantRequest) -> Response:
     """The first page for somebody with an invitation; the link is spent when the form is sent, not by looking."""
     token = request.http.path_params["token"][:100]
-    with request.database.read() as c:
+    with request.read() as c:
         good = invitations.is_good(c, token)
     return _first_page(request, token, fault=None if good else SPENT)
 
@@ -46,7 +55,7 @@ def _first_page(
     if prolific is None:
         asked = {name: request.http.query_params.get(name, "")[:100] for name in PROLIFIC}
         prolific = asked if asked["PROLIFIC_PID"] else {}
-    with request.database.read() as c:
+    with request.read() as c:
         rows = board(c, request)
         total = queries.total(c)
     return request.show(
@@ -55,7 +64,7 @@ def _first_page(
         state=request.state,
         notice=STATES.get(request.state),
         notice_tone="mind",
-        next=request.go_on().headers["location"],
+        next=request.next,
         invitation=invitation,
         prolific=prolific,
         fault=fault,
@@ -88,11 +97,13 @@ def join(request: ParticipantRequest) -> Response:
     external = External(*prolific.values()) if prolific["PROLIFIC_PID"] else None
     entry_channel = "prolific" if external else "invitation" if invitation else "nickname"
     chosen = None if external else nickname
+
+    def enter(c: Connection) -> tuple[joining.Joined, person.Person, SetCookie]:
+        joined = joining.join(c, request.settings, chosen, entry_channel, request.now, external, invitation or None)
+        return joined, person.look(c, joined.id), sign_in(request, c, joined.id)
+
     try:
-        with request.database.write() as c:
-            joined = joining.join(c, request.settings, chosen, entry_channel, request.now, external, invitation or None)
-            with_cookie = sign_in(request, c, joined.id)
-            newcomer = person.look(c, joined.id)
+        joined, newcomer, with_cookie = request.database.transact(enter)
     except StudyError as error:
         return _first_page(request, invitation, prolific if external else {}, str(error), nickname)
     if joined.returned:

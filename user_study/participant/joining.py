@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from user_study.core import study_state
 from user_study.core.codes import digest, pseudonym, resume_code, tidy
 from user_study.core.errors import StudyError
 from user_study.core.settings import StudySettings
+from user_study.database.prepared import Prepared
 from user_study.database.schema import assignment, ledger, pair, participant, response
 from user_study.participant import invitations
 from user_study.trial import exclusion, leases
@@ -24,6 +25,26 @@ from user_study.trial.person import lock
 
 SHORTEST, LONGEST = 2, 24
 DAY_MS = 86_400_000
+_CONSENT = Prepared(
+    update(participant)
+    .where(participant.c.id == bindparam("of"))
+    .values(consent_hash=bindparam("text"), consented_at=bindparam("now"), step=bindparam("next"))
+)
+_NEW_KEYS = (
+    "door", "role", "external_id", "external_study", "external_session", "created_at", "last_seen_at", "code",
+    "nickname", "nickname_key", "resume_hash",
+)  # fmt: skip
+_NEW = {  # no row where a code or name is taken
+    dialect.__name__.rpartition(".")[2]: Prepared(
+        dialect.insert(participant).on_conflict_do_nothing().returning(participant.c.id), _NEW_KEYS
+    )
+    for dialect in (sqlite, postgresql)
+}
+_UNDERSTOOD = Prepared(
+    update(participant)
+    .where(participant.c.id == bindparam("of"), participant.c.step == "instructions")
+    .values(step="training")
+)
 _FORMS = ("Brave", "Bright", "Calm", "Clever", "Gentle", "Keen", "Lively", "Quick", "Quiet", "Sharp", "Swift", "Wise")
 _ANIMALS = ("Badger", "Crane", "Dolphin", "Falcon", "Fox", "Heron", "Lynx", "Marten", "Otter", "Owl", "Robin", "Stork")
 
@@ -170,22 +191,13 @@ def new_resume_code(c: Connection, participant_id: int) -> str:
 def consent(c: Connection, participant_id: int, text_hash: str, now: int) -> None:
     """Note which text was agreed to, and go on to the instructions."""
     person = lock(c, participant_id)
-    c.execute(
-        update(participant)
-        .where(participant.c.id == person.id)
-        .values(
-            consent_hash=text_hash, consented_at=now, step="instructions" if person.step == "consent" else person.step
-        )
-    )
+    step = "instructions" if person.step == "consent" else person.step
+    _CONSENT.change(c, {"of": person.id, "text": text_hash, "now": now, "next": step})
 
 
 def acknowledge_instructions(c: Connection, participant_id: int) -> None:
     """Go on to the training."""
-    c.execute(
-        update(participant)
-        .where(participant.c.id == participant_id, participant.c.step == "instructions")
-        .values(step="training")
-    )
+    _UNDERSTOOD.change(c, {"of": participant_id})
 
 
 def show_on_leaderboard(c: Connection, participant_id: int, shown: bool) -> None:
@@ -304,12 +316,8 @@ def _fits(external: External) -> bool:
 
 
 def _insert(c: Connection, values: Mapping[str, Any]) -> int | None:
-    try:
-        with c.begin_nested():
-            key = c.execute(insert(participant).values(**values)).inserted_primary_key
-    except IntegrityError:
-        return None
-    return int(key[0]) if key is not None else None
+    row = _NEW[c.dialect.name].first(c, dict(values))
+    return None if row is None else int(row[0])
 
 
 def _day(table: Table, column: str) -> Any:

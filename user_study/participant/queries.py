@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from user_study.database.prepared import Prepared
 from user_study.database.schema import pair, participant
 from user_study.trial.trials import PAIR_WITH_PICTURES, PICTURES
 
@@ -43,16 +44,7 @@ class Example:
 
 def total(c: Connection) -> Total:
     """How far the study is."""
-    done, wanted = c.execute(
-        select(func.coalesce(func.sum(pair.c.done), 0), func.coalesce(func.sum(pair.c.quota), 0)).where(
-            pair.c.kind == "main", pair.c.active == 1
-        )
-    ).one()
-    people = c.execute(
-        select(func.count())
-        .select_from(participant)
-        .where(participant.c.valid > 0, participant.c.role == "participant")
-    ).scalar_one()
+    ((done, wanted, people),) = _TOTAL.rows(c, {})
     return Total(int(done), int(wanted), int(people))
 
 
@@ -63,17 +55,21 @@ def minutes(pairs: int) -> int:
 
 def examples(c: Connection, truth: str) -> list[Example]:
     """Worked examples of one truth. A study without any shows pairs of the practice instead."""
-    rows = c.execute(_EXAMPLES, {"truth": truth}).all() or c.execute(_PRACTICE, {"truth": truth}).all()
-    return [
-        Example(
-            Picture(row.reference_token, row.reference_width, row.reference_height),
-            Picture(row.candidate_token, row.candidate_width, row.candidate_height),
-            row.explanation,
-        )
-        for row in rows
-    ]
+    rows = _EXAMPLES.rows(c, {"truth": truth}) or _TRAINING.rows(c, {"truth": truth})
+    return [Example(Picture(*row[:3]), Picture(*row[3:6]), row[6]) for row in rows]
 
 
+_PEOPLE = (
+    select(func.count())
+    .select_from(participant)
+    .where(participant.c.valid > 0, participant.c.role == "participant")
+    .scalar_subquery()
+)
+_TOTAL = Prepared(
+    select(func.coalesce(func.sum(pair.c.done), 0), func.coalesce(func.sum(pair.c.quota), 0), _PEOPLE).where(
+        pair.c.kind == "main", pair.c.active == 1
+    )
+)
 _PRACTICE = (
     select(*PICTURES, pair.c.explanation)
     .select_from(PAIR_WITH_PICTURES)
@@ -81,4 +77,5 @@ _PRACTICE = (
     .order_by(pair.c.id)
     .limit(SHOWN)
 )
-_EXAMPLES = _PRACTICE.where(pair.c.extra.like('%"example": true%'))
+_TRAINING = Prepared(_PRACTICE)
+_EXAMPLES = Prepared(_PRACTICE.where(pair.c.extra.like('%"example": true%')))

@@ -50,8 +50,7 @@ def agree(request: ParticipantRequest) -> Response:
         return _consent(request, "The text has changed since you opened it. Please read it again.")
     if not (request.text("adult") and request.text("agree")):
         return _consent(request, "Tick both boxes to take part, or choose “I do not agree”.")
-    with request.database.write() as c:
-        joining.consent(c, person.id, version, request.now)
+    request.database.transact(lambda c: joining.consent(c, person.id, version, request.now))
     return goto("/instructions")
 
 
@@ -59,7 +58,7 @@ def instructions(request: ParticipantRequest) -> Response:
     """What is asked, with examples; may be read again at any time."""
     if request.signed_in.step == "consent":
         return request.go_on()
-    with request.database.read() as c:
+    with request.read() as c:
         changed, same = (queries.examples(c, truth) for truth in ("yes", "no"))
     training = request.settings.training.items > 0 and request.signed_in.step in ("instructions", "training")
     swap = swapped(request.settings, request.signed_in)
@@ -70,9 +69,9 @@ def instructions(request: ParticipantRequest) -> Response:
 
 def understood(request: ParticipantRequest) -> Response:
     """On to the practice."""
-    if request.signed_in.step == "instructions":
-        with request.database.write() as c:
-            joining.acknowledge_instructions(c, request.signed_in.id)
+    person = request.signed_in
+    if person.step == "instructions":
+        request.database.transact(lambda c: joining.acknowledge_instructions(c, person.id))
         return goto("/study")
     return request.go_on()
 
@@ -120,7 +119,7 @@ def finish(request: ParticipantRequest) -> Response:
     person, settings = request.signed_in, request.settings
     if person.step in ("consent", "instructions"):
         return request.go_on()
-    with request.database.read() as c:
+    with request.read() as c:
         code, link = joining.completion(c, settings, person.id) or ("", None)
         rows = board(c, request)
     figures = [(f"{person.valid:,}", "pairs answered")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, tuple_
 
 from user_study.core.errors import StudyError
 from user_study.database.prepared import Prepared
@@ -113,15 +113,10 @@ def score(c: Connection, participant_id: int) -> int:
 
 def leaderboard(c: Connection, limit: int, prizes: tuple[str, ...] = ()) -> list[Place]:
     """The best of those who wish to be seen and are not excluded; ties go to who was there first."""
-    rows = c.execute(
-        select(participant.c.id, participant.c.nickname, participant.c.score)
-        .where(*_SHOWN, participant.c.score > 0)
-        .order_by(participant.c.score.desc(), participant.c.scored_at, participant.c.id)
-        .limit(limit)
-    ).all()
+    rows = _BEST.rows(c, {"most": limit})
     return [
-        Place(rank, row.id, row.nickname, row.score, prizes[rank - 1] if rank <= len(prizes) else "")
-        for rank, row in enumerate(rows, 1)
+        Place(rank, number, nickname, score, prizes[rank - 1] if rank <= len(prizes) else "")
+        for rank, (number, nickname, score) in enumerate(rows, 1)
     ]
 
 
@@ -130,21 +125,31 @@ def place(c: Connection, participant_id: int, prizes: tuple[str, ...] = ()) -> P
     me = look(c, participant_id)
     if me.tester or not me.included or not me.on_leaderboard or me.score <= 0:
         return None
-    better = c.execute(
-        select(func.count()).where(
-            *_SHOWN,
-            (participant.c.score > me.score)
-            | (
-                (participant.c.score == me.score)
-                & (tuple_(participant.c.scored_at, participant.c.id) < tuple_(me.scored_at, me.id))
-            ),
-        )
-    ).scalar_one()
+    ((better,),) = _BETTER.rows(c, {"points": me.score, "since": me.scored_at, "of": me.id})
     rank = int(better) + 1
     return Place(rank, me.id, me.nickname, me.score, prizes[rank - 1] if rank <= len(prizes) else "")
 
 
 _SHOWN = (participant.c.on_leaderboard == 1, participant.c.standing == "included", participant.c.role == "participant")
+_BEST = Prepared(
+    select(participant.c.id, participant.c.nickname, participant.c.score)
+    .where(*_SHOWN, participant.c.score > 0)
+    .order_by(participant.c.score.desc(), participant.c.scored_at, participant.c.id)
+    .limit(bindparam("most"))
+)
+_SINCE, _OF = bindparam("since", type_=BigInteger), bindparam("of", type_=BigInteger)
+_BETTER = Prepared(
+    select(func.count())
+    .select_from(participant)
+    .where(
+        *_SHOWN,
+        (participant.c.score > bindparam("points"))
+        | (
+            (participant.c.score == bindparam("points"))
+            & (tuple_(participant.c.scored_at, participant.c.id) < tuple_(_SINCE, _OF))
+        ),
+    )
+)
 
 
 def _enter(turn: Turn, kind: str, ref: int, points: int) -> None:

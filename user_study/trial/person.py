@@ -76,12 +76,13 @@ _SAVE = Prepared(
 # two tabs of one person wait for each other here (PostgreSQL; SQLite has one writer anyway)
 _LOCKED = Prepared(select(*_COLUMNS).where(participant.c.id == bindparam("of")).with_for_update(of=participant))
 _SEEN = Prepared(select(*_COLUMNS).where(participant.c.id == bindparam("of")))
-_OF_SESSION = Prepared(
+_WITH_SESSION = (
     select(*_COLUMNS)
     .join(session, session.c.participant_id == participant.c.id)
     .where(session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now"))
-    .with_for_update(of=participant)
 )
+_OF_SESSION = Prepared(_WITH_SESSION.with_for_update(of=participant))
+_SEEN_BY_SESSION = Prepared(_WITH_SESSION)
 
 
 def lock(c: Connection, participant_id: int) -> Person:
@@ -101,6 +102,12 @@ def look(c: Connection, participant_id: int) -> Person:
 def lock_of_session(c: Connection, session_hash: str, now: int) -> Person | None:
     """The person whom a session belongs to, locked; None: no such session."""
     row = _OF_SESSION.first(c, {"hash": session_hash, "now": now})
+    return None if row is None else Person(*row)
+
+
+def look_by_session(c: Connection, session_hash: str, now: int) -> Person | None:
+    """The person whom a session belongs to, only to read; None: no such session."""
+    row = _SEEN_BY_SESSION.first(c, {"hash": session_hash, "now": now})
     return None if row is None else Person(*row)
 
 

@@ -53,8 +53,8 @@ class ServeOptions:
 
 
 class Context:
-    """ASGI middleware: what handlers find in request.state. Who asks is looked up for pages; the API does it itself, in the
-    transaction of its work, and images by `ImageAccess`.
+    """ASGI middleware: what handlers find in request.state. Who asks is looked up here for the researchers' pages; participants'
+    pages and the API do it themselves, in the transaction of their work, and images by `ImageAccess`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Context:
             return
         now = clock.now_ms()
         who = sessions.Who()
-        if not scope["path"].startswith(("/static/", "/image/", "/api/")):
+        if scope["path"].startswith("/admin"):
             connection = HTTPConnection(scope)
             if connection.cookies:
                 who = await run_in_threadpool(self._look_up, connection, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def asset(name: str) -> str:
     return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]}"
 
 
+@lru_cache(maxsize=256)  # texts of the settings, the same at every request
 def paragraphs(text: str) -> Markup:
     """Plain text as HTML: an empty line separates paragraphs, lines that start with ``- `` make a list."""
     blocks = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from user_study.web.errors import Problem
@@ -24,7 +24,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
     "X-Robots-Tag": "noindex",
 }
-HSTS = "max-age=31536000"
+_RAW = [(name.lower().encode(), value.encode()) for name, value in {**HEADERS, "Cache-Control": "no-store"}.items()]
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
 SAFE = ("GET", "HEAD")
 METHODS = ("GET", "HEAD", "POST")
 
@@ -42,12 +43,11 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                headers = message["headers"] = list(message["headers"])
+                known = {name for name, _ in headers}
+                headers += [header for header in _RAW if header[0] not in known]
                 if scope["scheme"] == "https":
-                    headers["Strict-Transport-Security"] = HSTS
+                    headers.append(_HSTS)
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from user_study.core.codes import digest
+from user_study.database.prepared import Prepared
 from user_study.database.schema import admin, participant, session
 
 Kind = Literal["participant", "admin"]
@@ -22,16 +23,20 @@ PARTICIPANT_OF = (
     .join(session, session.c.participant_id == participant.c.id)
     .where(session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now"))
 )
-_ADMIN_OF = (
+_ADMIN_OF = Prepared(
     select(admin.c.name, admin.c.id)
     .join(session, session.c.admin_id == admin.c.id)
     .where(
         session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now"), admin.c.disabled_at.is_(None)
     )
 )
-_PARTICIPANT_ID = select(session.c.participant_id).where(
-    session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now")
+_PARTICIPANT_ID = Prepared(
+    select(session.c.participant_id).where(
+        session.c.id_hash == bindparam("hash"), session.c.expires_at > bindparam("now")
+    )
 )
+_BEGIN = Prepared(insert(session), keys=("id_hash", "created_at", "expires_at", "participant_id", "admin_id"))
+_END = Prepared(delete(session).where(session.c.id_hash == bindparam("hash")))
 
 
 @dataclass(frozen=True)
@@ -51,22 +56,17 @@ def cookie_hash(connection: HTTPConnection, kind: Kind) -> str | None:
 def who(c: Connection, connection: HTTPConnection, now: int) -> Who:
     """Look up both cookies."""
     of_person, of_admin = cookie_hash(connection, "participant"), cookie_hash(connection, "admin")
-    person = (
-        None if of_person is None else c.execute(_PARTICIPANT_ID, {"hash": of_person, "now": now}).scalar_one_or_none()
-    )
-    row = None if of_admin is None else c.execute(_ADMIN_OF, {"hash": of_admin, "now": now}).first()
-    return Who(person, None if row is None else (row.name, row.id))
+    person = None if of_person is None else _PARTICIPANT_ID.first(c, {"hash": of_person, "now": now})
+    row = None if of_admin is None else _ADMIN_OF.first(c, {"hash": of_admin, "now": now})
+    return Who(None if person is None else person[0], None if row is None else (str(row[0]), int(row[1])))
 
 
 def begin(c: Connection, request: Request, kind: Kind, number: int, now: int) -> str:
     """Start a session of a participant or an admin; an older one of this browser ends. Returns the value for `set_cookie`."""
     end(c, request, kind)
     value = secrets.token_urlsafe(32)
-    c.execute(
-        insert(session).values(
-            id_hash=digest(value), created_at=now, expires_at=now + LIVES_MS[kind], **{f"{kind}_id": number}
-        )
-    )
+    whose = {"participant_id": None, "admin_id": None, f"{kind}_id": number}
+    _BEGIN.change(c, {"id_hash": digest(value), "created_at": now, "expires_at": now + LIVES_MS[kind], **whose})
     return value
 
 
@@ -74,7 +74,7 @@ def end(c: Connection, request: Request, kind: Kind) -> None:
     """Sign out, on the server; `drop_cookie` tidies the browser."""
     old = cookie_hash(request, kind)
     if old is not None:
-        c.execute(delete(session).where(session.c.id_hash == old))
+        _END.change(c, {"hash": old})
 
 
 def set_cookie(request: Request, response: Response, kind: Kind, value: str) -> None:
@@ -84,7 +84,7 @@ def set_cookie(request: Request, response: Response, kind: Kind, value: str) -> 
         value,
         max_age=LIVES_MS[kind] // 1000,
         path="/",
-        secure=request.url.scheme == "https",
+        secure=request.scope["scheme"] == "https",
         httponly=True,
         samesite="lax",
     )
@@ -103,4 +103,4 @@ def delete_expired(c: Connection, now: int) -> None:
 
 
 def _cookie_name(connection: HTTPConnection, kind: Kind) -> str:
-    return f"__Host-{NAMES[kind]}" if connection.url.scheme == "https" else NAMES[kind]
+    return f"__Host-{NAMES[kind]}" if connection.scope["scheme"] == "https" else NAMES[kind]

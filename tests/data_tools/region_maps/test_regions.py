@@ -28,7 +28,7 @@ class TestRegions:
     def test_equal_to_dilation_on_patches(self) -> None:
         for seed in range(4):
             draw = np.random.default_rng(seed)
-            field = ndimage.gaussian_filter(draw.normal(size=(60, 80)), 1.5)
+            field = ndimage.gaussian_filter(draw.normal(size=(36, 48)), 1.5)
             raw = np.digitize(field, np.quantile(field, [0.1, 0.3, 0.5, 0.7])).astype(np.int32)  # 0 is void
             found = find_regions(raw, 0.01)
             assert np.array_equal(found.ids, naive_regions(raw, 0.01)) and found.count > 3

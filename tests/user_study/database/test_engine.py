@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, func, insert, select
 from sqlalchemy.exc import DBAPIError
+from study_support import quick_migrate
 
 from user_study.core.clock import Clock
 from user_study.core.errors import StudyError
 from user_study.database.engine import Database, TryAgain, open_database
-from user_study.database.migrate import migrate
 from user_study.database.schema import audit
 
 
@@ -74,11 +74,11 @@ def test_a_job_that_others_block_is_tried_again(tmp_path: Path, postgres) -> Non
     postgres.drop(name)
 
 
-def test_commits_are_shared_and_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commits_are_shared_and_synced(tmp_path: Path, synced: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that wait together take one commit; the database syncs every commit."""
     monkeypatch.setattr("user_study.database.engine.SHARED_S", 600.0)  # a slow machine shares as much
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    migrate(database)
+    quick_migrate(database)
     commits = []
     event.listen(database.engine, "commit", lambda _: commits.append(1))
     with database.write() as c:  # holds the lock while jobs gather
@@ -97,7 +97,7 @@ def test_commits_are_shared_and_synced(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_result_is_on_the_disk(tmp_path: Path) -> None:
     """What another process sees when the result is there."""
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    migrate(database)
+    quick_migrate(database)
     for i in range(5):
         database.transact(lambda c, i=i: note(c, str(i)))
         other = sqlite3.connect(tmp_path / "a.db")
@@ -108,7 +108,7 @@ def test_a_result_is_on_the_disk(tmp_path: Path) -> None:
 
 def test_close_finishes_what_was_handed_in(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    migrate(database)
+    quick_migrate(database)
     futures = [database.submit(lambda c, i=i: note(c, str(i))) for i in range(100)]
     database.close()
     assert all(future.done() and future.exception() is None for future in futures)
@@ -117,7 +117,7 @@ def test_close_finishes_what_was_handed_in(tmp_path: Path) -> None:
 def test_two_databases_of_one_file_do_not_lose_writes(tmp_path: Path) -> None:
     """As two processes would: BEGIN IMMEDIATE waits for the other."""
     two = [open_database(f"sqlite:///{tmp_path}/a.db") for _ in range(2)]
-    migrate(two[0])
+    quick_migrate(two[0])
 
     def number(c: Connection) -> None:
         note(c, str(c.execute(select(func.count()).select_from(audit)).scalar()))
@@ -136,7 +136,7 @@ def test_blocks_of_many_threads_share_commits_and_none_overlaps(
     """Twenty threads write in `with` blocks, one fails: nineteen are stored, in fewer commits, one after the other."""
     monkeypatch.setattr("user_study.database.engine.SHARED_S", 600.0)
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    migrate(database)
+    quick_migrate(database)
     commits, inside, waiting = [], [], threading.Semaphore(0)
     event.listen(database.engine, "commit", lambda _: commits.append(1))
     submit = database._runner.submit
@@ -172,7 +172,7 @@ def test_what_cannot_begin_is_told_to_everybody(tmp_path: Path, monkeypatch: pyt
     """Another program holds the file: blocks and jobs fail, none hangs, and the next one works."""
     monkeypatch.setattr("user_study.database.engine.BUSY_MS", 100)
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    migrate(database)
+    quick_migrate(database)
     other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     futures = [database.submit(lambda c: note(c, "x")) for _ in range(2)]

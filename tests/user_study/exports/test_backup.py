@@ -94,7 +94,7 @@ def test_a_zip_and_what_is_refused(filled: StudyFolder, tmp_path: Path) -> None:
 def test_postgresql_is_dumped_and_restored(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if postgres.reason:
         pytest.skip(postgres.reason)
-    name, other = postgres.new(), postgres.new()
+    name, other = postgres.new(), postgres.new(empty=True)
     study = imported(tmp_path / "study", pair_table(tmp_path / "set", main=3), postgres.url(name))
     fill_answers(study.database, people=2, careless=0)
     try:

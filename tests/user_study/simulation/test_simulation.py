@@ -20,8 +20,6 @@ from user_study.simulation.running import Plan
 from user_study.simulation.study import demo_settings, simulate, simulated_study
 from user_study.simulation.truth import read_truth
 
-on_both = pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.9])
 def test_honest_people_say_yes_at_the_true_rate(rate: float) -> None:
@@ -55,23 +53,13 @@ def test_a_cast_has_everybody_and_repeats() -> None:
         cast(5, {"lazy": 1.0}, 0)
 
 
-@on_both
-def test_a_study_of_simulated_people(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_study_of_simulated_people(tmp_path: Path) -> None:
     """The right people are excluded, quotas are exact, and the database is sound."""
-    url = None
-    if kind == "postgresql":
-        server = request.getfixturevalue("postgres")
-        if server.reason:
-            pytest.skip(server.reason)
-        name = server.new()
-        request.addfinalizer(lambda: server.drop(name))
-        url = server.url(name)
     table = pair_table(tmp_path / "set", main=15, traps=8, training=4)
     rules = {"min_traps": 6, "timing_min": 10, "floor_ms": 500, "fast_share": 0.1}
     study = imported(
         tmp_path / "study",
         table,
-        url,
         quota=4,
         trap_rate=0.5,
         repeat_rate=0.0,

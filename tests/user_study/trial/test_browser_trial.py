@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from statistics import median
 from typing import Any
 
 import pytest
@@ -68,7 +67,7 @@ def test_both_images_are_decoded_before_an_answer_counts(person: MakePerson) -> 
     (row,) = one.answers(1)
     assert row.answer == "no"
     assert row.load_ms >= 450  # the wait is in the loading time
-    assert 400 <= row.rt_ms < row.load_ms + 3000
+    assert row.rt_ms >= 400
 
 
 def test_sides_are_those_that_were_drawn_and_a_reload_keeps_the_trial_and_the_undo(person: MakePerson) -> None:
@@ -343,28 +342,34 @@ def two_fingers(one: Person, box: dict[str, float]) -> None:
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
-def test_the_next_pair_is_shown_at_once_and_the_page_is_light(person: MakePerson) -> None:
+def test_the_next_pair_is_loaded_before_it_is_asked_for_and_the_page_is_light(person: MakePerson) -> None:
+    """Its images have arrived when the answer is given; benchmarks/study_page.py measures how soon they stand there."""
     one = person()
+    arrived: list[str] = []
     weight = {"bytes": 0}
 
-    def weigh(finished: Any) -> None:
-        if "/image/" not in finished.url:
+    def note(finished: Any) -> None:
+        path = finished.url.removeprefix(one.server.url)
+        if path.startswith("/image/"):
+            arrived.append(path)
+        else:
             sizes = finished.sizes()
             weight["bytes"] += sizes["responseBodySize"] + sizes["responseHeadersSize"]
 
-    one.page.on("requestfinished", weigh)
+    one.page.on("requestfinished", note)
     one.open()
-    one.page.wait_for_timeout(100)
-    assert 10_000 < weight["bytes"] < 100_000
-    for _ in range(6):
+    for answers in range(3):
+        wanted = 2 * (answers + 2)  # of the pair on the screen and of the next one
+        wait_until(
+            lambda wanted=wanted: len(set(arrived)) >= wanted or one.page.wait_for_timeout(20) is not None,
+            f"{wanted} images arrived",
+        )
+        before = set(arrived)
         one.press("n")
+        one.answers(answers + 1)
         one.page.wait_for_selector(READY)
-    times = one.page.evaluate(
-        """() => {
-          const at = (name) => performance.getEntriesByName(name).map((mark) => mark.startTime);
-          const shown = at('shown');
-          return at('answered').map((start) => shown.find((end) => end > start) - start);
-        }"""
-    )
-    assert len(times) == 6
-    assert median(times) < 150, times  # the figure itself is printed by benchmarks/study_page.py
+        assert set(one.shown()) <= before
+    assert 10_000 < weight["bytes"] < 100_000
+    marks = "(name) => performance.getEntriesByName(name).length"
+    assert one.page.evaluate(marks, "answered") == 3
+    assert one.page.evaluate(marks, "shown") == 4

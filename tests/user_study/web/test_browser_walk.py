@@ -1,17 +1,21 @@
-"""From the first page to the last in Chromium, by keyboard alone."""
+"""From the first page to the last in Chromium, by keyboard alone; the overview, whose figures follow the answers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser_support import READY, Person, settings_of, wait_until
-from sqlalchemy import select
+from browser_support import PATIENCE_MS, READY, Person, settings_of, wait_until
+from sqlalchemy import select, update
 from study_support import LiveServer
 
+from user_study.core import accounts
 from user_study.core.clock import now_ms
-from user_study.database.schema import participant
+from user_study.database.schema import pair, participant
+
+PASSWORD = "four words at random"
 
 
 @pytest.fixture
@@ -76,3 +80,37 @@ def test_keyboard_alone_from_the_first_page_to_the_last(stranger: Person) -> Non
         page.fill("#resume-code", code.lower().replace("-", " "))
         page.keyboard.press("Enter")
         page.wait_for_selector(f"text=Welcome back, {name}")
+
+
+def test_overview_follows_the_answers(live_server: LiveServer, browser: Any) -> None:
+    with live_server.study.database.write() as c:
+        accounts.add(c, "grace", accounts.hashed(PASSWORD), "tests", now_ms())
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{live_server.url}/admin")
+    page.wait_for_selector("#name:focus")
+    page.keyboard.type("grace")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin")
+    figure = page.locator("[data-live=answers]")
+    before = int(figure.inner_text())
+    with live_server.study.database.write() as c:
+        c.execute(update(pair).where(pair.c.id == 1).values(done=pair.c.done + 3, yes=pair.c.yes + 3))
+    try:
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # as if the page was looked at again
+        # the policy forbids eval, and with it wait_for_function
+        page.locator("[data-live=answers]", has_text=re.compile(f"^{before + 3}$")).wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert said == [] and all(address.startswith(live_server.url) for address in asked)
+    finally:
+        with live_server.study.database.write() as c:
+            c.execute(update(pair).where(pair.c.id == 1).values(done=pair.c.done - 3, yes=pair.c.yes - 3))
+        context.close()
