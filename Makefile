@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TYPED := registry.py semfid models heads backbones metrics data_tools datamodules lightning_modules engine user_study
 
+# images for containers set it; without compiled modules an import of torch and lightning takes twice as long, in every process
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help quickstart test test-fast properties lint types format docs lock clean
 
 help:  ## list the targets
@@ -55,7 +58,7 @@ format: $(STAMP)  ## format, sort imports, fix what ruff can fix
 	$(BIN)/ruff format .
 
 docs: $(STAMP)  ## the documentation site, in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet -f tools/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -f tools/mkdocs.yml
 
 lock: $(STAMP)  ## requirements.lock from requirements.txt and the extras; run it after a change of either
 	$(BIN)/uv pip compile --quiet requirements.txt pyproject.toml --extra dev --extra text --python-version 3.11 --universal \

@@ -122,7 +122,8 @@ class Registry(Generic[T]):
 
         Args:
             of: the other plugin, registered above.
-            summary, source: as of `register`.
+            summary: as of `register`.
+            source: as of `register`.
             defaults: values of keywords that a YAML may still set.
             fixed: values that no YAML may set, also of parameters of the type `Fixed`.
 

@@ -3,6 +3,7 @@ the real data."""
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -54,14 +55,20 @@ def own_registries() -> Iterator[None]:
     """What a test registers is gone after it, whichever room's modules it was the first to import. A plugin's module is
     forgotten too, so that the next test that names the file gets what it registers."""
     yield
-    root = Path(__file__).resolve().parent.parent
     for registry in REGISTRIES.values():
         for entry in registry.registered():
-            file = Path(entry.location.rpartition(":")[0])
-            if not file.is_relative_to(root) or file.is_relative_to(root / "tests"):
+            outside, of_tests = _place(entry.location)
+            if outside or of_tests:
                 del registry._entries[entry.name]
-            if not file.is_relative_to(root):
+            if outside:
                 sys.modules.pop(entry.factory.__module__, None)
+
+
+@functools.cache  # asked after every test, of every plugin
+def _place(location: str) -> tuple[bool, bool]:
+    """Whether what is registered at ``file:line`` stands outside of the clone, and whether in its tests."""
+    root, file = Path(__file__).resolve().parent.parent, Path(location.rpartition(":")[0])
+    return not file.is_relative_to(root), file.is_relative_to(root / "tests")
 
 
 @pytest.fixture

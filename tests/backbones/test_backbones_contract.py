@@ -74,6 +74,21 @@ def shared(case: Case) -> Backbone:
 
 
 @functools.cache
+def shared_lora(case: Case) -> Backbone:
+    """One with untrained adapters; what trains is a copy (`test_copies_and_pickles` holds copies to it)."""
+    return case.build(tuning="lora", lora_rank=2)
+
+
+@functools.cache
+def trained_lora(case: Case) -> tuple[Scorer, dict[str, Tensor]]:
+    """A scorer after a few steps of its adapters, to look at, and the backbone's weights before them."""
+    scorer = Scorer(copy.deepcopy(shared_lora(case)))
+    before = snapshot(scorer.backbone.net)
+    scorer.steps(images_for(case), 3)
+    return scorer, before
+
+
+@functools.cache
 def image_size(case: Case) -> int:
     """The smallest size that the backbone takes; it must say so itself where it is particular."""
     for size in (64, 96, 160, 224):
@@ -128,8 +143,8 @@ def tiny_towers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         (folder / f"{name}.json").write_text(json.dumps(config))
     open_clip.add_model_config(folder)
     yield
-    shared.cache_clear()
-    image_size.cache_clear()
+    for made in (shared, shared_lora, trained_lora, image_size):
+        made.cache_clear()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join([case.name, *(str(v) for _, v in case.keywords)]))
@@ -192,9 +207,9 @@ class TestBackboneContract:
         assert all(not torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
     def test_frozen_is_the_default_and_stays(self, case: Case) -> None:
-        backbone = case.build()
+        backbone = copy.deepcopy(shared(case))
         assert backbone.tuning == "frozen"
-        scorer, images = Scorer(backbone), images_for(case, 4)
+        scorer, images = Scorer(backbone), images_for(case)
         before, features = snapshot(backbone.net), [stage.clone() for stage in backbone.features(images)]
         head = scorer.head.weight.detach().clone()
         scorer.steps(images)
@@ -231,11 +246,11 @@ class TestBackboneContract:
                 assert gradient.isfinite().all() and gradient.abs().max() < 1e-3
 
     def test_frozen_weights_stay_out_of_checkpoints(self, case: Case) -> None:
-        scorer = Scorer(case.build())
+        scorer = Scorer(copy.deepcopy(shared(case)))
         assert set(scorer.state_dict()) == {"head.weight", "head.bias"}
         assert scorer.backbone.state_dict() == {}
         saved = {name: value + 1 for name, value in scorer.state_dict().items()}
-        other = Scorer(case.build())
+        other = Scorer(copy.deepcopy(shared(case)))
         before = snapshot(other.backbone.net)
         other.load_state_dict(saved)  # strict
         assert torch.equal(other.head.weight, saved["head.weight"])
@@ -251,7 +266,9 @@ class TestBackboneContract:
     def test_identity_is_of_the_weights(self, case: Case) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(123)
+            state = torch.random.get_rng_state()
             other = case.build()
+            assert torch.equal(torch.random.get_rng_state(), state), "building draws nothing from the run's generator"
         assert other.identity == shared(case).identity, "the run's seed does not reach the backbone"
         images = images_for(case, 1)
         for a, b in zip(other.features(images), shared(case).features(images), strict=True):
@@ -260,11 +277,6 @@ class TestBackboneContract:
     def test_identity_tells_weights_apart(self, case: Case) -> None:
         case.needs("init_seed")
         assert case.build(init_seed=1).identity != shared(case).identity
-
-    def test_building_draws_nothing_from_the_runs_generator(self, case: Case) -> None:
-        state = torch.random.get_rng_state()
-        case.build()
-        assert torch.equal(torch.random.get_rng_state(), state)
 
     def test_copies_and_pickles(self, case: Case) -> None:
         images = images_for(case, 1)
@@ -279,7 +291,7 @@ class TestBackboneContract:
 
     def test_lora_starts_from_the_frozen_backbone(self, case: Case) -> None:
         case.needs("tuning", "lora_rank")
-        lora = case.build(tuning="lora", lora_rank=2).eval()
+        lora = copy.deepcopy(shared_lora(case)).eval()
         images = images_for(case)
         assert lora.identity == shared(case).identity
         for a, b in zip(lora.features_and_embedding(images)[0], shared(case).features(images), strict=True):
@@ -288,11 +300,10 @@ class TestBackboneContract:
 
     def test_lora_trains_adapters_only(self, case: Case) -> None:
         case.needs("tuning", "lora_rank")
-        scorer, images = Scorer(case.build(tuning="lora", lora_rank=2)), images_for(case, 4)
+        scorer, before = trained_lora(case)
+        images = images_for(case)
         trained = {name for name, parameter in scorer.backbone.net.named_parameters() if parameter.requires_grad}
         assert trained and all("lora_" in name for name in trained)
-        before = snapshot(scorer.backbone.net)
-        scorer.steps(images, 3)
         after = snapshot(scorer.backbone.net)
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert moved and moved <= trained, "BatchNorm statistics included"
@@ -303,26 +314,22 @@ class TestBackboneContract:
 
     def test_lora_checkpoints_hold_adapters_only(self, case: Case) -> None:
         case.needs("tuning", "lora_rank")
-        scorer, images = Scorer(case.build(tuning="lora", lora_rank=2)), images_for(case, 3)
-        scorer.steps(images, 3)
+        (scorer, _), images = trained_lora(case), images_for(case)
         saved = snapshot(scorer)
         trained = {f"backbone.net.{name}" for name, p in scorer.backbone.net.named_parameters() if p.requires_grad}
         assert set(saved) == trained | {"head.weight", "head.bias"}
-        other = Scorer(case.build(tuning="lora", lora_rank=2))
+        other = Scorer(copy.deepcopy(shared_lora(case)))
         other.load_state_dict(saved)
         assert torch.equal(other.eval()(images), scorer.eval()(images))
         incomplete = {name: value for name, value in saved.items() if name != sorted(trained)[0]}
         with pytest.raises(RuntimeError, match="Missing key"):
             other.load_state_dict(incomplete)
 
-    def test_lora_rank_must_be_positive(self, case: Case) -> None:
-        case.needs("tuning", "lora_rank")
-        with pytest.raises(UserError, match="lora_rank is 0; it must be at least 1"):
-            case.build(tuning="lora", lora_rank=0)
-
     def test_full_trains_all_and_saves_all(self, case: Case) -> None:
         case.needs("tuning")
-        scorer, images = Scorer(case.build(tuning="full")), images_for(case, 4)
+        scorer, images = Scorer(case.build(tuning="full")), images_for(case)
+        other = copy.deepcopy(scorer)
+        assert not {"mean", "std"} & set(scorer.backbone.state_dict())
         assert all(parameter.requires_grad for parameter in scorer.backbone.parameters())
         before = snapshot(scorer.backbone.net)
         scorer.steps(images)
@@ -331,7 +338,6 @@ class TestBackboneContract:
         assert all(torch.equal(before[name], after[name]) for name in statistics), "batch_norm: frozen is the default"
         moved = {name for name in before if not torch.equal(before[name], after[name])}
         assert len(moved) > len(dict(scorer.backbone.net.named_parameters())) / 2
-        other = Scorer(case.build(tuning="full"))
         other.load_state_dict(snapshot(scorer))
         assert torch.equal(other.eval()(images), scorer.eval()(images))
 
@@ -342,17 +348,21 @@ class TestBackboneContract:
         if not norms:
             pytest.skip("no BatchNorm")
         before = [norm.running_mean.clone() for norm in norms if norm.running_mean is not None]
-        scorer.steps(images_for(case, 4), 1)
+        scorer.steps(images_for(case), 1)
         scorer.eval()
         after = [norm.running_mean for norm in norms if norm.running_mean is not None]
         assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
         assert not any(norm.training for norm in norms)
 
-    def test_mean_and_std_stay_out_of_checkpoints(self, case: Case) -> None:
+    def test_mean_and_std_are_per_channel(self, case: Case) -> None:
         backbone = shared(case)
         assert backbone.mean.shape == backbone.std.shape == (1, 3, 1, 1)
         assert (backbone.std > 0).all()
-        assert not {"mean", "std"} & set(case.build(tuning="full").state_dict())
+
+
+def test_lora_rank_must_be_positive() -> None:
+    with pytest.raises(UserError, match="lora_rank is 0; it must be at least 1"):
+        Case("timm", (("model", "test_resnet"),)).build(tuning="lora", lora_rank=0)
 
 
 def test_every_registered_backbone_is_held_to_it() -> None:

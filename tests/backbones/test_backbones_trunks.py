@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 from collections.abc import Callable, Iterator
@@ -40,6 +41,18 @@ def with_lively_norms(backbone: Backbone) -> Backbone:
     return backbone
 
 
+@functools.cache
+def lively(name: str, keywords: tuple[tuple[str, Any], ...] = ()) -> Backbone:
+    """A frozen backbone with random weights and `with_lively_norms`, made once; tests look at it."""
+    return with_lively_norms(build_backbone(name, {**dict(keywords), "pretrained": "none"}))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_more_backbones() -> Iterator[None]:
+    yield
+    lively.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("name", "keywords", "model", "mean", "std"),
     [
@@ -52,16 +65,17 @@ def with_lively_norms(backbone: Backbone) -> Backbone:
 )
 class TestAgainstTimm:
     def direct(self, backbone: Backbone, model: str, **keywords: Any) -> nn.Module:
-        net = timm.create_model(model, pretrained=False, **keywords).eval()
+        with torch.device("meta"):  # its weights come from the backbone: none are drawn
+            net = timm.create_model(model, pretrained=False, **keywords).eval()
         # features_only flattens names: stages.0.1 becomes stages_0.1
         own = {name.replace("_", "."): value for name, value in backbone.net.state_dict().items()}
-        net.load_state_dict({name: own[name.replace("_", ".")] for name in net.state_dict()})
+        net.load_state_dict({name: own[name.replace("_", ".")] for name in net.state_dict()}, assign=True)
         return net
 
     def test_stages_are_timms_features_only(
         self, name: str, keywords: dict[str, Any], model: str, mean: list[float], std: list[float]
     ) -> None:
-        backbone, images = with_lively_norms(build_backbone(name, {**keywords, "pretrained": "none"})), photos(2, 64)
+        backbone, images = lively(name, tuple(keywords.items())), photos(2, 64)
         net = self.direct(backbone, model, features_only=True)
         assert backbone.channels == tuple(net.feature_info.channels())
         assert backbone.strides == tuple(net.feature_info.reduction())
@@ -75,7 +89,7 @@ class TestAgainstTimm:
         self, name: str, keywords: dict[str, Any], model: str, mean: list[float], std: list[float]
     ) -> None:
         size = 224 if name == "resnet50_clip" else 64
-        backbone, images = with_lively_norms(build_backbone(name, {**keywords, "pretrained": "none"})), photos(1, size)
+        backbone, images = lively(name, tuple(keywords.items())), photos(1, size)
         net = self.direct(backbone, model, **({} if name == "resnet50_clip" else {"num_classes": 0}))
         with torch.no_grad():
             expected = net(normalize(images, mean, std))
@@ -84,7 +98,7 @@ class TestAgainstTimm:
     def test_the_last_block_of_a_stage_is_the_stage(
         self, name: str, keywords: dict[str, Any], model: str, mean: list[float], std: list[float]
     ) -> None:
-        backbone, images = build_backbone(name, {**keywords, "pretrained": "none"}), photos(1, 64)
+        backbone, images = lively(name, tuple(keywords.items())), photos(1, 64)
         stages, blocks = backbone.features(images), backbone.features(images, "blocks")
         ends = {"resnet50_imagenet": (2, 6, 12, 15), "resnet50_clip": (2, 6, 12, 15), "timm": (1, 3, 5, 7)}[name]
         if model.startswith("test_"):
@@ -96,7 +110,7 @@ class TestAgainstTimm:
 
 def test_resnet50_shapes_are_the_published_ones() -> None:
     for name, dim in (("resnet50_imagenet", 2048), ("resnet50_clip", 1024)):
-        backbone = build_backbone(name, {"pretrained": "none"})
+        backbone = lively(name)
         assert backbone.channels == (64, 256, 512, 1024, 2048) and backbone.strides == (2, 4, 8, 16, 32)
         assert backbone.block_channels == (256,) * 3 + (512,) * 4 + (1024,) * 6 + (2048,) * 3
         assert backbone.embed_dim == dim

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import itertools
 import math
 import typing
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -47,7 +47,10 @@ FEW = (
     {"bias": True, "depth": 0},
 )
 FIXED: dict[str, dict[str, Any]] = {"pooled_mlp": {"hidden": [16, 8]}, "embedding_mlp": {"hidden": [16, 8]}}
+STATISTICS: dict[Any, Any] = {}  # what `pairs_for` has made
 SIDE = 64  # of the images whose difference maps decoders give
+# of one class with lpips_linear, which is tried with all combinations of the same options; these with all pairs of values
+SAME_CLASS = ("lpips_linear_blocks", "lpips_linear_shared")
 DECODERS = [name for name in HEADS.names() if issubclass(HEADS.get(name).factory, DecoderHead)]  # type: ignore[arg-type]
 FIXED |= {name: {"width": 32} for name in DECODERS if "width" in HEADS.get(name).keywords}
 
@@ -77,21 +80,26 @@ def option_grid(name: str) -> list[dict[str, Any]]:
             axes = {"score": ["mean", "learned"], "anchored": [False], "scale": ["none"]}
         return [{**fixed, key: value} for key, values in axes.items() for value in values]
     grid = [{**fixed, **dict(zip(axes, values, strict=True))} for values in itertools.product(*axes.values())]
-    return [*grid, *_inputs_grid(name)]
+    return [*(grid[::5] if name in SAME_CLASS else grid), *_inputs_grid(name)]
 
 
 def _inputs_grid(name: str) -> list[dict[str, Any]]:
-    """Every pooling with every compression, beside a few of the other options."""
+    """Every pooling with every compression, beside a few of the other options: all of them, or one after the other."""
     known = HEADS.get(name).keywords
     axes = {key: [known[key].default, *values] for key, values in INPUTS.items() if key in known}
     combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     defaults = {"weights": known["weights"].default} if "weights" in known else {}
     few = [{**defaults, **{key: value for key, value in options.items() if key in known}} for options in FEW]
-    return [{**options, **own} for own in combinations[1:] for options in few]
+    return [
+        {**options, **own}
+        for number, own in enumerate(combinations[1:])
+        for options in ([few[number % len(few)]] if name in SAME_CLASS else few)
+    ]
 
 
+@functools.cache
 def feature_maps(widths: tuple[int, ...], count: int, seed: int) -> list[Tensor]:
-    """Post-ReLU features of `count` images, with positions and channels that are all zero."""
+    """Post-ReLU features of `count` images, with positions and channels that are all zero; made once, to be left as they are."""
     generator = torch.Generator().manual_seed(seed)
     maps = []
     for index, width in enumerate(widths):
@@ -146,6 +154,16 @@ def pooled(signed_differences: list[Tensor], poolings: tuple[str, ...]) -> Tenso
 
 
 def pairs_for(head: Head, backbone: Any, count: int, seed: int = 0, same: bool = False, swap: bool = False) -> Any:
+    """What `head` is fed; heads that read the same of the features share what is computed, and a test gets its own copy."""
+    read = (head.input_kind, head.taps, head.normalize, getattr(head, "poolings", None))
+    grid = (head.tap_strides, head.stride) if isinstance(head, GridHead) else isinstance(head, DecoderHead)
+    key = (id(backbone), read, grid, count, seed, same, swap)
+    if key not in STATISTICS:
+        STATISTICS[key] = _pairs(head, backbone, count, seed, same, swap)
+    return copy.deepcopy(STATISTICS[key])
+
+
+def _pairs(head: Head, backbone: Any, count: int, seed: int, same: bool, swap: bool) -> Any:
     if isinstance(head, DecoderHead | GridHead):
         x = pyramid(backbone, count, 2 * seed)
         y = [tap.clone() for tap in x] if same else pyramid(backbone, count, 2 * seed + 1)
@@ -170,9 +188,10 @@ def take(statistic: Any, index: slice) -> Any:
     return [tap[index] for tap in statistic] if isinstance(statistic, list) else statistic[index]
 
 
-def built(name: str) -> Iterator[tuple[dict[str, Any], Head, Any]]:
-    """Every option set, calibrated and with weights that have left their initial values."""
-    backbone = backbone_for(name)
+@functools.cache
+def built(name: str) -> list[tuple[dict[str, Any], Head, Any]]:
+    """Every option set, calibrated and with weights that have left their initial values; tests alter copies alone."""
+    backbone, heads = backbone_for(name), []
     for number, options in enumerate(option_grid(name)):
         torch.manual_seed(number)
         head = build_head(name, backbone, options)
@@ -182,7 +201,8 @@ def built(name: str) -> Iterator[tuple[dict[str, Any], Head, Any]]:
                 # decoders are deep: so much would saturate their output
                 parameter.add_((0.02 if name in DECODERS else 0.3) * torch.randn(parameter.shape))
         head.project()
-        yield options, head.eval(), backbone
+        heads.append((options, head.eval(), backbone))
+    return heads
 
 
 @pytest.mark.parametrize("name", HEADS.names())
@@ -248,7 +268,8 @@ class TestHeadContract:
             assert head(pairs_for(head, backbone, 4)).unique().numel() == 4, options
 
     def test_projection_makes_weights_nonnegative_and_nothing_else(self, name: str) -> None:
-        for options, head, _ in built(name):
+        for options, whole, _ in built(name):
+            head = copy.deepcopy(whole)
             with torch.no_grad():
                 for parameter in head.parameters():
                     parameter.copy_(torch.randn(parameter.shape))
@@ -374,7 +395,8 @@ class TestDecoderContract:
                 assert maps.abs().max() <= 1, options
 
     def test_identical_images_give_a_map_of_zeros(self, name: str) -> None:
-        for options, head, backbone in built(name):
+        for options, whole, backbone in built(name):
+            head = copy.deepcopy(whole)  # statistics of BatchNorm move
             if head.zero_at_identity:
                 for mode in (False, True):  # in training the zeros are one more item of the batch
                     head.train(mode)
@@ -509,3 +531,18 @@ class TestLevels:
 def test_the_grid_is_a_grid() -> None:
     """6 axes of lpips_linear: depth 2, normalize 2, weights 2, bias 2, output 4, scale 2; and 6 poolings with 3 compressions."""
     assert len(option_grid("lpips_linear")) == 2 * 2 * 2 * 2 * 4 * 2 + (6 * 3 - 1) * len(FEW)
+
+
+@pytest.mark.parametrize("name", SAME_CLASS)
+def test_a_part_of_the_grid_has_every_pair_of_values(name: str) -> None:
+    def met(grid: list[dict[str, Any]], keys: set[str]) -> set[str]:
+        return {
+            str([(key, options[key]) for key in pair])
+            for options in grid
+            for pair in itertools.combinations(sorted(keys & set(options)), 2)
+        }
+
+    assert set(HEADS.get(name).keywords) == set(HEADS.get("lpips_linear").keywords)
+    part, whole = option_grid(name), option_grid("lpips_linear")
+    others = set(HEADS.get(name).keywords) - set(INPUTS)
+    assert met(part, others) == met(whole, others) and met(part, set(INPUTS)) == met(whole, set(INPUTS))
