@@ -75,10 +75,11 @@ def obtaining(what: str, model: str, instead: str | None = "stored") -> Iterator
             f"{what} needs a library that is not there ({first_line(error)}); pip install -r requirements.txt"
         ) from error
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        filled = "set HF_HUB_CACHE to a cache that `semfid models get` filled"
         if instead is None:
-            fix = "(a gated model needs `hf auth login`), set HF_HUB_CACHE to a filled cache, or give model: path/to/folder"
+            fix = f"(a gated model needs `hf auth login`), {filled}, or give model: path/to/folder"
             raise UserError(f"{what}: cannot get '{model}' ({first_line(error)}); connect {fix}") from error
-        fix = f"set HF_HUB_CACHE to a filled cache, give model: path/to/folder, or use {instead}, which needs none"
+        fix = f"{filled}, give model: path/to/folder, or use {instead}, which needs none"
         raise UserError(f"{what}: cannot get '{model}' ({first_line(error)}); connect, {fix}") from error
 
 
