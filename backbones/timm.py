@@ -17,6 +17,7 @@ from backbones.weights import load_weights
 from models.catalogue.lock import pinned_revision
 from registry import BACKBONES
 from semfid.errors import UserError, did_you_mean
+from semfid.keywords import Fixed
 
 # where timm's families keep their residual blocks: ResNet, ByobNet / RegNet, ConvNeXt
 _BLOCK = re.compile(r"^(layer\d+\.\d+|stages\.\d+\.(blocks\.)?\d+)$")
@@ -249,17 +250,22 @@ def _block_channels(blocks: list[nn.Module]) -> list[int]:
     source="timm resnet50.a1_in1k, arXiv 2110.00476",
     shared=TuningOptions,
 )
-def resnet50_imagenet(pretrained: str = "hub", tag: str = "a1_in1k", *, options: TuningOptions) -> TimmBackbone:
-    """ResNet-50; `tag` is any of timm's (a1_in1k, tv_in1k, ...). Strides 2 to 32, channels 64 to 2048."""
-    return TimmBackbone(f"resnet50.{tag}", pretrained, options=options)
+def resnet50(
+    pretrained: str = "hub",
+    tag: str = "a1_in1k",
+    *,
+    options: TuningOptions,
+    architecture: Fixed[str] = "resnet50",
+) -> TimmBackbone:
+    """A ResNet-50; `tag` is any that timm has for it (a1_in1k, tv_in1k, ...). Strides 2 to 32, channels 64 to 2048."""
+    return TimmBackbone(f"{architecture}.{tag}", pretrained, options=options)
 
 
-@BACKBONES.register(
+BACKBONES.preset(  # `embed` gives CLIP's image embedding: attention pooling, 1024 values
     "resnet50_clip",
+    of="resnet50_imagenet",
     summary="CLIP's ResNet-50 image tower",
     source="timm resnet50_clip.openai, arXiv 2103.00020",
-    shared=TuningOptions,
+    defaults={"tag": "openai"},
+    architecture="resnet50_clip",
 )
-def resnet50_clip(pretrained: str = "hub", tag: str = "openai", *, options: TuningOptions) -> TimmBackbone:
-    """CLIP's modified ResNet-50; `embed` is the CLIP image embedding (attention pooling, 1024)."""
-    return TimmBackbone(f"resnet50_clip.{tag}", pretrained, options=options)

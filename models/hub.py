@@ -35,16 +35,25 @@ class Source:
     identity: str
 
 
-def pin(what: str, model: str, revision: str | None, instead: str = "stored") -> Source:
-    """Find out which model a name means now, without its weights.
+def pin(
+    what: str,
+    model: str,
+    revision: str | None,
+    instead: str = "stored",
+    model_type: str | None = None,
+    otherwise: str = "",
+) -> Source:
+    """Find out which model a name means now, without loading its weights.
 
     Args:
         what: for messages, such as ``segmenter: oneformer``.
         revision: branch, tag or commit; of hub models only. None: `pinned_revision`'s, else the newest.
         instead: a plugin of the kind that needs no model, for the message.
+        model_type: the only architecture of transformers that is accepted; None: any.
+        otherwise: the plugin of the kind that accepts any architecture, for the message.
 
     Raises:
-        UserError: it cannot be had, or transformers does not know its kind.
+        UserError: the model cannot be obtained, transformers does not know its architecture, or it is not `model_type`.
     """
     folder = Path(model)
     if folder.is_dir() and revision is not None:
@@ -55,10 +64,23 @@ def pin(what: str, model: str, revision: str | None, instead: str = "stored") ->
         from transformers import AutoConfig  # seconds to import
 
         config = AutoConfig.from_pretrained(model, revision=revision)
+    if model_type not in (None, config.model_type):
+        raise UserError(f"{what}: '{model}' is a {config.model_type} model; use {otherwise} for it")
     if folder.is_dir():
         return Source(model, None, config, files_identity(folder))
     commit = getattr(config, "_commit_hash", None) or revision
     return Source(model, commit, config, f"{model}@{commit}")
+
+
+def check_positive(what: str, **settings: int) -> None:
+    """Check that each setting is at least 1.
+
+    Raises:
+        UserError: one is not; the message begins with `what` and names the setting.
+    """
+    for key, value in settings.items():
+        if value < 1:
+            raise UserError(f"{what} needs {key} >= 1, not {value}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.captioners.contract import Captioner
-from models.hub import Precision, device_of, obtaining, pin, resolve_precision
+from models.hub import Precision, check_positive, device_of, obtaining, pin, resolve_precision
 from semfid.errors import UserError
 
 
@@ -56,18 +56,13 @@ class GreedyCaptioner(Captioner):
             options.batch_size,
             options.max_new_tokens,
         )
-        for key, value in (("max_new_tokens", self.max_new_tokens), ("batch_size", self.batch_size)):
-            if value < 1:
-                raise UserError(f"{self._what} needs {key} >= 1, not {value}")
+        check_positive(self._what, max_new_tokens=self.max_new_tokens, batch_size=self.batch_size)
         if device_map is not None and importlib.util.find_spec("accelerate") is None:
             raise UserError(
                 f"{self._what}: device_map={device_map} needs the library accelerate; pip install accelerate, or leave "
                 "device_map out"
             )
-        self._source = pin(self._what, model, options.revision)
-        found = self._source.config.model_type
-        if model_type not in (None, found):
-            raise UserError(f"{self._what}: '{model}' is a {found} model; use {self.otherwise} for it")
+        self._source = pin(self._what, model, options.revision, model_type=model_type, otherwise=self.otherwise)
         self._device, self._device_map = device_of(self._what, options.device), device_map
         self._dtype = resolve_precision(options.precision, self._device)
         self.identity = f"{name}-1-{self._source.identity}-greedy{self.max_new_tokens}{settings}-{self._dtype}"

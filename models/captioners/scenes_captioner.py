@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from models.bundled import ASSETS, CellFeatures, NetworkFile, cell_features
 from models.captioners.contract import Captioner
-from models.hub import device_of
+from models.hub import check_positive, device_of
 from registry import CAPTIONERS
-from semfid.errors import UserError
 from semfid.io.images import resize_image, to_planes
 
 WEIGHTS = ASSETS / "captioners" / "scenes_captioner.safetensors"
@@ -134,8 +133,7 @@ class ScenesCaptioner(Captioner):
     """
 
     def __init__(self, weights: str | None = None, batch_size: int = 32, device: str = "cpu") -> None:
-        if batch_size < 1:
-            raise UserError(f"captioner: scenes_captioner needs batch_size >= 1, not {batch_size}")
+        check_positive("captioner: scenes_captioner", batch_size=batch_size)
         self._device = device_of("captioner: scenes_captioner", device)
         self._file = NetworkFile.find(weights or WEIGHTS, "scenes_captioner")
         self.identity = f"scenes_captioner-1-{self._file.digest}"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.dual_encoders.contract import DualEncoder
 from models.dual_encoders.open_clip_models import create, weights_of
-from models.hub import Precision, device_of, first_line, resolve_precision
+from models.hub import Precision, check_positive, device_of, first_line, resolve_precision
 from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 from semfid.io.images import file_hash
@@ -52,8 +52,7 @@ class OpenClipDualEncoder(DualEncoder):
         import open_clip
 
         self._what = "dual encoder: open_clip"
-        if batch_size < 1:
-            raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
+        check_positive(self._what, batch_size=batch_size)
         self.batch_size, self._model, self._seed = batch_size, model, init_seed
         self._tag, self._path = weights_of(self._what, model, pretrained)
         config: dict[str, Any] = open_clip.get_model_config(model) or {}

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from models.bundled import ASSETS, CellFeatures, NetworkFile, cell_features
 from models.dual_encoders.contract import DualEncoder
-from models.hub import device_of
+from models.hub import check_positive, device_of
 from registry import DUAL_ENCODERS
-from semfid.errors import UserError
 
 WEIGHTS = ASSETS / "towers" / "scenes_tower.safetensors"
 VOCABULARY = ASSETS / "towers" / "scenes_vocabulary.txt"
@@ -86,8 +85,7 @@ class ScenesDualEncoder(DualEncoder):
     """
 
     def __init__(self, weights: str | None = None, batch_size: int = 64, device: str = "cpu") -> None:
-        if batch_size < 1:
-            raise UserError(f"dual encoder: scenes_tower needs batch_size >= 1, not {batch_size}")
+        check_positive("dual encoder: scenes_tower", batch_size=batch_size)
         self.device = device_of("dual encoder: scenes_tower", device)
         self._file = NetworkFile.find(weights or WEIGHTS, "scenes_tower")
         facts = self._file.facts

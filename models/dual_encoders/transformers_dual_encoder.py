@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.catalogue.ids import CLIP_VIT_L14, SIGLIP
 from models.dual_encoders.contract import DualEncoder
-from models.hub import Precision, device_of, obtaining, pin, resolve_precision
+from models.hub import Precision, check_positive, device_of, obtaining, pin, resolve_precision
 from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 from semfid.keywords import Fixed
@@ -52,13 +52,10 @@ class TransformersDualEncoder(DualEncoder):
         model_type: Fixed[str | None] = None,
     ) -> None:
         self._what = f"dual encoder: {name}"
-        if batch_size < 1:
-            raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
+        check_positive(self._what, batch_size=batch_size)
         self.batch_size = batch_size
-        self._source = pin(self._what, model, revision, instead="scenes_tower")
+        self._source = pin(self._what, model, revision, "scenes_tower", model_type, otherwise="transformers")
         found = self._source.config
-        if model_type not in (None, found.model_type):
-            raise UserError(f"{self._what}: '{model}' is a {found.model_type} model; use transformers for it")
         if not hasattr(found, "text_config") or not hasattr(found, "vision_config"):
             raise UserError(f"{self._what}: '{model}' ({found.model_type}) has no two towers; give a CLIP-like model")
         self.image_size = _image_size(self._what, model, found.vision_config)

@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from models.catalogue.ids import MASK2FORMER, ONEFORMER
-from models.hub import device_of, obtaining, pin
+from models.hub import check_positive, device_of, obtaining, pin
 from models.segmenters.contract import Segmentation, Segmenter
 from models.segmenters.panoptic_classes import BY_CLASSES
 from registry import SEGMENTERS
-from semfid.errors import UserError
 from semfid.keywords import Fixed
 
 
@@ -54,13 +53,9 @@ class TransformersPanoptic(Segmenter):
         model_type: Fixed[str | None] = None,
     ) -> None:
         self._what = f"segmenter: {name}"
-        if batch_size < 1:
-            raise UserError(f"{self._what} needs batch_size >= 1, not {batch_size}")
+        check_positive(self._what, batch_size=batch_size)
         self.batch_size = batch_size
-        self._source = pin(self._what, model, revision)
-        found = self._source.config.model_type
-        if model_type not in (None, found):
-            raise UserError(f"{self._what}: '{model}' is a {found} model; use transformers_panoptic for it")
+        self._source = pin(self._what, model, revision, model_type=model_type, otherwise="transformers_panoptic")
         self._device = device_of(self._what, device)
         self._stuff = stuff
         self._thresholds = {

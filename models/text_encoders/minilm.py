@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from models.catalogue.ids import MINILM
 from models.catalogue.lock import pinned_revision
-from models.hub import obtaining
+from models.hub import check_positive, obtaining
 from models.text_encoders.contract import TextEncoder
 from registry import TEXT_ENCODERS
-from semfid.errors import UserError
 
 
 @TEXT_ENCODERS.register(
@@ -32,8 +31,7 @@ class MiniLm(TextEncoder):
     """
 
     def __init__(self, model: str = MINILM, batch_size: int = 64) -> None:
-        if batch_size < 1:
-            raise UserError(f"text encoder: minilm needs batch_size >= 1, not {batch_size}")
+        check_positive("text encoder: minilm", batch_size=batch_size)
         with obtaining("text encoder: minilm", model, instead="hashed_words"):
             from sentence_transformers import SentenceTransformer  # seconds to import
 

@@ -44,11 +44,11 @@ class Part(nn.Module):
             self.register_buffer(name, rounded.float() if rounded.is_floating_point() else rounded)
 
 
-class LinearPredictor(Part):
-    """raw = sum_c weight_c v_c / scale_c.
+class _ScaledWeights(Part):
+    """One weight per channel, for channels that are divided by their scales.
 
     Args:
-        weight: (D,)
+        weight: (D,); of a map the channels of all taps side by side.
         scale: (D,), above 0.
     """
 
@@ -60,6 +60,10 @@ class LinearPredictor(Part):
     def __init__(self, weight: Tensor, scale: Tensor) -> None:
         super().__init__()
         self._hold(weight=weight, scale=scale)
+
+
+class LinearPredictor(_ScaledWeights):
+    """raw = sum_c weight_c v_c / scale_c."""
 
     def forward(self, statistic: Tensor) -> Tensor:
         """(B,) of (B, D)."""
@@ -179,22 +183,8 @@ class MapHead(Part):
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
 
-class LinearMap(MapHead):
-    """sum_c weight_c c(d_c) / scale_c at every position, on the grid of the first tap, then `saturated`.
-
-    Args:
-        weight: (sum of C_l,), the taps side by side.
-        scale: the same, above 0.
-    """
-
-    kind = "linear"
-    parts = ("weight", "scale")
-    weight: Tensor
-    scale: Tensor
-
-    def __init__(self, weight: Tensor, scale: Tensor) -> None:
-        super().__init__()
-        self._hold(weight=weight, scale=scale)
+class LinearMap(_ScaledWeights, MapHead):
+    """sum_c weight_c c(d_c) / scale_c at every position, on the grid of the first tap, then `saturated`."""
 
     def forward(self, differences: Iterable[Tensor], compress: Compress, saturation: float) -> Tensor:
         return saturated(weighed(differences, self.weight / self.scale, compress), saturation)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection
@@ -16,11 +16,14 @@ from starlette.routing import Route
 
 from semfid.errors import UserError
 from user_study.admin import charts, formats
+from user_study.analysis.queries import ListFilter
 from user_study.core import study_state
 from user_study.database.engine import Database
 from user_study.web.errors import Problem
 from user_study.web.forms import text_of
 from user_study.web.rendering import page
+
+F = TypeVar("F", bound=ListFilter)
 
 # what the page after a redirect says: a code, so that no link can put words into our mouth
 SAID = {
@@ -159,6 +162,20 @@ def own_address(wanted: str, otherwise: str) -> str:
     """`wanted` if it is a path below /admin, so that no form sends people elsewhere."""
     fits = wanted.startswith("/admin") and "\\" not in wanted and wanted.isprintable() and len(wanted) < 1000
     return wanted if fits else otherwise
+
+
+def asked(kind: type[F], query: Mapping[str, str], down: bool = False) -> F:
+    """The filter of a list that an address asks for.
+
+    Args:
+        query: fields of the filter by name, as text; those that are missing have their defaults.
+        down: whether the order is descending where the address does not say.
+    """
+    names = {field.name for field in fields(kind)} - {"down", "page"}
+    texts = {name: query[name][:200] for name in names if name in query}
+    if "search" in query:
+        texts["search"] = query["search"].strip()[:200]
+    return kind(**texts, down=query.get("down", "1" if down else "0") == "1", page=whole(query.get("page", "1"), 1))
 
 
 def linker(path: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Callable[..., str]:

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.responses import Response
 
-from user_study.admin.deps import AdminRequest, change, done, linker, own_address, see, whole
+from user_study.admin.deps import AdminRequest, asked, change, done, linker, own_address, see
 from user_study.analysis import pair_list, trap_list
 from user_study.trial import pairs
 from user_study.web.errors import Problem
 
-DEFAULTS: dict[str, Any] = {
-    "origin": "",
-    "state": "all",
-    "flag": "any",
-    "search": "",
-    "order": "key",
-    "down": False,
-    "page": 1,
-}
-
 
 def show_pairs(request: AdminRequest) -> Response:
     """GET /admin/pairs."""
-    query = request.http.query_params
-    wanted = pair_list.Filter(
-        origin=query.get("origin", "")[:200],
-        state=query.get("state", "all"),
-        flag=query.get("flag", "any"),
-        search=query.get("search", "").strip()[:200],
-        order=query.get("order", "key"),
-        down=query.get("down") == "1",
-        page=whole(query.get("page", "1"), 1),
-    )
+    wanted = asked(pair_list.Filter, request.http.query_params)
     with request.database.read() as c:
         return request.show(
             c,
@@ -45,7 +24,7 @@ def show_pairs(request: AdminRequest) -> Response:
             origins=[("", "all"), *((name, name) for name in sorted(pair_list.origins(c)))],
             states=pair_list.STATES,
             flags=pair_list.FLAGS,
-            link=linker("/admin/pairs", vars(wanted), DEFAULTS),
+            link=linker("/admin/pairs", vars(wanted), vars(pair_list.Filter())),
         )
 
 

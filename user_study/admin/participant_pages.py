@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, select
 from starlette.responses import RedirectResponse, Response
 
 from user_study.admin import charts
-from user_study.admin.deps import AdminRequest, change, done, linker, see, whole
+from user_study.admin.deps import AdminRequest, asked, change, done, linker, see
 from user_study.analysis import participant_list
 from user_study.core import audit, study_state
 from user_study.database.schema import participant
@@ -17,20 +15,12 @@ from user_study.trial import exclusion, screening
 from user_study.web import sessions
 from user_study.web.errors import Problem
 
-DEFAULTS: dict[str, Any] = {"who": "all", "search": "", "order": "joined", "down": True, "page": 1}
-
 
 def show_participants(request: AdminRequest) -> Response:
     """GET /admin/participants."""
     query = request.http.query_params
-    order = query.get("order", "joined")
-    wanted = participant_list.Filter(
-        who=query.get("who", "all"),
-        search=query.get("search", "").strip()[:200],
-        order=order,
-        down=query.get("down", "1" if order == "joined" else "0") == "1",
-        page=whole(query.get("page", "1"), 1),
-    )
+    wanted = asked(participant_list.Filter, query, down=query.get("order", "joined") == "joined")
+    defaults = participant_list.Filter(down=wanted.order == "joined")
     with request.database.read() as c:
         return request.show(
             c,
@@ -40,7 +30,7 @@ def show_participants(request: AdminRequest) -> Response:
             wanted=wanted,
             listing=participant_list.list_participants(c, wanted),
             who=participant_list.WHO,
-            link=linker("/admin/participants", vars(wanted), {**DEFAULTS, "down": wanted.order == "joined"}),
+            link=linker("/admin/participants", vars(wanted), vars(defaults)),
         )
 
 

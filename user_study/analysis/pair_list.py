@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, Connection, Float, cast, func, literal, or_, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from user_study.analysis import statistics
-from user_study.analysis.queries import Listing, filled, known, page_of
+from user_study.analysis.queries import ListFilter, Listing, filled, page_of
 from user_study.database.schema import image, pair, participant, response
 
 PAGE = 50
@@ -36,21 +36,14 @@ ORDERS = {
 }
 
 
-@dataclass(frozen=True)
-class Filter:
-    """What to list. Unknown words mean the default, so an old bookmark still opens."""
+@dataclass(frozen=True, kw_only=True)
+class Filter(ListFilter):
+    """Which pairs to list; an empty `origin` means all."""
 
+    choices: ClassVar = {"state": STATES, "flag": FLAGS, "order": ORDERS}
     origin: str = ""
-    state: str = "all"
-    flag: str = "any"
-    search: str = ""
-    order: str = "key"
-    down: bool = False
-    page: int = 1
-
-    def __post_init__(self) -> None:
-        for name, words in (("state", STATES), ("flag", FLAGS), ("order", ORDERS)):
-            object.__setattr__(self, name, known(getattr(self, name), words))
+    state: str = ""
+    flag: str = ""
 
 
 @dataclass(frozen=True)

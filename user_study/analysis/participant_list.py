@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Float, cast, func, or_, select
 
 from user_study.analysis import statistics
-from user_study.analysis.queries import Listing, filled, known, page_of
+from user_study.analysis.queries import ListFilter, Listing, filled, page_of
 from user_study.database.schema import pair, participant, response, standing_event
 
 PAGE = 50
@@ -37,19 +37,13 @@ ORDERS = {
 }
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Whom to list. Unknown words mean the default."""
+@dataclass(frozen=True, kw_only=True)
+class Filter(ListFilter):
+    """Which participants to list; by default those who joined last come first."""
 
-    who: str = "all"
-    search: str = ""
-    order: str = "joined"
+    choices: ClassVar = {"who": WHO, "order": ORDERS}
+    who: str = ""
     down: bool = True
-    page: int = 1
-
-    def __post_init__(self) -> None:
-        for name, words in (("who", WHO), ("order", ORDERS)):
-            object.__setattr__(self, name, known(getattr(self, name), words))
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Connection, Row, Table, case, func, select
 
@@ -24,6 +24,30 @@ class Listing(Generic[R]):
     def map(self, change: Callable[[R], S]) -> Listing[S]:
         """The same page with other rows."""
         return Listing([change(row) for row in self.rows], self.total, self.page, self.pages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListFilter:
+    """What every list of the admin pages can be asked for. An unknown word means the default, so an old bookmark still opens.
+
+    Attributes:
+        choices: of a field, the words it takes with their labels; the first is the default.
+        search: text that a row must contain; empty: any.
+        order: name of the order; empty: the default.
+        down: whether the order is descending.
+        page: from 1.
+    """
+
+    choices: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    search: str = ""
+    order: str = ""
+    down: bool = False
+    page: int = 1
+
+    def __post_init__(self) -> None:
+        for name, words in self.choices.items():
+            asked = getattr(self, name)
+            object.__setattr__(self, name, asked if asked in words else next(iter(words)))
 
 
 def page_of(
@@ -46,8 +70,3 @@ def filled(kind: type[R], row: Row[Any], **derived: Any) -> R:
     """A dataclass from the columns of a row that are called as its fields, and from what is derived."""
     names = {field.name for field in fields(kind)} - set(derived)  # type: ignore[arg-type]
     return kind(**{name: getattr(row, name) for name in names}, **derived)
-
-
-def known(word: str, words: dict[str, str]) -> str:
-    """The word if it is one of `words`, else the first of them, so an old bookmark still opens."""
-    return word if word in words else next(iter(words))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from data_tools.builders.core.eta import estimate_line
+from data_tools.builders.core.folder import BuildFolder
+from data_tools.builders.core.journal import Entry
 
 Tile = tuple[NDArray[np.uint8], str]
 TEXT_HEIGHT, GAP = 16, 6
@@ -35,6 +40,24 @@ def contact_sheet(rows: Sequence[Sequence[Tile]], side: int = 256) -> bytes:
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def put_preview(
+    folder: BuildFolder, sheet: bytes, made: Sequence[Entry], left: int, say: Callable[[str], None]
+) -> None:
+    """Write ``preview.png``, and say what the rest of the build will take.
+
+    Args:
+        sheet: a PNG, see `contact_sheet`.
+        made: the work items that the sheet shows; without any there is no estimate.
+        left: how many are still to be made.
+    """
+    folder.put("preview.png", sheet)
+    say(f"look at {folder.path / 'preview.png'}")
+    if made:
+        seconds, size = sum(one.seconds for one in made), sum(one[2] for entry in made for one in entry.files)
+        free = shutil.disk_usage(folder.path).free
+        say(f"about {estimate_line(len(made), seconds, size, max(0, left), free)}")
 
 
 def _thumbnail(picture: NDArray[np.uint8], side: int) -> Image.Image:

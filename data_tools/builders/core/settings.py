@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, model_validator
 
-from semfid.errors import UserError
 from semfid.settings import Settings
 
 Number = int | float  # as it is written: hashes of builds tell 1 from 1.0
@@ -47,9 +46,3 @@ def check_shares(val: float, test: float) -> None:
     """Raise a ValueError unless something is left for training."""
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise ValueError(f"val={val:g} and test={test:g} must leave something for training")
-
-
-def require(condition: bool, key: str, value: Any, rule: str) -> None:
-    """Raise a UserError that names the setting unless the condition holds."""
-    if not condition:
-        raise UserError(f"{key}={value} {rule}")

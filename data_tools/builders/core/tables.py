@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -15,6 +18,7 @@ from semfid.io.pair_table import PairTable, check_pairs
 
 Kind = Literal["text", "number", "integer", "flag"]
 _DTYPES = {"text": "str", "number": "float64", "integer": "Int64", "flag": "boolean"}
+REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
 ERROR_COLUMNS: dict[str, Kind] = {
     **{"stage": "text", "sample": "text", "variant": "text", "reason": "text", "tries": "integer"}
 }
@@ -41,6 +45,73 @@ def build_frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Kind], 
         }
     )
     return frame.sort_values(sort_by, kind="stable").reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What the tables hold, over all shards.
+
+    Attributes:
+        pairs: by kind or level.
+        rejected: by kind or reason.
+        missing: work items that are planned and not made.
+        unseen: photos that are not opened yet.
+    """
+
+    pairs: Mapping[str, int]
+    rejected: Mapping[str, int]
+    errors: int
+    missing: int
+    unseen: int
+
+    def lines(self, table: Path) -> Iterator[str]:
+        """What a build says when it ends."""
+        pairs = ", ".join(f"{name} {number}" for name, number in self.pairs.items())
+        rejected = ", ".join(f"{name} {number}" for name, number in sorted(self.rejected.items()))
+        yield (
+            f"{table}: {sum(self.pairs.values())} pairs ({pairs}); {sum(self.rejected.values())} rejected"
+            f"{f' ({rejected})' if rejected else ''}; {self.errors} errors"
+        )
+        if self.missing or self.unseen:
+            yield f"yet to be made, in all shards: {self.missing} pairs, and those of {self.unseen} photos not yet opened"
+
+
+@dataclass(frozen=True)
+class ResultTables:
+    """The three tables of a build that makes pairs."""
+
+    pairs: pd.DataFrame
+    rejects: pd.DataFrame
+    errors: pd.DataFrame
+
+
+def put_results(
+    folder: BuildFolder,
+    table: str,
+    columns: Mapping[str, Kind],
+    rows: Callable[[str], Iterable[Mapping[str, Any]]],
+    current: Mapping[Slot, Entry],
+) -> ResultTables:
+    """Write the pair table, ``rejects.csv`` and ``errors.csv``; only under `folder.merging`.
+
+    Args:
+        table: file name of the pair table.
+        columns: of the pair table; rejects have a reason beside.
+        rows: the rows of a status, ``done`` or ``rejected``.
+        current: see `current_entries`.
+    """
+    pairs = build_frame(rows("done"), columns, ["pair_id"])
+    rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
+    errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
+    put_pairs(folder, table, pairs)
+    put_frame(folder, REJECTS, rejects)
+    put_frame(folder, ERRORS, errors)
+    return ResultTables(pairs, rejects, errors)
+
+
+def put_summary(folder: BuildFolder, summary: Mapping[str, Any]) -> None:
+    """Write ``summary.json``: counts by name."""
+    folder.put_table(SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
 
 
 def put_pairs(folder: BuildFolder, name: str, frame: pd.DataFrame) -> None:

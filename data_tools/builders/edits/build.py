@@ -12,14 +12,14 @@ passes through a degradation and an upscaler afterwards (settings: `after`); the
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_tools.builders.core.build_context import Call, open_build
-from data_tools.builders.core.contact_sheet import contact_sheet
-from data_tools.builders.core.eta import Estimator, estimate_line
+from data_tools.builders.core.contact_sheet import contact_sheet, put_preview
+from data_tools.builders.core.eta import Estimator
 from data_tools.builders.core.executor import Worker
+from data_tools.builders.core.tables import Merged
 from data_tools.builders.core.work_items import Unit
 from data_tools.builders.edits.after import build_steps
 from data_tools.builders.edits.config import EditsConfig
@@ -31,7 +31,7 @@ from data_tools.builders.edits.plan import EditsPlan
 from data_tools.builders.edits.preview import pick, rows_of_sheet
 from data_tools.builders.edits.reading import reader_of
 from data_tools.builders.edits.scene import Scenes
-from data_tools.builders.edits.tables import Merged, merge
+from data_tools.builders.edits.tables import merge
 from data_tools.builders.inpainters.object_bank import ObjectBank
 from data_tools.builders.inpainters.patch_donor import PatchDonor
 from registry import load_plugins
@@ -110,13 +110,8 @@ class _Run:
         self._edit(chosen)
         folder, entries = self.worker.folder, self.worker.entries
         made = [entries[unit.slot] for unit in chosen if entries[unit.slot].status != "error"]
-        folder.put("preview.png", contact_sheet(rows_of_sheet(folder.path, made)))
-        seconds, size = sum(one.seconds for one in made), sum(one[2] for entry in made for one in entry.files)
         left = round(seen * len(self.photos) / max(1, looked_at)) - len(made)
-        self.call.say(f"look at {folder.path / 'preview.png'}")
-        if made:
-            free = shutil.disk_usage(folder.path).free
-            self.call.say(f"about {estimate_line(len(made), seconds, size, max(0, left), free)}")
+        put_preview(folder, contact_sheet(rows_of_sheet(folder.path, made)), made, left, self.call.say)
 
     def _opened(self, photos: Iterable[int]) -> list[Unit]:
         """The edits of photos, which are opened if they were not."""
@@ -154,13 +149,5 @@ def _tell(call: Call, plan: EditsPlan, merged: Merged) -> None:
         call.say(f"skipped: {number} x {why}")
     for why, number in sorted(plan.photos.left_out.items()):
         call.say(f"left out: {number} {why}")
-    pairs = ", ".join(f"{name} {merged.pairs[name]}" for name in plan.kinds)
-    rejected = ", ".join(f"{name} {number}" for name, number in sorted(merged.rejected.items()))
-    print(
-        f"{Path(plan.config.out) / plan.config.table}: {sum(merged.pairs.values())} pairs ({pairs}); "
-        f"{sum(merged.rejected.values())} rejected{f' ({rejected})' if rejected else ''}; {merged.errors} errors"
-    )
-    if merged.missing or merged.unseen:
-        call.say(
-            f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened"
-        )
+    for line in merged.lines(Path(plan.config.out) / plan.config.table):
+        call.say(line)

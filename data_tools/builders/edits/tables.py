@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry, latest_entries
-from data_tools.builders.core.tables import (
-    ERROR_COLUMNS,
-    Kind,
-    build_frame,
-    current_entries,
-    error_rows,
-    put_frame,
-    put_pairs,
-)
+from data_tools.builders.core.tables import Kind, Merged, current_entries, put_results, put_summary
 from data_tools.builders.core.work_items import Slot, Unit
 from data_tools.builders.edits.plan import EDIT, EditsPlan
 from semfid.io.splits import split_by_hash
 
-REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
 COLUMNS: dict[str, Kind] = {
     **dict.fromkeys(("pair_id", "source_id", "reference", "candidate", "origin"), "text"),
     "difference": "number",
@@ -35,17 +24,6 @@ COLUMNS: dict[str, Kind] = {
     **dict.fromkeys(("width", "height", "seed"), "integer"),
     **dict.fromkeys(("source", "source_sha256", "licence", "licence_url", "source_url", "unit"), "text"),
 }
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What the tables hold, over all shards."""
-
-    pairs: Counter[str]  # by kind
-    rejected: Counter[str]  # by kind
-    errors: int
-    missing: int  # edits that are planned and not made
-    unseen: int  # photos that are not opened
 
 
 def merge(folder: BuildFolder, plan: EditsPlan) -> Merged:
@@ -66,24 +44,20 @@ def merge(folder: BuildFolder, plan: EditsPlan) -> Merged:
                 yield {**entry.facts(), "split": split.get(slot[1], ""), "reason": entry.reason}
 
     columns = {name: kind for name, kind in COLUMNS.items() if name != "split" or split}
-    pairs = build_frame(rows("done"), columns, ["pair_id"])
-    rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
-    errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
-    put_pairs(folder, plan.config.table, pairs)
-    put_frame(folder, REJECTS, rejects)
-    put_frame(folder, ERRORS, errors)
-    made = Counter(pairs["kind"])
+    tables = put_results(folder, plan.config.table, columns, rows, current)
+    made, rejected = Counter(tables.pairs["kind"]), Counter(tables.rejects["kind"])
+    pairs = {name: made[name] for name in plan.kinds}
     summary = {
         "photos": len(plan.photos.photos),
         "left_out": dict(sorted(plan.photos.left_out.items())),
         "skipped": dict(sorted(plan.skipped.items())),
-        "pairs": {name: made[name] for name in plan.kinds},
-        "rejected": dict(sorted(Counter(rejects["kind"]).items())),
-        "errors": len(errors),
+        "pairs": pairs,
+        "rejected": dict(sorted(rejected.items())),
+        "errors": len(tables.errors),
     }
-    folder.put_table(SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
+    put_summary(folder, summary)
     missing = sum(1 for unit in units if unit.slot not in current)
-    return Merged(made, Counter(rejects["kind"]), len(errors), missing, unseen)
+    return Merged(pairs, rejected, len(tables.errors), missing, unseen)
 
 
 def _planned(plan: EditsPlan, entries: dict[Slot, Entry]) -> tuple[list[Unit], list[Unit], int]:

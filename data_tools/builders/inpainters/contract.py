@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data_tools.builders.inpainters.object_bank import ObjectBank
 from registry import INPAINTERS
+from semfid.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,16 @@ class Inpainter:
 
     def _paint(self, request: Request) -> Painted:
         raise NotImplementedError
+
+
+def check_setting(condition: bool, key: str, value: Any, rule: str) -> None:
+    """Check a keyword of an inpainter.
+
+    Raises:
+        UserError: the condition does not hold; the message names the keyword as the build's YAML has it.
+    """
+    if not condition:
+        raise UserError(f"inpainter.{key}={value} {rule}")
 
 
 def build_inpainter(name: str, keywords: Mapping[str, Any]) -> Inpainter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,37 +12,59 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_tools.builders.core.errors import UnitError
-from data_tools.builders.core.settings import require
-from data_tools.builders.inpainters.contract import Inpainter, Painted, Request
+from data_tools.builders.inpainters.contract import Inpainter, Painted, Request, check_setting
 from models.catalogue.ids import FLUX_FILL, STABLE_DIFFUSION
 from models.catalogue.lock import pinned_revision
-from models.hub import device_of, hub_identity, libraries, obtaining
+from models.hub import Precision, device_of, hub_identity, libraries, obtaining, resolve_precision
 from registry import INPAINTERS
 
 Offload = Literal["none", "model", "sequential"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 MOST_PROMPTS = 512  # that are kept encoded: 4 MB each for Flux
 
 
-class DiffusionInpainter(Inpainter):
-    """What the pipelines share: sizes, seeds, memory.
+@dataclass(frozen=True)
+class SamplerOptions:
+    """Keywords of every inpainter of the library.
 
-    A subclass sets `name`, `multiple` and implements `_load` and `_run`.
+    Attributes:
+        revision: branch, tag or commit on the hub.
+        steps, guidance: of the sampler.
+        precision: ``auto`` is bfloat16 on a GPU, float32 elsewhere.
+        offload: which parts of the model wait in main memory: ``none``, ``model`` (all that do not compute at the moment), or
+            ``sequential`` (every layer; slow). FLUX.1 Fill takes 35 GB, 24 GB or a few GB of the GPU's memory.
+    """
+
+    revision: str | None = None
+    steps: int = 50
+    guidance: float = 30.0
+    precision: Precision = "auto"
+    offload: Offload = "none"
+
+
+@dataclass(frozen=True)
+class StableDiffusionOptions(SamplerOptions):
+    """As `SamplerOptions`, with the usual guidance of these models."""
+
+    guidance: float = 7.5
+
+
+class DiffusionInpainter(Inpainter):
+    """What the pipelines share: sizes, seeds, memory, the call.
+
+    A subclass sets `name`, `multiple` and implements `_load` and `_arguments`.
     """
 
     name: str
     multiple: int  # pixels that both sides must be a multiple of
 
-    def __init__(
-        self, model: str, revision: str | None, steps: int, guidance: float, precision: Precision, offload: Offload
-    ) -> None:
-        require(steps >= 1, "inpainter.steps", steps, "must be 1 or more")
+    def __init__(self, model: str, options: SamplerOptions) -> None:
+        steps, guidance, revision = options.steps, options.guidance, options.revision
+        check_setting(steps >= 1, "steps", steps, "must be 1 or more")
         if revision is None and not Path(model).is_dir():
             revision = pinned_revision(model)
-        self.model, self.revision, self.steps, self.guidance = model, revision, steps, guidance
-        self.precision, self.offload = precision, offload
+        self.model, self.revision, self.options = model, revision, options
         weights = hub_identity(f"inpainter {self.name}", model, revision)
-        self.identity = f"{self.name} {weights} steps={steps} guidance={guidance:g} precision={precision}"
+        self.identity = f"{self.name} {weights} steps={steps} guidance={guidance:g} precision={options.precision}"
         versions = libraries("torch", "diffusers", "transformers")
         self.facts: Mapping[str, Any] = {"model": weights, "steps": steps, "guidance": guidance, "libraries": versions}
         self.device = "cpu"
@@ -73,13 +96,31 @@ class DiffusionInpainter(Inpainter):
             )
         return Painted(np.ascontiguousarray(result[:height, :width]), facts={"generator_seed": seed})
 
-    def _dtype(self) -> Any:
+    def _run(self, prompt: str, picture: Image.Image, mask: Image.Image, rng: Any) -> NDArray[np.uint8]:
+        """(H, W, 3) of a picture whose sides are multiples."""
+        result = self._pipe(
+            image=picture,
+            mask_image=mask,
+            height=picture.height,
+            width=picture.width,  # without them Flux makes 1024x1024
+            num_inference_steps=self.options.steps,
+            guidance_scale=self.options.guidance,
+            generator=rng,
+            output_type="np",
+            **self._arguments(prompt),
+        )
+        if any(getattr(result, "nsfw_content_detected", None) or ()):
+            raise UnitError("the model's safety checker blacked the picture out")
+        return to_uint8(result.images[0])
+
+    def _from_pretrained(self, pipeline: Any, without: Sequence[str] = ()) -> Any:
+        """The model's files as a pipeline of this class, without these of its components."""
         import torch
 
-        name = self.precision
-        if name == "auto":
-            name = "bfloat16" if self.device.startswith("cuda") else "float32"
-        return getattr(torch, name)
+        dtype = getattr(torch, resolve_precision(self.options.precision, self.device))
+        return pipeline.from_pretrained(
+            self.model, revision=self.revision, torch_dtype=dtype, **dict.fromkeys(without)
+        )
 
     def _settled(self, pipe: Any) -> Any:
         """The pipeline on its device, silent and without dropout."""
@@ -87,9 +128,9 @@ class DiffusionInpainter(Inpainter):
         for part in pipe.components.values():
             if hasattr(part, "eval"):
                 part.eval()
-        if self.device.startswith("cuda") and self.offload == "model":
+        if self.device.startswith("cuda") and self.options.offload == "model":
             pipe.enable_model_cpu_offload(device=self.device)
-        elif self.device.startswith("cuda") and self.offload == "sequential":
+        elif self.device.startswith("cuda") and self.options.offload == "sequential":
             pipe.enable_sequential_cpu_offload(device=self.device)
         else:
             pipe.to(self.device)
@@ -98,7 +139,8 @@ class DiffusionInpainter(Inpainter):
     def _load(self) -> Any:
         raise NotImplementedError
 
-    def _run(self, prompt: str, picture: Image.Image, mask: Image.Image, rng: Any) -> NDArray[np.uint8]:
+    def _arguments(self, prompt: str) -> Mapping[str, Any]:
+        """What one pipeline takes and others do not: the prompt in its form, and settings of its own."""
         raise NotImplementedError
 
 
@@ -106,17 +148,13 @@ class DiffusionInpainter(Inpainter):
     "flux_fill",
     summary="FLUX.1 Fill through diffusers (12 B parameters; gated, non-commercial weights)",
     source="black-forest-labs/FLUX.1-Fill-dev",
+    shared=SamplerOptions,
 )
 class FluxFill(DiffusionInpainter):
-    """The distinct prompts are encoded once; then the text encoders (10 GB) leave the memory.
+    """The distinct prompts are encoded once; then the text encoders (10 GB) leave the memory. There is no negative prompt.
 
     Args:
         model: id on the hub, or a folder of diffusers' layout.
-        revision: branch, tag or commit on the hub.
-        steps, guidance: of the sampler; the model has no negative prompt.
-        precision: ``auto`` is bfloat16 on a GPU, float32 elsewhere.
-        offload: what of the model waits in main memory: ``none`` (35 GB and more of the GPU's), ``model`` (24 GB), or
-            ``sequential`` (a few GB, slow).
         max_sequence_length: tokens of the T5 encoder.
     """
 
@@ -126,14 +164,11 @@ class FluxFill(DiffusionInpainter):
     def __init__(
         self,
         model: str = FLUX_FILL,
-        revision: str | None = None,
-        steps: int = 50,
-        guidance: float = 30.0,
-        precision: Precision = "auto",
-        offload: Offload = "none",
         max_sequence_length: int = 512,
+        *,
+        options: SamplerOptions,
     ) -> None:
-        super().__init__(model, revision, steps, guidance, precision, offload)
+        super().__init__(model, options)
         self.max_sequence_length = max_sequence_length
         self.identity += f" max_sequence_length={max_sequence_length}"
         self._encoded: dict[str, tuple[Any, Any]] = {}
@@ -143,11 +178,8 @@ class FluxFill(DiffusionInpainter):
         from diffusers import FluxFillPipeline
 
         if len(self._prompts) > MOST_PROMPTS:  # captions: the encoders stay
-            pipe = FluxFillPipeline.from_pretrained(self.model, revision=self.revision, torch_dtype=self._dtype())
-            return self._settled(pipe)
-        encoders = FluxFillPipeline.from_pretrained(
-            self.model, revision=self.revision, torch_dtype=self._dtype(), transformer=None, vae=None
-        )
+            return self._settled(self._from_pretrained(FluxFillPipeline))
+        encoders = self._from_pretrained(FluxFillPipeline, ("transformer", "vae"))
         for encoder in (encoders.text_encoder, encoders.text_encoder_2):
             encoder.eval().to(self.device)
         with torch.inference_mode():
@@ -156,11 +188,8 @@ class FluxFill(DiffusionInpainter):
         del encoders
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-        nothing: dict[str, Any] = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-        pipe = FluxFillPipeline.from_pretrained(
-            self.model, revision=self.revision, torch_dtype=self._dtype(), **nothing
-        )
-        return self._settled(pipe)
+        encoding = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+        return self._settled(self._from_pretrained(FluxFillPipeline, encoding))
 
     def _encode(self, pipe: Any, prompt: str) -> tuple[Any, Any]:
         embedded, pooled, _ = pipe.encode_prompt(
@@ -168,41 +197,27 @@ class FluxFill(DiffusionInpainter):
         )
         return embedded.cpu(), pooled.cpu()
 
-    def _run(self, prompt: str, picture: Image.Image, mask: Image.Image, rng: Any) -> NDArray[np.uint8]:
+    def _arguments(self, prompt: str) -> Mapping[str, Any]:
         texts: dict[str, Any] = {"prompt": prompt}
         if self._encoded:
             embedded, pooled = self._encoded[prompt]
             texts = {"prompt_embeds": embedded.to(self.device), "pooled_prompt_embeds": pooled.to(self.device)}
-        result = self._pipe(
-            image=picture,
-            mask_image=mask,
-            height=picture.height,
-            width=picture.width,  # without them the pipeline makes 1024x1024
-            num_inference_steps=self.steps,
-            guidance_scale=self.guidance,
-            max_sequence_length=self.max_sequence_length,
-            generator=rng,
-            output_type="np",
-            **texts,
-        )
-        return to_uint8(result.images[0])
+        return {**texts, "max_sequence_length": self.max_sequence_length}
 
 
 @INPAINTERS.register(
     "stable_diffusion",
     summary="any inpainting pipeline that diffusers can tell from its files (Stable Diffusion 1.5, 2, XL)",
     source="diffusers AutoPipelineForInpainting",
+    shared=StableDiffusionOptions,
 )
 class StableDiffusion(DiffusionInpainter):
     """Stable Diffusion's inpainting models.
 
     Args:
         model: id on the hub, or a folder of diffusers' layout.
-        revision: branch, tag or commit on the hub.
-        steps, guidance, strength: of the sampler; strength 1 starts from noise alone.
+        strength: of the sampler; 1 starts from noise alone.
         negative_prompt: what the picture is not to show.
-        precision: ``auto`` is bfloat16 on a GPU, float32 elsewhere.
-        offload: what of the model waits in main memory.
     """
 
     name = "stable_diffusion"
@@ -211,42 +226,23 @@ class StableDiffusion(DiffusionInpainter):
     def __init__(
         self,
         model: str = STABLE_DIFFUSION,
-        revision: str | None = None,
-        steps: int = 50,
-        guidance: float = 7.5,
         strength: float = 1.0,
         negative_prompt: str = "",
-        precision: Precision = "auto",
-        offload: Offload = "none",
+        *,
+        options: StableDiffusionOptions,
     ) -> None:
-        super().__init__(model, revision, steps, guidance, precision, offload)
-        require(0 < strength <= 1, "inpainter.strength", strength, "must lie in 0 .. 1, above 0")
+        super().__init__(model, options)
+        check_setting(0 < strength <= 1, "strength", strength, "must lie in 0 .. 1, above 0")
         self.strength, self.negative_prompt = strength, negative_prompt
         self.identity += f" strength={strength:g} negative_prompt={negative_prompt!r}"
 
     def _load(self) -> Any:
         from diffusers import AutoPipelineForInpainting
 
-        pipe = AutoPipelineForInpainting.from_pretrained(self.model, revision=self.revision, torch_dtype=self._dtype())
-        return self._settled(pipe)
+        return self._settled(self._from_pretrained(AutoPipelineForInpainting))
 
-    def _run(self, prompt: str, picture: Image.Image, mask: Image.Image, rng: Any) -> NDArray[np.uint8]:
-        result = self._pipe(
-            prompt=prompt,
-            negative_prompt=self.negative_prompt or None,
-            image=picture,
-            mask_image=mask,
-            height=picture.height,
-            width=picture.width,
-            num_inference_steps=self.steps,
-            guidance_scale=self.guidance,
-            strength=self.strength,
-            generator=rng,
-            output_type="np",
-        )
-        if any(getattr(result, "nsfw_content_detected", None) or ()):
-            raise UnitError("the model's safety checker blacked the picture out")
-        return to_uint8(result.images[0])
+    def _arguments(self, prompt: str) -> Mapping[str, Any]:
+        return {"prompt": prompt, "negative_prompt": self.negative_prompt or None, "strength": self.strength}
 
 
 def padded(picture: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from data_tools.builders.core.coco import Instance
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.masks import box_of, dilate, widen
-from data_tools.builders.core.settings import require
-from data_tools.builders.inpainters.contract import Inpainter, Painted, Request
+from data_tools.builders.inpainters.contract import Inpainter, Painted, Request, check_setting
 from data_tools.builders.inpainters.filling import filled, patch_filled
 from data_tools.builders.inpainters.object_bank import DONOR_FAULTS, ObjectBank
 from models.hub import libraries
@@ -49,9 +48,9 @@ class PatchDonor(Inpainter):
         match_to: Literal["photo", "object"] = "photo",
         background: Literal["rim", "patch"] = "rim",
     ) -> None:
-        require(0 <= match_colour <= 1, "inpainter.match_colour", match_colour, "must lie in 0 .. 1")
-        require(soften >= 0, "inpainter.soften", soften, "must be 0 or more")
-        require(stretch >= 1, "inpainter.stretch", stretch, "must be 1 or more")
+        check_setting(0 <= match_colour <= 1, "match_colour", match_colour, "must lie in 0 .. 1")
+        check_setting(soften >= 0, "soften", soften, "must be 0 or more")
+        check_setting(stretch >= 1, "stretch", stretch, "must be 1 or more")
         self.match_colour, self.soften, self.fill, self.stretch = match_colour, soften, fill, stretch
         self.identity = (
             f"patch_donor {VERSION} match_colour={match_colour:g} soften={soften} fill={fill:g} stretch={stretch:g}"

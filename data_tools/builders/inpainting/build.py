@@ -11,14 +11,13 @@ Two stages a photo: it is opened and its objects are filtered (`inspect`), then 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from data_tools.builders.core.build_context import Call, open_build
 from data_tools.builders.core.coco import CocoSet
-from data_tools.builders.core.contact_sheet import contact_sheet
-from data_tools.builders.core.eta import Estimator, estimate_line
+from data_tools.builders.core.contact_sheet import contact_sheet, put_preview
+from data_tools.builders.core.eta import Estimator
 from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.journal import latest_entries
 from data_tools.builders.core.quality import QualityChecker
@@ -29,7 +28,7 @@ from data_tools.builders.inpainting.config import InpaintingConfig
 from data_tools.builders.inpainting.inpaint import Painter
 from data_tools.builders.inpainting.plan import Plan
 from data_tools.builders.inpainting.preview import pick, rows_of_sheet
-from data_tools.builders.inpainting.tables import Merged, merge
+from data_tools.builders.inpainting.tables import MergedInpainting, merge
 from registry import load_plugins
 from semfid.errors import UserError
 from semfid.settings import read_settings
@@ -91,13 +90,8 @@ class _Run:
         entries = self.worker.entries
         made = [entries[unit.slot] for unit in chosen if unit.slot in entries and entries[unit.slot].status != "error"]
         sheet = contact_sheet(rows_of_sheet(self.plan, self.worker.folder.path, made))
-        self.worker.folder.put("preview.png", sheet)
-        seconds, size = sum(one.seconds for one in made), sum(one[2] for entry in made for one in entry.files)
         left = round(seen * len(photos) / max(1, looked_at)) - len(made)
-        free = shutil.disk_usage(self.worker.folder.path).free
-        self.call.say(f"look at {self.worker.folder.path / 'preview.png'}")
-        if made:
-            self.call.say(f"about {estimate_line(len(made), seconds, size, max(0, left), free)}")
+        put_preview(self.worker.folder, sheet, made, left, self.call.say)
 
     def _enough(self, chosen: Sequence[Unit]) -> bool:
         return len(chosen) >= PREVIEWED * len(self.plan.config.levels)
@@ -141,7 +135,7 @@ class _Run:
         )
 
 
-def _tell(call: Call, config: InpaintingConfig, plan: Plan, merged: Merged) -> None:
+def _tell(call: Call, config: InpaintingConfig, plan: Plan, merged: MergedInpainting) -> None:
     removed = ", ".join(f"{name} {number}" for name, number in merged.counts.items() if number and name != "kept")
     call.say(f"objects: {merged.counts['kept']} kept; removed by {removed or 'no filter'}")
     for why, number in sorted(plan.skipped.items()):
@@ -149,13 +143,5 @@ def _tell(call: Call, config: InpaintingConfig, plan: Plan, merged: Merged) -> N
     for why, number in plan.photos.unfit.items():
         if number:
             call.say(f"left out: {number} annotations: {why}")
-    pairs = ", ".join(f"{level} {number}" for level, number in merged.pairs.items())
-    rejected = ", ".join(f"{why} {number}" for why, number in sorted(merged.rejected.items()))
-    print(
-        f"{Path(config.out) / config.table}: {sum(merged.pairs.values())} pairs ({pairs}); "
-        f"{sum(merged.rejected.values())} rejected{f' ({rejected})' if rejected else ''}; {merged.errors} errors"
-    )
-    if merged.missing or merged.unseen:
-        call.say(
-            f"yet to be made, in all shards: {merged.missing} pairs, and those of {merged.unseen} photos not yet opened"
-        )
+    for line in merged.lines(Path(config.out) / config.table):
+        call.say(line)

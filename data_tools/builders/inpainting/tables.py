@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,33 +12,18 @@ from typing import Any
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry, latest_entries
 from data_tools.builders.core.quality import columns as quality_columns
-from data_tools.builders.core.tables import (
-    ERROR_COLUMNS,
-    Kind,
-    build_frame,
-    current_entries,
-    error_rows,
-    put_frame,
-    put_pairs,
-)
+from data_tools.builders.core.tables import Kind, Merged, current_entries, put_results, put_summary
 from data_tools.builders.core.work_items import Slot, Unit
 from data_tools.builders.inpainting.config import InpaintingConfig
 from data_tools.builders.inpainting.plan import PAINT, Plan
 from semfid.io.splits import split_by_hash
 
-REJECTS, ERRORS, SUMMARY = "rejects.csv", "errors.csv", "summary.json"
-
 
 @dataclass(frozen=True)
-class Merged:
-    """What the tables hold, over all shards."""
+class MergedInpainting(Merged):
+    """As `Merged`, with how many objects each filter removed and how many were kept."""
 
-    pairs: dict[str, int]  # by level
-    rejected: Counter[str]  # by reason
-    errors: int
-    missing: int  # units that are planned and not made
-    unseen: int  # photos that are not inspected
-    counts: dict[str, int]
+    counts: Mapping[str, int]
 
 
 def columns_of(config: InpaintingConfig) -> dict[str, Kind]:
@@ -65,7 +49,7 @@ def columns_of(config: InpaintingConfig) -> dict[str, Kind]:
     return columns
 
 
-def merge(folder: BuildFolder, plan: Plan) -> Merged:
+def merge(folder: BuildFolder, plan: Plan) -> MergedInpainting:
     """Write the tables from what all shards have finished; only under `folder.merging`.
 
     Entries of photos or settings that are no more are left out.
@@ -90,26 +74,21 @@ def merge(folder: BuildFolder, plan: Plan) -> Merged:
                 }
 
     columns = columns_of(config)
-    pairs = build_frame(rows("done"), columns, ["pair_id"])
-    rejects = build_frame(rows("rejected"), {"pair_id": "text", "reason": "text", **columns}, ["pair_id"])
-    errors = build_frame(error_rows(current), ERROR_COLUMNS, ["stage", "sample", "variant"])
+    tables = put_results(folder, config.table, columns, rows, current)
     counts = plan.counts(current)
-    put_pairs(folder, config.table, pairs)
-    put_frame(folder, REJECTS, rejects)
-    put_frame(folder, ERRORS, errors)
-    reasons = Counter(str(one).split(" ")[0] for one in rejects["reason"])
-    made_of = {level: int((pairs["level"] == level).sum()) for level in config.levels}
+    reasons = Counter(str(one).split(" ")[0] for one in tables.rejects["reason"])
+    made_of = {level: int((tables.pairs["level"] == level).sum()) for level in config.levels}
     summary = {
         "photos": len(plan.photos.photos),
         "objects": {**counts, **{f"left out: {why}": number for why, number in plan.photos.unfit.items() if number}},
         "skipped": dict(sorted(plan.skipped.items())),
         "pairs": made_of,
         "rejected": dict(sorted(reasons.items())),
-        "errors": len(errors),
+        "errors": len(tables.errors),
     }
-    folder.put_table(SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
+    put_summary(folder, summary)
     made = sum(1 for unit in units if unit.slot in current)
-    return Merged(made_of, reasons, len(errors), len(units) - made, unseen, counts)
+    return MergedInpainting(made_of, reasons, len(tables.errors), len(units) - made, unseen, counts)
 
 
 def reference_name(plan: Plan, folder: BuildFolder, photo: int) -> str:

@@ -16,6 +16,8 @@ class ScriptOptions:
     """Keywords of every script of a model's repository.
 
     Attributes:
+        folder: the repository.
+        python: the interpreter of its environment.
         seed: what the script seeds itself with, once a run.
         flags: further words for the script.
         timeout: seconds of a whole run; then all its processes are ended.
@@ -24,6 +26,8 @@ class ScriptOptions:
         device: auto, cpu, cuda, cuda:1, ...
     """
 
+    folder: str
+    python: str
     seed: int = 0
     flags: list[str] | None = None
     timeout: float = 86400.0
@@ -51,7 +55,7 @@ class _Script:
     output: str = "{stem}.png"
     cut_padding: bool = False
 
-    def upscaler(self, folder: str, python: str, options: ScriptOptions) -> Upscaler:
+    def upscaler(self, options: ScriptOptions) -> Upscaler:
         paths = [word for flag, value in self.paths.items() for word in (flag, value)]
         fixed = [word for flag, value in self.settings.items() for word in (flag, _written(value))]
         fixed += options.flags or []
@@ -59,8 +63,8 @@ class _Script:
             self.name,
             ["{python}", self.file, *paths, *fixed],
             self.output,
-            folder,
-            python,
+            options.folder,
+            options.python,
             options.timeout,
             options.batch_size,
             self.licence,
@@ -81,8 +85,6 @@ def _written(value: str | float) -> str:
     shared=ScriptOptions,
 )
 def seesr(
-    folder: str,
-    python: str,
     base: str = "preset/models/stable-diffusion-2-base",
     model: str = "preset/models/seesr",
     dape: str = "preset/models/DAPE.pth",
@@ -98,10 +100,6 @@ def seesr(
 
     It seeds itself once a run: what an image becomes depends on those before it in its batch; batch_size 1 removes that, at the
     price of loading the model for every image.
-
-    Args:
-        folder: the repository.
-        python: the interpreter of its environment.
     """
     script = _Script(
         name="seesr",
@@ -125,7 +123,7 @@ def seesr(
         licence="Apache-2.0, OpenRAIL++-M (SD 2)",
         output="sample00/{stem}.png",
     )
-    return script.upscaler(folder, python, options)
+    return script.upscaler(options)
 
 
 @UPSCALERS.register(
@@ -135,8 +133,6 @@ def seesr(
     shared=ScriptOptions,
 )
 def pasd(
-    folder: str,
-    python: str,
     base: str = "checkpoints/stable-diffusion-v1-5",
     model: str = "runs/pasd/checkpoint-100000",
     high_level_info: str = "caption",
@@ -169,7 +165,7 @@ def pasd(
         },
         licence="Apache-2.0, OpenRAIL-M (SD 1.5)",
     )
-    return script.upscaler(folder, python, options)
+    return script.upscaler(options)
 
 
 @UPSCALERS.register(
@@ -179,8 +175,6 @@ def pasd(
     shared=StableSrOptions,
 )
 def stablesr(
-    folder: str,
-    python: str,
     config: str = "configs/stableSRNew/v2-finetune_text_T_512.yaml",
     model: str = "stablesr_000117.ckpt",
     vqgan: str = "vqgan_cfw_00011.ckpt",
@@ -218,4 +212,4 @@ def stablesr(
         licence="S-Lab 1.0 (non-commercial)",
         cut_padding=True,
     )
-    return script.upscaler(folder, python, options)
+    return script.upscaler(options)

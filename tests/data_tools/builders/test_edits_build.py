@@ -259,7 +259,7 @@ def test_the_command(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     config = write_edits(coco, out, "{exchange: 1, unchanged: 1}")
     assert main(["build", "edits", config, "after.sr.share=0"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.endswith("12 pairs (exchange 6, unchanged 6); 0 rejected; 0 errors\n")
+    assert captured.err.endswith("12 pairs (exchange 6, unchanged 6); 0 rejected; 0 errors\n")
     assert main(["build", "verify", str(out)]) == 0
     assert "0 missing, 0 changed, 0 extra" in capsys.readouterr().out
     next((out / "maps").rglob("*.png")).unlink()

@@ -301,7 +301,7 @@ def test_the_command(coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "yet to be made, in all shards" in capsys.readouterr().err
     assert main(["build", "inpainting", config, "--shard", "1/2", "seed=0"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.endswith(
+    assert captured.err.endswith(
         "18 pairs (same_class 6, same_supercategory 6, other_supercategory 6); 0 rejected; 0 errors\n"
     )
     assert "[1-of-2] objects: 18 kept; removed by no filter" in captured.err
