@@ -7,7 +7,6 @@ import io
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +38,7 @@ def save_default_metric(
         UserError: the parts do not fit `spec`; bands that do not begin at 0 and rise; a tap that there is not.
     """
     loaded(spec, backbone_state, predictor, map_head)
-    held: dict[str, Any] = {"spec": spec.to_json()}
+    held: dict[str, str | Tensor] = {"spec": spec.to_json()}
     for weights, norm in timm_names(spec.taps()[-1]):
         for name in (weights, *(f"{norm}.{key}" for key in ("weight", "bias", "running_mean", "running_var"))):
             held[f"backbone/{name}"] = backbone_state[name].detach().cpu().half().contiguous()

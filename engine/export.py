@@ -149,7 +149,7 @@ def _torch_file(scorer: RunScorer) -> bytes:
     images = _images(scorer)
     axes = _axes(scorer)
     program = _export(_Score(scorer).eval(), images, (axes, axes), ("describe", "compare"))
-    extra: dict[str, Any] = {FACTS: _facts(scorer)}
+    extra: dict[str, str] = {FACTS: _facts(scorer)}
     if scorer.facts.gives_maps:
         with torch.no_grad():
             described = scorer.describe(images[0]), scorer.describe(images[1])
@@ -159,7 +159,7 @@ def _torch_file(scorer: RunScorer) -> bytes:
     return _saved(program, extra)
 
 
-def _saved(program: Any, extra: dict[str, Any]) -> bytes:
+def _saved(program: Any, extra: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch has doubts about channels-last weights; a test compares the scores

@@ -105,12 +105,12 @@ def _one(experiment: str | Path, overrides: Sequence[str], variant: int | None) 
 
 
 def _words(folder: RunFolder) -> str:
-    """The main figures of a run in one line."""
-    metrics = folder.read_json("metrics.json")
-    figures = metrics.get("figures")  # of single images; all of them
-    if figures is None:
-        figures = {name: value for name, value in metrics["pooled"].items() if name in SHOWN}
-        of_maps = metrics.get("maps", {}).get("pooled", {})
-        figures |= {f"map_{name}": of_maps[name] for name in SHOWN_OF_MAPS if name in of_maps}
-    missing = {name: "-" if name.startswith("map_") else "constant" for name in figures}
-    return " ".join(f"{name} {missing[name] if value is None else f'{value:.4f}'}" for name, value in figures.items())
+    """The main metrics of a run in one line."""
+    values = folder.image_metrics().get("figures")  # of single images; all of them
+    if values is None:
+        metrics = folder.pair_metrics()
+        values = {name: value for name, value in metrics["pooled"].items() if name in SHOWN}
+        of_maps = metrics["maps"]["pooled"] if "maps" in metrics else {}
+        values |= {f"map_{name}": of_maps[name] for name in SHOWN_OF_MAPS if name in of_maps}
+    missing = {name: "-" if name.startswith("map_") else "constant" for name in values}
+    return " ".join(f"{name} {missing[name] if value is None else f'{value:.4f}'}" for name, value in values.items())

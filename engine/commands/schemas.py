@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic.json_schema import JsonSchemaValue
 
 from data_tools.builders.edits.config import EditsConfig
 from data_tools.builders.inpainting.config import InpaintingConfig
@@ -23,7 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 BUILDS: Mapping[str, type[Settings]] = {"edits": EditsConfig, "inpainting": InpaintingConfig, "sr-outputs": SrSettings}
 
 
-def schemas() -> dict[str, dict[str, Any]]:
+def schemas() -> dict[str, JsonSchemaValue]:
     """Name to schema: of an experiment with the plugins that are registered now, of each builder and each label."""
     found = {"experiment": experiment_schema()}
     for what, classes in (("build", BUILDS), ("label", SCHEMAS)):

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from PIL import Image
 
 from engine.commands.splice_chart import Chart, chart_bytes, check_chart
 from engine.commands.splice_settings import SpliceSettings, read_settings
-from engine.commands.splice_table import Row, check_table, put_json, tabulate
+from engine.commands.splice_table import Facts, Row, check_table, put_json, tabulate
 from models.concepts import Comparison, Concept, Decomposer, compared
 from models.concepts.decompose import BATCH
 from models.dual_encoders import DualEncoder, build_dual_encoder
@@ -34,32 +33,66 @@ log = logging.getLogger("semfid")
 COLUMNS = ("weights", "recomposed", "cosine", "kept", "lost", "gained")
 
 
-def command(arguments: argparse.Namespace) -> int:
-    """A pair, or two folders; exit code 2 where an image could not be read.
+def splice(
+    paths: Sequence[str | Path] = (),
+    overrides: Sequence[str] = (),
+    *,
+    pairs: str | Path | None = None,
+    out: str | Path | None = None,
+    as_json: str | Path | None = None,
+    run: str | None = None,
+    part: int | None = None,
+) -> int:
+    """Print which concepts a candidate keeps, loses and gains: of two images, of two folders, or of a table of pairs.
+
+    Args:
+        paths: reference and candidate, two images or two folders; none where `pairs` is given.
+        overrides: settings as ``key=value``; see `SpliceSettings`.
+        pairs: a table with pair_id, reference, candidate.
+        out: of two images a chart, ``.png`` or ``.svg``; of more pairs a table, ``.csv``.
+        as_json: file for all concepts and metrics.
+        run: folder of a run with a concept head, whose score is explained in place of SpLiCE's comparison.
+        part: of `run`: the fold whose head is used; None: the mean over all.
+
+    Returns:
+        2 where an image of a folder or a table could not be read, else 0.
 
     Raises:
-        UserError: a bad setting, path or image of a single pair.
+        UserError: a bad setting or path, or an image of a single pair that cannot be read.
     """
-    paths = [word for word in arguments.overrides if "=" not in word or Path(word).exists()]
-    settings_given = [word for word in arguments.overrides if word not in paths]
-    pairing = _pairing(paths, arguments.pairs)
-    single = arguments.pairs is None and not Path(paths[0]).is_dir()
-    out = None if arguments.out is None else Path(arguments.out)
-    if arguments.run is not None:
+    pairing = _pairing(paths, pairs)
+    chart_or_table, json_file = None if out is None else Path(out), None if as_json is None else Path(as_json)
+    single = pairs is None and not Path(paths[0]).is_dir()
+    if run is not None:
         from engine.commands.splice_run import explain
 
-        if settings_given:
-            raise UserError(f"splice: --run fixes the concepts; leave {settings_given[0]} out")
-        return explain(arguments, pairing.pairs[0] if single else pairing, out)
-    if single and out is not None:
-        check_chart(out)
+        if overrides:
+            raise UserError(f"splice: --run fixes the concepts; leave {overrides[0]} out")
+        explained = pairing.pairs[0] if single else pairing
+        return explain(run, explained, part=part, out=chart_or_table, as_json=json_file)
     if not single:
-        check_table(out)
-    comparer = ConceptComparer(read_settings(settings_given))
+        check_table(chart_or_table)
+    elif chart_or_table is not None:
+        check_chart(chart_or_table)
+    comparer = ConceptComparer(read_settings(overrides))
     _log_dictionary(comparer.decomposer)
     if single:
-        return _one(pairing.pairs[0], comparer, out, arguments.json)
-    return _folders(pairing, comparer, out, arguments.json)
+        return _one(pairing.pairs[0], comparer, chart_or_table, json_file)
+    return _folders(pairing, comparer, chart_or_table, json_file)
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """`splice` with the words of the command line: those that are no ``key=value``, or name a file, are paths."""
+    paths = [word for word in arguments.overrides if "=" not in word or Path(word).exists()]
+    return splice(
+        paths,
+        [word for word in arguments.overrides if word not in paths],
+        pairs=arguments.pairs,
+        out=arguments.out,
+        as_json=arguments.json,
+        run=arguments.run,
+        part=arguments.part,
+    )
 
 
 class ConceptComparer:
@@ -83,7 +116,7 @@ class ConceptComparer:
         x, y = torch.from_numpy(vectors).chunk(2)
         return compared(self.decomposer, x, y, self.settings.strategy)
 
-    def facts(self, pair: FilePair, comparison: Comparison) -> dict[str, Any]:
+    def facts(self, pair: FilePair, comparison: Comparison) -> Facts:
         """A pair in the JSON file."""
         return {
             "pair_id": pair.pair_id,
@@ -99,7 +132,7 @@ class ConceptComparer:
         }
 
 
-def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
+def _pairing(paths: Sequence[str | Path], table: str | Path | None) -> Pairing:
     if table is not None:
         if paths:
             raise UserError(f"splice: --pairs names the images; leave {paths[0]} out")
@@ -113,7 +146,7 @@ def _pairing(paths: Sequence[str], table: str | None) -> Pairing:
     return pairing
 
 
-def _one(pair: FilePair, comparer: ConceptComparer, out: Path | None, as_json: str | None) -> int:
+def _one(pair: FilePair, comparer: ConceptComparer, out: Path | None, as_json: Path | None) -> int:
     images = read_image(pair.reference), read_image(pair.candidate)
     comparison = comparer.compare(*images)
     print(words_of(comparison))
@@ -132,7 +165,7 @@ def _one(pair: FilePair, comparer: ConceptComparer, out: Path | None, as_json: s
     return 0
 
 
-def _folders(pairing: Pairing, comparer: ConceptComparer, out: Path | None, as_json: str | None) -> int:
+def _folders(pairing: Pairing, comparer: ConceptComparer, out: Path | None, as_json: Path | None) -> int:
     vectors, errors = _embedded(
         comparer.tower, [path for pair in pairing.pairs for path in (pair.reference, pair.candidate)]
     )
@@ -146,7 +179,7 @@ def _folders(pairing: Pairing, comparer: ConceptComparer, out: Path | None, as_j
             found |= {pair.pair_id: result for pair, result in zip(pairs, results, strict=True)}
             advance(len(found), len(good))
 
-    def describe(pair: FilePair) -> tuple[Row, Row]:
+    def describe(pair: FilePair) -> tuple[Row, Facts]:
         for path in (pair.reference, pair.candidate):
             if path in errors:
                 raise UserError(errors[path])

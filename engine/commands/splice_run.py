@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.commands.splice_chart import Chart, chart_bytes, check_chart
-from engine.commands.splice_table import Row, check_table, put_json, tabulate
+from engine.commands.splice_table import Facts, Row, check_table, put_json, tabulate
 from heads.concept_linear import ConceptLinear
 from lightning_modules.scorer import RunScorer, load_run
 from models.concepts import Comparison, Concept
@@ -56,8 +55,20 @@ class Explained:
         )
 
 
-def explain(arguments: argparse.Namespace, pairs: FilePair | Pairing, out: Path | None) -> int:
-    """Explain one pair, or each of two folders or a table; exit code 2 where an image could not be read.
+def explain(
+    run: str,
+    pairs: FilePair | Pairing,
+    *,
+    part: int | None = None,
+    out: Path | None = None,
+    as_json: Path | None = None,
+) -> int:
+    """Explain one pair, or each of two folders or a table; 2 where an image could not be read, else 0.
+
+    Args:
+        run: folder of a run with a concept head; a pattern that one folder matches will do.
+        part: the fold whose head is used; None: the mean over all.
+        out, as_json: see `engine.commands.splice.splice`.
 
     Raises:
         UserError: not a run with a concept head, a bad path.
@@ -66,20 +77,20 @@ def explain(arguments: argparse.Namespace, pairs: FilePair | Pairing, out: Path 
         check_table(out)
     elif out is not None:
         check_chart(out)
-    folder = one_path(arguments.run)
+    folder = one_path(run)
     if folder.is_file():
         raise UserError(f"splice: --run {folder} is an exported file, which holds no words; give the run folder")
-    scorer = load_run(folder, arguments.part)
+    scorer = load_run(folder, part)
     if not isinstance(scorer.heads[0], ConceptLinear) or not hasattr(scorer.backbone, "words"):
         raise UserError(
             f"splice: --run {folder} scores without concepts; give a run of backbone concepts, head concept_linear"
         )
     if isinstance(pairs, Pairing):
-        return _folders(pairs, scorer, out, arguments.json)
-    return _one(pairs, scorer, out, arguments.json)
+        return _folders(pairs, scorer, out, as_json)
+    return _one(pairs, scorer, out, as_json)
 
 
-def _one(pair: FilePair, scorer: RunScorer, out: Path | None, as_json: str | None) -> int:
+def _one(pair: FilePair, scorer: RunScorer, out: Path | None, as_json: Path | None) -> int:
     found = explained(scorer, pair)
     lines = [f"difference {found.difference:.6f}, {_how(scorer)} {found.total:.6f}, the sum of these contributions:"]
     for concept, contribution in found.words:
@@ -97,8 +108,8 @@ def _one(pair: FilePair, scorer: RunScorer, out: Path | None, as_json: str | Non
     return 0
 
 
-def _folders(pairing: Pairing, scorer: RunScorer, out: Path | None, as_json: str | None) -> int:
-    def describe(pair: FilePair) -> tuple[Row, Row]:
+def _folders(pairing: Pairing, scorer: RunScorer, out: Path | None, as_json: Path | None) -> int:
+    def describe(pair: FilePair) -> tuple[Row, Facts]:
         found = explained(scorer, pair)
         words = ", ".join(f"{concept.word} {contribution:.4f}" for concept, contribution in found.words)
         row = {"difference": f"{found.difference:.6f}", "sum": f"{found.total:.6f}", "contributions": words}
@@ -142,7 +153,7 @@ def _how(scorer: RunScorer) -> str:
     return "which is" if output == "identity" else f"by the output function {output} of"
 
 
-def _facts(pair: FilePair, found: Explained) -> Row:
+def _facts(pair: FilePair, found: Explained) -> Facts:
     return {
         "pair_id": pair.pair_id,
         "reference": str(pair.reference),

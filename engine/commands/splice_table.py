@@ -6,9 +6,8 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing
@@ -18,7 +17,8 @@ from semfid.scoring.score import log_first, log_unpaired
 
 log = logging.getLogger("semfid")
 
-Row = dict[str, Any]
+Row = dict[str, str]  # of the table
+Facts = Mapping[str, object]  # of a pair in the JSON file
 
 
 def check_table(path: Path | None) -> None:
@@ -34,9 +34,9 @@ def check_table(path: Path | None) -> None:
 def tabulate(
     pairing: Pairing,
     columns: Sequence[str],
-    describe: Callable[[FilePair], tuple[Row, Row]],
+    describe: Callable[[FilePair], tuple[Row, Facts]],
     out: Path | None,
-    as_json: str | None,
+    as_json: Path | None,
 ) -> int:
     """Describe every pair and write the table; exit code 2 where a pair failed.
 
@@ -46,7 +46,8 @@ def tabulate(
         out: None: on the screen.
     """
     log_unpaired(pairing)
-    rows, facts = [], []
+    rows: list[Row] = []
+    facts: list[Facts] = []
     with progress("concepts") as advance:
         for number, pair in enumerate(pairing.pairs, start=1):
             row: Row = {"pair_id": pair.pair_id, "reference": str(pair.reference), "candidate": str(pair.candidate)}
@@ -75,9 +76,9 @@ def tabulate(
     return 2 if failed else 0
 
 
-def put_json(path: str | None, content: Any) -> None:
+def put_json(path: Path | None, content: Facts | Sequence[Facts]) -> None:
     """Write a JSON file, where one is wanted."""
     if path is not None:
         text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-        write_whole(Path(path), text.encode(errors="surrogateescape"))
+        write_whole(path, text.encode(errors="surrogateescape"))
         log.info(f"concepts: {path}")

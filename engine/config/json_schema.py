@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.json_schema import JsonSchemaValue
+
 from engine.config.schema import Experiment
 from engine.config.trainer_section import KEYWORDS
 from registry import BACKBONES, DATAMODULES, HEADS, LIGHTNING_MODULES, LOSSES, METRICS, Registry
@@ -24,7 +26,7 @@ EXTENDS = {
 }
 
 
-def experiment_schema() -> dict[str, Any]:
+def experiment_schema() -> JsonSchemaValue:
     """The schema of an experiment file, with the plugins that are registered now.
 
     A name that is not registered is allowed, for plugins of third parties; so is a file without `name` and `data`, which
@@ -47,18 +49,18 @@ def experiment_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _of_plugins(field: dict[str, Any], registry: Registry[Any]) -> dict[str, Any]:
+def _of_plugins(field: JsonSchemaValue, registry: Registry[Any]) -> JsonSchemaValue:
     """A field that is a plugin, or a list of them: a name alone, or a mapping with one."""
     name = _suggest({"type": "string"}, registry)
     mapping = {"type": "object", "properties": {"name": name}, "required": ["name"]}
-    plugin: dict[str, Any] = {"anyOf": [name, mapping, {"type": "null"}]}
-    kept: dict[str, Any] = {key: field[key] for key in ("description", "title") if key in field}
+    plugin: JsonSchemaValue = {"anyOf": [name, mapping, {"type": "null"}]}
+    kept: JsonSchemaValue = {key: field[key] for key in ("description", "title") if key in field}
     if field.get("type") == "array":
         return {**kept, "type": "array", "items": plugin}
     return {**kept, **plugin}
 
 
-def _suggest(name: dict[str, Any], registry: Registry[Any]) -> dict[str, Any]:
+def _suggest(name: JsonSchemaValue, registry: Registry[Any]) -> JsonSchemaValue:
     """A name for which an editor offers what is registered; others are allowed."""
     name["anyOf"] = [{"enum": registry.names()}, {"type": "string"}]
     name.pop("type", None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from engine.report.page_content import Differences, ProvenanceTable
 
 ABSENT = "–"
 # seeds are averaged; the rest says where things lie and how they are reported
@@ -12,7 +13,7 @@ NOT_COMPARED = ("seed", "choices", "name", "output", "cache", "evaluation", "bas
 NOT_SHOWN = ("seed",)  # has a column of its own
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(value: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Dotted key to text. Lists are one value."""
     result: dict[str, str] = {}
     for key, item in value.items():
@@ -23,14 +24,11 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return result
 
 
-def differing(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def differing(configs: Mapping[str, Mapping[str, object]]) -> Differences:
     """The keys whose values are not the same in all variants.
 
     Args:
         configs: variant to its configuration.
-
-    Returns:
-        ``{"keys": [...], "rows": [{"variant": ..., "values": [...]}]}``, keys in the order of the files.
     """
     flat = {
         name: flatten({key: value for key, value in config.items() if key not in NOT_COMPARED})
@@ -46,14 +44,11 @@ def differing(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def provenance_table(runs: Sequence[tuple[str, int, Mapping[str, Any]]]) -> dict[str, Any]:
+def provenance_table(runs: Sequence[tuple[str, int, Mapping[str, object]]]) -> ProvenanceTable:
     """Facts of all runs; those that all share are said once.
 
     Args:
         runs: (variant, seed, content of provenance.json).
-
-    Returns:
-        ``{"same": [[key, value], ...], "keys": [...], "rows": [{"variant", "seed", "values"}]}``.
     """
     flat = [flatten({key: value for key, value in facts.items() if key not in NOT_SHOWN}) for _, _, facts in runs]
     keys = list(dict.fromkeys(key for facts in flat for key in facts))

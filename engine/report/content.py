@@ -12,8 +12,16 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from engine.config.sections import Evaluation
+from engine.report.page_content import (
+    MeanContent,
+    OriginContent,
+    PairColumns,
+    RunContent,
+    TableContent,
+    VariantContent,
+)
 from engine.results.pairs import Results, RunResult
-from semfid.stats import Cell, Resamples, calibration_curve, group_means, resamples_needed, wilson
+from semfid.stats import Cell, GroupMean, Resamples, calibration_curve, group_means, resamples_needed, wilson
 from semfid.stats.tables import cell_text as as_printed
 
 EXAMPLES = 4  # best and worst pairs that are shown of a run, each
@@ -24,24 +32,18 @@ DIGITS = 4
 FloatArray = npt.NDArray[np.float64]
 
 
-def table_content(result: Results, evaluation: Evaluation) -> dict[str, Any]:
-    """Everything that the page's script needs of a table; JSON as it is, without NaN.
-
-    Returns:
-        ``pairs``: columns of equal length, sorted by pair_id: id, origin (index into ``origins``), label, and with votes
-        also low, high (Wilson's interval) and votes.
-        ``variants``: in the order of the table; each with its figures per origin (means over seeds) and its runs. A run
-        has predicted, means of its predictions per origin, calibration, and the rows of its best and worst pairs.
-    """
+def table_content(result: Results, evaluation: Evaluation) -> TableContent:
+    """Everything that the page's script needs of a table; JSON as it is, without NaN."""
     first = by_pair(result.runs[0].predictions)
     label = first["difference"].to_numpy(dtype=float)
     resamples = Resamples.draw(first["source_id"].astype(str).to_numpy(), evaluation.bootstraps, 0)
-    pairs: dict[str, Any] = {"id": first["pair_id"].astype(str).tolist(), "label": _rounded(label)}
+    pairs: PairColumns = {"id": first["pair_id"].astype(str).tolist(), "label": _rounded(label)}
     if "votes" in first.columns:
         low, high = wilson(first["yes_votes"].to_numpy(), first["votes"].to_numpy(), evaluation.level)
-        pairs |= {"low": _rounded(low), "high": _rounded(high), "votes": first["votes"].astype(int).tolist()}
+        pairs["low"], pairs["high"] = _rounded(low), _rounded(high)
+        pairs["votes"] = first["votes"].astype(int).tolist()
     origin = first["origin"].astype(str).to_numpy() if "origin" in first.columns else None
-    origins: list[dict[str, Any]] = []
+    origins: list[OriginContent] = []
     if origin is not None:
         names, index = np.unique(origin, return_inverse=True)
         pairs["origin"] = index.tolist()
@@ -50,7 +52,7 @@ def table_content(result: Results, evaluation: Evaluation) -> dict[str, Any]:
     runs: dict[str, list[RunResult]] = {}
     for run in result.runs:
         runs.setdefault(run.label, []).append(run)
-    variants = []
+    variants: list[VariantContent] = []
     for row in result.rows:
         name = str(row["variant"])
         own = sorted(runs[name], key=lambda run: run.seed)
@@ -58,7 +60,7 @@ def table_content(result: Results, evaluation: Evaluation) -> dict[str, Any]:
             {
                 "label": name,
                 "learned": own[0].learned,
-                "note": row["note"],
+                "note": str(row["note"]),
                 "figures": {"srcc": cell_text(row["srcc"]), "mse": cell_text(row["mse"], 4)},
                 "origins": [
                     {"srcc": number(found["srcc"]), "mse": number(found["mse"])}
@@ -76,13 +78,11 @@ def by_pair(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.sort_values("pair_id").reset_index(drop=True)
 
 
-def _run(
-    run: RunResult, label: FloatArray, origin: Any, resamples: Resamples, evaluation: Evaluation
-) -> dict[str, Any]:
+def _run(run: RunResult, label: FloatArray, origin: Any, resamples: Resamples, evaluation: Evaluation) -> RunContent:
     predicted = by_pair(run.predictions)["predicted"].to_numpy(dtype=float)
     bins = calibration_curve(label, predicted, resamples, level=evaluation.level)
     best, worst = examples(label, predicted, by_rank=not run.learned)
-    content: dict[str, Any] = {
+    content: RunContent = {
         "seed": run.seed,
         "predicted": _rounded(predicted),
         "calibration": [{"x": number(found.predicted), **_mean(found.label)} for found in bins],
@@ -185,7 +185,7 @@ def number(value: Any) -> float | None:
     return round(float(value), DIGITS) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _mean(found: Any) -> dict[str, Any]:
+def _mean(found: GroupMean) -> MeanContent:
     return {"n": found.n, "mean": number(found.mean), "low": number(found.low), "high": number(found.high)}
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from engine.report.page_content import TableContent, VariantContent
 from engine.report.pictures import Album, Pixels
 
 SHOWN = 3
@@ -18,7 +17,7 @@ HEIGHT = 128
 GAP = 4
 
 
-def write_event_images(run: Path, album: Album, content: Mapping[str, Any], variant: Mapping[str, Any]) -> None:
+def write_event_images(run: Path, album: Album, content: TableContent, variant: VariantContent) -> None:
     """Write ``events/examples``: the best and the worst pairs of a run, from pictures that are at hand.
 
     A folder of its own, so that a report made again replaces it instead of adding to it; where the pictures are the same

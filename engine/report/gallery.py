@@ -6,8 +6,8 @@ It stands in the page as it is, without a script.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from engine.config.schema import RunConfig
 from engine.report.content import by_pair, named_some, plain_text
 from engine.report.heatmaps import BROKEN, resized
 from engine.report.map_pairs import MapPair
+from engine.report.page_content import MapGroupView, MapPairView, MapsView, MapVariantView, PictureView
 from engine.report.pictures import Album, Pixels
 from engine.report.tables import map_table_view
 from engine.results.map_makers import MapMaker
@@ -47,6 +48,41 @@ class MapSource:
     maker: Callable[[RunResult, RunConfig], MapMaker | str]
 
 
+@dataclass(frozen=True)
+class MapRow:
+    """A row of ``maps.csv``: a pair, and the metrics of its map, NaN where one does not exist."""
+
+    pair_id: str
+    origin: str
+    average_precision: float
+    iou: float
+    hit: float
+    srcc: float
+    mse: float
+    changed: float
+    predicted: float
+
+    @classmethod
+    def of(cls, row: Mapping[Hashable, Any]) -> MapRow:
+        """Of the columns of a row; a table without origins has none."""
+        values = {"origin": "", **row}
+        return cls(**{one.name: values[one.name] for one in fields(cls)})
+
+    def caption(self) -> str:
+        """The metrics in words."""
+        words = [self.origin] if self.origin else []
+        if not math.isnan(self.average_precision):
+            words += [f"AP {self.average_precision:.3f}"]
+        if not math.isnan(self.iou):
+            words += [f"IoU {self.iou:.2f}"]
+        if not math.isnan(self.hit):
+            words += ["pointing hits" if self.hit == 1 else "pointing misses" if self.hit == 0 else "pointing is tied"]
+        if not math.isnan(self.srcc):
+            words += [f"SRCC {self.srcc:.2f}"]
+        words += [f"MSE {self.mse:.4f}", f"{100 * self.changed:.3g} % changed", f"mean prediction {self.predicted:.3f}"]
+        return ", ".join(words)
+
+
 @dataclass
 class Budget:
     """How many pairs the gallery of a table may still show."""
@@ -61,7 +97,7 @@ class Budget:
 
 def maps_view(
     maps: MapResults, source: MapSource | None, configs: Mapping[Path, RunConfig], album: Album, budget: Budget
-) -> dict[str, Any]:
+) -> MapsView:
     """What the template prints of a table's maps.
 
     Args:
@@ -69,18 +105,14 @@ def maps_view(
         configs: of each run.
         album: pictures go in.
         budget: of this table; used up.
-
-    Returns:
-        ``view`` (the table), ``headline``, ``notes``, ``stops`` of the colour bar, and ``variants``: label, note, and groups of
-        pairs with their pictures' names and captions.
     """
-    variants = []
+    variants: list[MapVariantView] = []
     ordered = sorted(
         by_variant(maps.runs).items(), key=lambda item: not item[1][0].learned
     )  # as the table, learned ones first
-    for label, runs in ordered[:MOST_VARIANTS]:
+    for _, runs in ordered[:MOST_VARIANTS]:
         if source is not None:
-            variants.append({"label": label, **_variant(runs[0], len(runs), source, configs, album, budget)})
+            variants.append(_variant(runs[0], len(runs), source, configs, album, budget))
     return {
         "view": map_table_view(maps),
         "headline": map_headline(maps),
@@ -125,22 +157,25 @@ def _variant(
     configs: Mapping[Path, RunConfig],
     album: Album,
     budget: Budget,
-) -> dict[str, Any]:
+) -> MapVariantView:
     """Groups of one variant's pairs, or a note that says why there are none."""
     note = f"Seed {run.seed} of {seeds} seeds." if seeds > 1 else ""
     chosen = pick(read_figures(run))
     if sum(len(rows) for _, rows in chosen) > budget.pairs:
-        return {"note": "No pictures: the variants above have used up those that a report holds.", "groups": []}
+        note = "No pictures: the variants above have used up those that a report holds."
+        return {"label": run.label, "note": note, "groups": []}
     maker = source.maker(run, configs[run.path])
     if isinstance(maker, str):
-        return {"note": f"No pictures: {maker}.", "groups": []}
+        return {"label": run.label, "note": f"No pictures: {maker}.", "groups": []}
     folds = by_pair(run.predictions).set_index("pair_id")["fold"]
     budget.pairs -= sum(len(rows) for _, rows in chosen)
-    groups = [{"title": title, "pairs": list(_shown(rows, folds, maker, source, album))} for title, rows in chosen]
-    return {"note": note, "groups": groups}
+    groups: list[MapGroupView] = [
+        {"title": title, "pairs": list(_shown(rows, folds, maker, source, album))} for title, rows in chosen
+    ]
+    return {"label": run.label, "note": note, "groups": groups}
 
 
-def pick(figures: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+def pick(figures: pd.DataFrame) -> list[tuple[str, list[MapRow]]]:
     """The pairs that the gallery shows of a run, in groups with a title, worst first.
 
     Args:
@@ -155,31 +190,27 @@ def pick(figures: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
         ("Unchanged pairs with the highest mean predicted difference", quiet.iloc[:UNCHANGED]),
         ("Highest average precision, for comparison", best),
     )
-    return [
-        (title, [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")])
-        for title, rows in groups
-        if len(rows)
-    ]
+    return [(title, [MapRow.of(row) for row in rows.to_dict("records")]) for title, rows in groups if len(rows)]
 
 
 def _shown(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[MapRow],
     folds: pd.Series[int],
     maker: MapMaker,
     source: MapSource,
     album: Album,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[MapPairView]:
     for row in rows:
-        name = str(row["pair_id"])
-        entry = {"pair": name, "caption": caption(row)}
+        name, words = row.pair_id, row.caption()
         try:
             pair = source.pair(name)
             predicted = maker(int(folds[name]), [pair.name], *pair.images)[0, 0].numpy()
         except BROKEN as error:
-            yield {**entry, "missing": " ".join(str(error).split()), "pictures": []}
+            yield {"pair": name, "caption": words, "missing": " ".join(str(error).split()), "pictures": []}
             continue
         pictures = [album.add(pixels) for pixels in _pictures(pair, predicted)]
-        yield {**entry, "missing": "", "pictures": list(zip(TITLES, pictures, strict=True))}
+        shown = list(zip(TITLES, pictures, strict=True))
+        yield {"pair": name, "caption": words, "missing": "", "pictures": shown}
 
 
 def _pictures(pair: MapPair, predicted: Map) -> tuple[Pixels, Pixels, Pixels, Pixels, Pixels]:
@@ -192,26 +223,7 @@ def _pictures(pair: MapPair, predicted: Map) -> tuple[Pixels, Pixels, Pixels, Pi
     return reference, candidate, drawn, colours(map_), overlay(candidate, map_)
 
 
-def caption(row: Mapping[str, Any]) -> str:
-    """Figures of a pair in words."""
-    words = [str(row["origin"])] if row.get("origin") else []
-    if not math.isnan(row["average_precision"]):
-        words += [f"AP {row['average_precision']:.3f}"]
-    if not math.isnan(row["iou"]):
-        words += [f"IoU {row['iou']:.2f}"]
-    if not math.isnan(row["hit"]):
-        words += ["pointing hits" if row["hit"] == 1 else "pointing misses" if row["hit"] == 0 else "pointing is tied"]
-    if not math.isnan(row["srcc"]):
-        words += [f"SRCC {row['srcc']:.2f}"]
-    words += [
-        f"MSE {row['mse']:.4f}",
-        f"{100 * row['changed']:.3g} % changed",
-        f"mean prediction {row['predicted']:.3f}",
-    ]
-    return ", ".join(words)
-
-
-def pictures_of(views: Sequence[Mapping[str, Any]], album: Album) -> list[dict[str, Any]]:
+def pictures_of(views: Sequence[MapsView], album: Album) -> list[PictureView]:
     """Every picture that some gallery shows, once: name, data URI, width, height."""
     names = dict.fromkeys(
         name

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.report.content import cell_text, number
+from engine.report.page_content import Bar, CellView, RowView, TableView
 from engine.results.maps import MAP_COLUMNS, MapResults
 from engine.results.pairs import Results, columns_of
 from semfid.stats import Cell, Column
@@ -15,30 +16,26 @@ from semfid.stats.tables import Row
 SAME_FOR_ALL = ("n", "n_changed", "sources")  # of one table: the caption says them
 
 
-def table_view(result: Results) -> dict[str, Any]:
+def table_view(result: Results) -> TableView:
     """The table of scores; see `_view`."""
     ceiling = None if result.ceiling is None else number(result.ceiling.srcc)
     return _view(result.rows, columns_of(result.rows), "srcc", ("srcc", "mse"), ceiling)
 
 
-def map_table_view(maps: MapResults) -> dict[str, Any]:
+def map_table_view(maps: MapResults) -> TableView:
     """The table of maps; see `_view`."""
     return _view(maps.rows, MAP_COLUMNS, "average_precision", ("average_precision",), None)
 
 
 def _view(
     rows: Sequence[Row], of: Sequence[Column], main: str, with_interval: Sequence[str], ceiling: float | None
-) -> dict[str, Any]:
-    """Columns that say something, and rows.
+) -> TableView:
+    """Columns that hold something, and rows.
 
     Args:
         main: column that gets bars.
         with_interval: columns that print their interval; others have theirs in the CSV.
         ceiling: of the main column.
-
-    Returns:
-        ``columns``: name, header, numeric, better. ``rows``: variant, constant, leaky, cells (text, value, mark, bar).
-        A bar has low, high and value in per cent of the scale; ``scale`` names its ends, and the ceiling on it.
     """
     columns = [
         column
@@ -83,8 +80,8 @@ def _row(
     scale: tuple[float, float],
     main: str,
     with_interval: Sequence[str],
-) -> dict[str, Any]:
-    cells = []
+) -> RowView:
+    cells: list[CellView] = []
     for column in columns:
         value = row.get(column.name)
         shown = value
@@ -105,7 +102,7 @@ def _row(
     return {"variant": str(row["variant"]), "leaky": "LEAKY" in note, "cells": cells}
 
 
-def _bar(cell: Cell, scale: tuple[float, float]) -> dict[str, float] | None:
+def _bar(cell: Cell, scale: tuple[float, float]) -> Bar | None:
     value = number(cell)
     if value is None:
         return None

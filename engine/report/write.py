@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.config.schema import RunConfig, recorded_config
 from engine.config.sections import Evaluation
@@ -16,6 +15,7 @@ from engine.report.content import by_pair, headline, table_content
 from engine.report.event_images import write_event_images
 from engine.report.gallery import Budget, MapSource, maps_view, pictures_of
 from engine.report.page import render
+from engine.report.page_content import Differences, ProvenanceTable, SectionView, TableContent
 from engine.report.pictures import Album, DrawMap, add_maps, add_pairs
 from engine.report.tables import table_view
 from engine.results.pairs import Results, RunResult
@@ -60,9 +60,9 @@ class RunFacts:
         provenance: content of ``provenance.json``.
     """
 
-    settings: dict[str, Any]
+    settings: Mapping[str, object]
     config: RunConfig
-    provenance: dict[str, Any]
+    provenance: Mapping[str, object]
 
     @classmethod
     def read(cls, run: RunResult) -> RunFacts:
@@ -109,7 +109,7 @@ def write_report(
         for result, title in zip(results, _titles(results, facts), strict=True)
     ]
     views = [{"id": f"table-{number + 1}", **view} for number, (view, _) in enumerate(made)]
-    inline = pictures_of([view["maps"] for view in views if view["maps"] is not None], album)  # the script finds them
+    inline = pictures_of([view["maps"] for view, _ in made if view["maps"] is not None], album)  # the script finds them
     held = {picture["name"] for picture in inline}
     page = render(
         {
@@ -138,7 +138,7 @@ def _table(
     album: Album,
     facts: Mapping[Path, RunFacts],
     tables: int,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[SectionView, TableContent]:
     """What the template prints of a table, and what the script reads of it; pictures go into the album.
 
     Args:
@@ -151,30 +151,33 @@ def _table(
         source = None if origins.maps is None else origins.maps(result)
         configs = {path: own.config for path, own in facts.items()}
         maps = maps_view(result.maps, source, configs, album, Budget.of(tables))
+    differences, provenance = _settings(result, facts)
     ceilings = [note for note in result.notes if note.startswith("noise ceiling")]
-    view = {
+    view: SectionView = {
         "title": title,
         "headline": headline(result, evaluation),
         "ceiling": next(iter(ceilings), None),
         "notes": [note for note in result.notes if note not in ceilings],
         "view": table_view(result),
         "maps": maps,
-        **_settings(result, facts),
+        "differs": differences,
+        "provenance": provenance,
     }
     return view, content
 
 
-def _settings(result: Results, facts: Mapping[Path, RunFacts]) -> dict[str, Any]:
+def _settings(result: Results, facts: Mapping[Path, RunFacts]) -> tuple[Differences, ProvenanceTable]:
+    """Settings that differ between variants, and what the runs were made with."""
     first: dict[str, RunResult] = {}
     for run in result.runs:
         first.setdefault(run.label, run)
     ordered = [first[str(row["variant"])] for row in result.rows]
     rank = {run.label: place for place, run in enumerate(ordered)}
     runs = sorted(result.runs, key=lambda run: (rank[run.label], run.seed))
-    return {
-        "differs": differing({run.label: facts[run.path].settings for run in ordered if run.learned}),
-        "provenance": provenance_table([(run.label, run.seed, facts[run.path].provenance) for run in runs]),
-    }
+    return (
+        differing({run.label: facts[run.path].settings for run in ordered if run.learned}),
+        provenance_table([(run.label, run.seed, facts[run.path].provenance) for run in runs]),
+    )
 
 
 def _titles(results: Sequence[Results], facts: Mapping[Path, RunFacts]) -> list[str]:
@@ -188,7 +191,7 @@ def _titles(results: Sequence[Results], facts: Mapping[Path, RunFacts]) -> list[
 
 
 def _add_pictures(
-    content: dict[str, Any],
+    content: TableContent,
     result: Results,
     origins: Origins,
     album: Album,

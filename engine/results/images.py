@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from engine.config.expansion import Variant
 from engine.config.sections import Evaluation
+from engine.results.comparison import on_screen
 from engine.runs.run_folder import RunFolder
 from semfid.io.files import write_whole
 from semfid.io.pair_table import read_frame
-from semfid.stats import Cell, Column, Resamples, interval, to_csv, to_markdown
+from semfid.stats import Cell, Column, Resamples, interval, to_csv
 from semfid.stats.tables import Row, Value, cell_text
 
 Values = NDArray[np.float64]
@@ -39,7 +40,7 @@ class TaskResults:
 
     @property
     def screen(self) -> str:
-        return "\n".join([to_markdown(self.rows, self.columns), *self.notes])
+        return on_screen(self.rows, self.columns, self.notes)
 
 
 def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Evaluation) -> TaskResults:
@@ -51,7 +52,7 @@ def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Eva
     by_label: dict[str, list[RunFolder]] = {}
     for variant, folder in finished:
         by_label.setdefault(variant.label, []).append(folder)
-    metrics = {label: [folder.read_json("metrics.json") for folder in folders] for label, folders in by_label.items()}
+    metrics = {label: [folder.image_metrics() for folder in folders] for label, folders in by_label.items()}
     names = list(dict.fromkeys(name for runs in metrics.values() for run in runs for name in run["figures"]))
     images, tables = _per_image(
         {label: [_results(folder) for folder in folders] for label, folders in by_label.items()}

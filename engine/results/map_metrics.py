@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,8 @@ from engine.rank_zero import is_rank_zero, progress
 from engine.results.map_makers import MapMaker, gives_maps, map_device, map_maker
 from engine.results.map_targets import in_passes, reference_name, target_batches
 from engine.runs.context import RunContext
-from engine.runs.run_folder import RunFolder
+from engine.runs.run_files import MapMetrics, Numbers
+from engine.runs.run_folder import METRICS, RunFolder
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.progress import Advance
@@ -84,15 +84,20 @@ def add_map_metrics(variant: Variant, context: RunContext, folder: RunFolder) ->
             table, pooled = compute_map_metrics(
                 data, maker, 1 if data.loader.resize in ("none", "bounded") else batch, advance
             )
-        content = {"data": digest, **maps_content(table, pooled, variant.config.evaluation)}
+        content: MapMetrics = {"data": digest, **map_metrics_of(table, pooled, variant.config.evaluation)}
         (folder.path / FILE).unlink(missing_ok=True)  # of other target maps
-        folder.write_json("metrics.json", {**folder.read_json("metrics.json"), "maps": content})
+        folder.write_json(METRICS, {**folder.pair_metrics(), "maps": content})
         write_whole(folder.path / FILE, table.to_csv(index=False).encode())  # last: it says that this is done
 
 
 def _done(folder: RunFolder, digest: str) -> bool:
     """Whether the figures are there, and of these target maps."""
-    return (folder.path / FILE).is_file() and folder.read_json("metrics.json").get("maps", {}).get("data") == digest
+    return (folder.path / FILE).is_file() and _data(folder) == digest
+
+
+def _data(folder: RunFolder) -> str | None:
+    maps = folder.pair_metrics().get("maps")
+    return None if maps is None else maps.get("data")
 
 
 def add_wanted_maps(variant: Variant, context: RunContext, folder: RunFolder) -> None:
@@ -147,14 +152,14 @@ def compute_map_metrics(
     return pd.concat([kept, figures], axis=1).reset_index(drop=True), pooled
 
 
-def maps_content(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], evaluation: Evaluation) -> dict[str, Any]:
+def map_metrics_of(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], evaluation: Evaluation) -> MapMetrics:
     """The section ``maps``: pooled figures with intervals, and those of each origin."""
     every = PooledPrecision()
     for part in pooled.values():
         every.merge(part)
     resamples = Resamples.draw(table["source_id"].astype(str).to_numpy(), evaluation.bootstraps, 0)
     summary = summarise_maps({name: table[name].to_numpy(float)[None] for name in MAP_FIGURES}, resamples)
-    content: dict[str, Any] = {
+    content: MapMetrics = {
         "pooled": _section(table, every.value),
         "interval": {name: interval(summary.samples[name], evaluation.level) for name in MAP_FIGURES},
     }
@@ -165,7 +170,7 @@ def maps_content(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], eva
     return content
 
 
-def _section(table: pd.DataFrame, pixels: float) -> dict[str, Any]:
+def _section(table: pd.DataFrame, pixels: float) -> Numbers:
     means = {name: float(table[name].mean()) for name in MAP_FIGURES}  # of the images where it exists
     return {
         "n": len(table),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from engine.config.sections import Evaluation
+from engine.results.comparison import Ranking, mean_cell, metric_cells, on_screen
 from engine.results.map_metrics import FILE, count_changed
 from engine.results.run_result import RunResult, by_variant, run_note
+from engine.runs.run_files import MapMetrics
+from engine.runs.run_folder import RunFolder
 from semfid.errors import UserError
 from semfid.stats import (
     MAP_FIGURES,
@@ -20,10 +21,7 @@ from semfid.stats import (
     Column,
     MapSummary,
     Resamples,
-    interval,
-    not_distinguishable_from_best,
     summarise_maps,
-    to_markdown,
 )
 from semfid.stats.tables import Row, Value
 
@@ -84,13 +82,7 @@ class MapResults:
     def screen(self) -> str:
         """What the terminal shows: the columns that fit, and the notes."""
         shown = [column for column in MAP_COLUMNS if column.name in MAP_SCREEN]
-        return "\n".join([to_markdown([without_intervals(row, BARE) for row in self.rows], shown), *self.notes])
-
-
-def without_intervals(row: Row, names: Sequence[str]) -> Row:
-    """A row whose cells of these names have no interval."""
-    cells = {name: row[name] for name in names}
-    return {**row, **{name: Cell(c.value, note=c.note) for name, c in cells.items() if isinstance(c, Cell)}}
+        return on_screen(self.rows, shown, self.notes, BARE)
 
 
 def compare_maps(finished: Sequence[RunResult], evaluation: Evaluation) -> MapResults | None:
@@ -109,21 +101,17 @@ def compare_maps(finished: Sequence[RunResult], evaluation: Evaluation) -> MapRe
     first = tables[next(iter(runs.values()))[0].path]
     resamples = Resamples.draw(first["source_id"].to_numpy(), evaluation.bootstraps, 0)
     summaries = {name: _summary([tables[run.path] for run in own], resamples) for name, own in runs.items()}
-    names = list(summaries)
-    observed = np.array([summaries[name].mean["average_precision"] for name in names])
-    samples = np.stack([summaries[name].samples["average_precision"] for name in names])
-    same, p_values = not_distinguishable_from_best(observed, samples, alpha=evaluation.alpha)
-    rows: dict[str, Row] = {}
-    for name, marked, p_value in zip(names, same.tolist(), p_values.tolist(), strict=True):
-        row = _row(summaries[name], runs[name], tables, evaluation, mark="*" if marked and len(names) > 1 else "")
-        sizes = {"n": len(first), "n_changed": count_changed(first), "sources": len(resamples.sources)}
-        rows[name] = {"variant": name, **sizes, **row, "p_holm": Cell(p_value, note="-")}
-    ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["average_precision"], nan=-2.0))
+    ranking = Ranking.by("average_precision", summaries, evaluation)
+    sizes = {"n": len(first), "n_changed": count_changed(first), "sources": len(resamples.sources)}
+    rows: list[Row] = []
+    for name in ranking.names:
+        row = _row(summaries[name], runs[name], tables, evaluation, ranking.marks[name])
+        rows.append({"variant": name, **sizes, **row, "p_holm": Cell(ranking.p_values[name], note="-")})
     return MapResults(
-        [rows[name] for name in ranking],
-        _origin_rows({name: runs[name] for name in ranking}, tables) if evaluation.by_origin else [],
+        rows,
+        _origin_rows({name: runs[name] for name in ranking.names}) if evaluation.by_origin else [],
         _notes(first, len(resamples.sources), evaluation),
-        [run for name in ranking for run in runs[name]],
+        [run for name in ranking.names for run in runs[name]],
     )
 
 
@@ -154,11 +142,8 @@ def _row(
     mark: str,
 ) -> Row:
     row: dict[str, Value | Cell] = {"seeds": len(runs)}
-    for name in MAP_FIGURES:
-        low, high = interval(summary.samples[name], evaluation.level)
-        row[name] = Cell(summary.mean[name], low, high, mark if name == "average_precision" else "", "-")
-    row["average_precision_seed_std"] = Cell(summary.seed_std["average_precision"], note="-")
-    row[PIXELS] = _mean([_section(run)["pooled"][PIXELS] for run in runs])
+    row |= metric_cells(MAP_FIGURES, summary, "average_precision", mark, "-", evaluation)
+    row[PIXELS] = mean_cell([_section(run)["pooled"][PIXELS] for run in runs])
     constant = max(_constant(tables[run.path]) for run in runs)
     notes = run_note(runs)
     row["note"] = ", ".join([*notes, *([f"no SRCC of {constant} constant maps"] if constant else [])])
@@ -170,20 +155,15 @@ def _constant(table: pd.DataFrame) -> int:
     return int((table["srcc"].isna() & (table["changed"] > 0) & (table["changed"] < 1)).sum())
 
 
-def _section(run: RunResult) -> dict[str, Any]:
+def _section(run: RunResult) -> MapMetrics:
     """The section ``maps`` of a run's metrics.json."""
     try:
-        return dict(json.loads((run.path / "metrics.json").read_text())["maps"])
+        return RunFolder(run.path).pair_metrics()["maps"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{run.path}: metrics.json has no figures of maps; remove {FILE} and run again") from error
 
 
-def _mean(values: Sequence[float | None]) -> Cell:
-    """Over seeds; a dash where a seed has none (null in JSON)."""
-    return Cell(float(np.mean([np.nan if value is None else value for value in values])), note="-")
-
-
-def _origin_rows(runs: Mapping[str, Sequence[RunResult]], tables: Mapping[Any, pd.DataFrame]) -> list[Row]:
+def _origin_rows(runs: Mapping[str, Sequence[RunResult]]) -> list[Row]:
     rows: list[Row] = []
     for name, own in runs.items():
         found = [_section(run).get("origin", {}) for run in own]
@@ -195,7 +175,7 @@ def _origin_rows(runs: Mapping[str, Sequence[RunResult]], tables: Mapping[Any, p
                 **{k: seeds[0][k] for k in ("n", "n_changed")},
             }
             for figure in (*MAP_FIGURES, PIXELS):
-                row[figure] = _mean([seed[figure] for seed in seeds])
+                row[figure] = mean_cell([seed[figure] for seed in seeds])
             rows.append(row)
     return rows
 

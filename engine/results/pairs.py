@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from engine.config.sections import Evaluation
-from engine.results.maps import MAP_COLUMNS, MAP_ORIGIN_COLUMNS, MapResults, compare_maps, without_intervals
+from engine.results.comparison import Ranking, mean_cell, metric_cells, on_screen, origin_files, table_files
+from engine.results.maps import MAP_COLUMNS, MAP_ORIGIN_COLUMNS, MapResults, compare_maps
 from engine.results.run_result import RunResult as RunResult
 from engine.results.run_result import by_variant, run_note
+from engine.runs.run_files import PairMetrics
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.stats import (
@@ -30,15 +32,12 @@ from semfid.stats import (
     interval,
     is_binary,
     noise_ceiling,
-    not_distinguishable_from_best,
     summarise,
-    to_csv,
-    to_latex,
-    to_markdown,
 )
 from semfid.stats.binary import BINARY
 from semfid.stats.tables import Row, Value
 
+METRICS = ("srcc", "krcc", "plcc", "plcc_logistic", "mse", "mae", "rmse", "rmse_logistic")
 WITH_INTERVAL = ("srcc", "plcc", "plcc_logistic", "rmse", "mse", "mae", *BINARY)
 
 COLUMNS = (
@@ -69,7 +68,7 @@ def columns_of(rows: Sequence[Row]) -> list[Column]:
     return [column for column in COLUMNS if column.name not in BINARY or any(column.name in row for row in rows)]
 
 
-def compute_metrics(predictions: pd.DataFrame, evaluation: Evaluation) -> dict[str, Any]:
+def compute_metrics(predictions: pd.DataFrame, evaluation: Evaluation) -> PairMetrics:
     """Everything that ``metrics.json`` holds for one run.
 
     Raises:
@@ -79,7 +78,7 @@ def compute_metrics(predictions: pd.DataFrame, evaluation: Evaluation) -> dict[s
     pooled = figures(label, score, source, pair)
     resamples = Resamples.draw(source, evaluation.bootstraps, 0)
     samples = bootstrap_figures(label, score, resamples, krcc=False)  # the table has KRCC's interval
-    content: dict[str, Any] = {
+    content: PairMetrics = {
         "pooled": pooled.as_dict(),
         "interval": {name: interval(samples[name], evaluation.level) for name in WITH_INTERVAL if name in samples},
         "level": evaluation.level,
@@ -118,8 +117,7 @@ class Results:
     def screen(self) -> str:
         """What the terminal shows: the columns that fit, and the notes."""
         shown = [column for column in columns_of(self.rows) if column.name in SCREEN]
-        bare = [without_intervals(row, ("krcc", "plcc")) for row in self.rows]
-        return "\n".join([to_markdown(bare, shown), *self.notes])
+        return on_screen(self.rows, shown, self.notes, bare=("krcc", "plcc"))
 
 
 def compare_variants(finished: Sequence[RunResult], evaluation: Evaluation) -> list[Results]:
@@ -141,31 +139,15 @@ def _table(finished: Sequence[RunResult], evaluation: Evaluation) -> Results:
     for name, runs in by_label.items():
         scores = np.stack([_aligned(run, pair) for run in runs])
         summaries[name] = summarise(label, scores, source, pair, resamples)
-    names = list(summaries)
-    observed = np.array([summaries[name].mean["srcc"] for name in names])
-    same, p_values = not_distinguishable_from_best(
-        observed, np.stack([summaries[name].samples["srcc"] for name in names]), alpha=evaluation.alpha
-    )
-    rows: dict[str, Row] = {}
-    for index, name in enumerate(names):
-        rows[name] = _row(
-            name,
-            by_label[name],
-            summaries[name],
-            bool(same[index]),
-            float(p_values[index]),
-            evaluation,
-            len(names),
-            is_binary(label),
-        )
-    ranking = sorted(names, key=lambda name: -np.nan_to_num(summaries[name].mean["srcc"], nan=-2.0))
+    ranking = Ranking.by("srcc", summaries, evaluation)
+    metrics = (*METRICS, *(BINARY if is_binary(label) else ()))
+    table = [_row(name, by_label[name], summaries[name], ranking, metrics, evaluation) for name in ranking.names]
     ceiling = (
         noise_ceiling(first["yes_votes"].to_numpy(), first["votes"].to_numpy()) if "votes" in first.columns else None
     )
-    table = [rows[name] for name in ranking]
     return Results(
         table,
-        _origin_rows(by_label, ranking, evaluation),
+        _origin_rows(by_label, ranking.names, evaluation),
         ceiling,
         _notes(table, label, ceiling, evaluation, finished),
         list(finished),
@@ -177,28 +159,13 @@ def _row(
     name: str,
     runs: Sequence[RunResult],
     summary: VariantSummary,
-    same: bool,
-    p_value: float,
+    ranking: Ranking,
+    metrics: Sequence[str],
     evaluation: Evaluation,
-    count: int,
-    binary: bool,
 ) -> Row:
     row: dict[str, Value | Cell] = {"variant": name, "n": summary.n, "sources": summary.sources, "seeds": summary.seeds}
-    for figure in (
-        "srcc",
-        "krcc",
-        "plcc",
-        "plcc_logistic",
-        "mse",
-        "mae",
-        "rmse",
-        "rmse_logistic",
-        *(BINARY if binary else ()),
-    ):
-        low, high = interval(summary.samples[figure], evaluation.level) if figure in summary.samples else (None, None)
-        mark = "*" if figure == "srcc" and same and count > 1 else ""
-        row[figure] = Cell(summary.mean[figure], low, high, mark, "constant" if summary.constant else "")
-    row["srcc_seed_std"] = Cell(summary.seed_std["srcc"], note="-")
+    note = "constant" if summary.constant else ""
+    row |= metric_cells(metrics, summary, "srcc", ranking.marks[name], note, evaluation)
     spreads = []
     for run in runs:
         folds = run.predictions["fold"].to_numpy()
@@ -206,7 +173,7 @@ def _row(
             label, score, _, _ = _columns(run.predictions)
             spreads.append(np.std([fold["srcc"] for fold in fold_spread(label, score, folds).values()], ddof=1))
     row["srcc_fold_std"] = Cell(float(np.mean(spreads)) if spreads else float("nan"), note="-")
-    row["p_holm"] = Cell(p_value, note="-")
+    row["p_holm"] = Cell(ranking.p_values[name], note="-")
     row["note"] = ", ".join(run_note(runs))
     return row
 
@@ -226,7 +193,7 @@ def _origin_rows(
         labels = runs[0].predictions.groupby("origin")["difference"].mean()
         for origin in found[0]:
             seeds = [groups[origin] for groups in found]
-            constant = any(figure.constant for figure in seeds)
+            constant = any(seed.constant for seed in seeds)
             row: dict[str, Value | Cell] = {
                 "variant": name,
                 "origin": origin,
@@ -234,9 +201,8 @@ def _origin_rows(
                 "sources": seeds[0].sources,
             }
             row["difference"] = float(labels[origin])
-            for figure in ("srcc", "mse"):
-                mean = float(np.mean([getattr(seed, figure) for seed in seeds]))
-                row[figure] = Cell(mean, note="constant" if constant else "")
+            for metric in ("srcc", "mse"):
+                row[metric] = mean_cell([getattr(seed, metric) for seed in seeds], "constant" if constant else "")
             rows.append(row)
     return rows
 
@@ -291,38 +257,15 @@ def write_results(results: Sequence[Results], folder: Path) -> list[Path]:
     written = []
     for number, result in enumerate(results):
         suffix = f"_{number + 1}" if len(results) > 1 else ""
-        files = _files(
-            "results", suffix, result.rows, columns_of(result.rows), result.notes, result.origins, ORIGIN_COLUMNS
-        )
-        if result.maps is not None:
-            maps = result.maps
-            files |= _files(
-                "results_maps", suffix, maps.rows, MAP_COLUMNS, maps.notes, maps.origins, MAP_ORIGIN_COLUMNS
-            )
+        files = table_files("results", suffix, result.rows, columns_of(result.rows), result.notes)
+        files |= origin_files("results", suffix, result.origins, ORIGIN_COLUMNS)
+        if (maps := result.maps) is not None:
+            files |= table_files("results_maps", suffix, maps.rows, MAP_COLUMNS, maps.notes)
+            files |= origin_files("results_maps", suffix, maps.origins, MAP_ORIGIN_COLUMNS)
         for name, text in files.items():
             write_whole(folder / name, text.encode())
             written.append(folder / name)
     return written
-
-
-def _files(
-    name: str,
-    suffix: str,
-    rows: Sequence[Row],
-    columns: Sequence[Column],
-    notes: Sequence[str],
-    origins: Sequence[Row],
-    origin_columns: Sequence[Column],
-) -> dict[str, str]:
-    files = {
-        f"{name}{suffix}.csv": to_csv(rows, columns),
-        f"{name}{suffix}.md": "\n".join([to_markdown(rows, columns), *notes, ""]),
-        f"{name}{suffix}.tex": to_latex(rows, columns),
-    }
-    if origins:
-        files[f"{name}_by_origin{suffix}.csv"] = to_csv(origins, origin_columns)
-        files[f"{name}_by_origin{suffix}.md"] = to_markdown(origins, origin_columns)
-    return files
 
 
 def _columns(predictions: pd.DataFrame) -> tuple[Any, Any, Any, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 import torch
@@ -14,7 +13,7 @@ from engine.config.expansion import Variant
 from engine.rank_zero import is_rank_zero, log
 from engine.runs.context import RunContext
 from engine.runs.provenance import provenance
-from engine.runs.run_folder import RunFolder
+from engine.runs.run_folder import METRICS, RunFolder
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.io.system_faults import remedy, said
@@ -37,8 +36,8 @@ class Outcome:
     """
 
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     headline: str = ""
     after: Callable[[], None] = _nothing
 
@@ -112,6 +111,6 @@ def save(variant: Variant, context: RunContext, folder: RunFolder, outcome: Outc
         "data_hash": context.data_hash(variant.config),
     }
     folder.write_json("provenance.json", {**provenance(), **facts, **outcome.facts, "wall_s": wall_s})
-    folder.write_json("metrics.json", dict(outcome.metrics))
+    folder.write_json(METRICS, outcome.metrics)
     folder.set_state("done")
     log.info(f"{folder.path.name}: {outcome.headline} ({wall_s:.1f} s)")

@@ -7,9 +7,10 @@ import importlib.metadata
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from engine.runs.run_files import Environment
 
 PACKAGES = (
     "torch", "torchvision", "lightning", "torchmetrics", "timm", "open_clip_torch", "transformers", "peft", "omegaconf",
@@ -18,7 +19,7 @@ PACKAGES = (
 
 
 @functools.cache
-def provenance() -> dict[str, Any]:
+def provenance() -> Environment:
     """Versions, commit and machine; the run adds table hash, weights hash, seed and wall time."""
     versions = {}
     for package in PACKAGES:

@@ -5,9 +5,8 @@ Writes a metric's file per part, and ``metric.pt``, fitted on all pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -153,7 +152,7 @@ def _scores(
 
 def _card(
     variant: Variant, data: PairDataModule, folds: Sequence[FoldPredictions], rated: NDArray[np.bool_]
-) -> tuple[dict[str, float], dict[str, Any]]:
+) -> tuple[dict[str, float], Mapping[str, object]]:
     """Figures by pairs left out, and how many pairs of how many photos there were."""
     frame, table = data.table.frame, prediction_table(data, folds)
     own = table[table["pair_id"].isin(frame["pair_id"][rated])]

@@ -8,7 +8,7 @@ import glob
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import yaml
 
 from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
+from engine.runs.run_files import ImageMetrics, PairMetrics, Status
 from engine.training.exact_fit import fit_of
 from semfid.io.files import write_whole
 from semfid.io.locks import lock
@@ -29,6 +30,7 @@ TRAINER_PLACE = (
 DATA_PLACE = ("workers", "in_memory", "folder")
 SCORERS = ("semantic", "judge")  # keys of `model` that name a scorer: its content counts beside its path
 EXACT_VERSION = 2  # raised when exact fits come out otherwise
+METRICS = "metrics.json"
 VERSION = 1  # raised when the meaning of a configuration changes
 
 
@@ -121,26 +123,34 @@ class RunFolder:
 
     @property
     def state(self) -> str:
-        return str(self.status().get("state", "new"))
+        return self.status().get("state", "new")
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         try:
-            return dict(json.loads((self.path / "status.json").read_text()))
+            found: Status = json.loads((self.path / "status.json").read_text())
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return {}
+        return found
 
     def set_state(self, state: str, error: str = "") -> None:
         self.write_json("status.json", {"state": state, **({"error": error} if error else {})})
 
-    def write_json(self, name: str, content: dict[str, Any]) -> None:
+    def write_json(self, name: str, content: Mapping[str, object]) -> None:
         """A JSON file, whole or not at all; NaN becomes null."""
         write_whole(self.path / name, (json.dumps(_without_nan(content), indent=2) + "\n").encode())
 
-    def write_yaml(self, name: str, content: dict[str, Any]) -> None:
+    def write_yaml(self, name: str, content: dict[str, object]) -> None:
         write_whole(self.path / name, yaml.safe_dump(content, sort_keys=False).encode())
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        return dict(json.loads((self.path / name).read_text()))
+    def pair_metrics(self) -> PairMetrics:
+        """``metrics.json`` of a run of pairs that is done."""
+        found: PairMetrics = json.loads((self.path / METRICS).read_text())
+        return found
+
+    def image_metrics(self) -> ImageMetrics:
+        """``metrics.json`` of a run of single images that is done."""
+        found: ImageMetrics = json.loads((self.path / METRICS).read_text())
+        return found
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

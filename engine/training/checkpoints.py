@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
+
+from torch import Tensor
 
 from engine.rank_zero import is_rank_zero, log
 from semfid.io.torch_files import DamagedFileError, load_whole
@@ -14,7 +16,20 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 NEEDED = ("state_dict", "epoch", "callbacks", "loops", "optimizer_states", "lr_schedulers")
 
 
-def going_on(folder: Path, selects: bool, title: str) -> dict[str, Any] | None:
+class Checkpoint(TypedDict):
+    """What is read of a checkpoint of Lightning's.
+
+    Attributes:
+        epoch: from 0.
+        callbacks: state of each by a name that begins with its class.
+    """
+
+    state_dict: Mapping[str, Tensor]
+    epoch: int
+    callbacks: Mapping[str, Mapping[str, Any]]
+
+
+def going_on(folder: Path, selects: bool, title: str) -> Checkpoint | None:
     """The last checkpoint of a training that was cut off; None: it begins anew.
 
     A checkpoint that was cut short (by a power cut, a quota, a copy that broke off) is named and removed, and so is the
@@ -40,20 +55,20 @@ def going_on(folder: Path, selects: bool, title: str) -> dict[str, Any] | None:
     return None
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
+def read_checkpoint(path: Path) -> Checkpoint | None:
     """A checkpoint of Lightning's; None where it is gone, damaged, or something else."""
     try:
         state = load_whole(path)
     except (FileNotFoundError, DamagedFileError):
         return None
-    return state if isinstance(state, dict) and all(key in state for key in NEEDED) else None
+    return cast(Checkpoint, state) if isinstance(state, dict) and all(key in state for key in NEEDED) else None
 
 
-def _has_best(state: Mapping[str, Any]) -> bool:
+def _has_best(state: Checkpoint) -> bool:
     """Whether an epoch was selected before a checkpoint was written."""
     return any(str(one.get("best_model_path", "")).endswith(BEST) for one in state["callbacks"].values())
 
 
-def stopped_early(state: Mapping[str, Any]) -> bool:
+def stopped_early(state: Checkpoint) -> bool:
     """Whether early stopping had ended the training that wrote a checkpoint: it must not go on by one epoch more."""
     return any(key.startswith("EarlyStopping") and one["stopped_epoch"] > 0 for key, one in state["callbacks"].items())

@@ -14,7 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from engine.config.schema import RunConfig
 from engine.rank_zero import log
-from engine.training.checkpoints import BEST, LAST, going_on, read_checkpoint, stopped_early
+from engine.training.checkpoints import BEST, LAST, Checkpoint, going_on, read_checkpoint, stopped_early
 from engine.training.lightning_trainer import make_trainer
 from engine.training.trainer_options import LAST_EPOCH, check_steps
 from semfid.errors import UserError
@@ -135,7 +135,7 @@ def _fit(trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataMod
     trainer.strategy.barrier("fit")
 
 
-def _selected(path: Path) -> dict[str, Any]:
+def _selected(path: Path) -> Checkpoint:
     if not path.exists():
         raise UserError(
             f"no epoch was {'validated' if path.name == BEST else 'finished'}, so there is none to evaluate; remove the limits "

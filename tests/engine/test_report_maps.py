@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from report_support import (
 )
 
 import engine.report.gallery as gallery
-from engine.report.gallery import MapSource, caption, map_headline, pick
+from engine.report.gallery import MapRow, MapSource, map_headline, pick
 from engine.report.map_pairs import MapPair
 from engine.report.pictures import thumbnail
 from engine.results.maps import compare_maps
@@ -149,24 +150,17 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_few_pairs_are_shown_once(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"pair_id": ["a", "b", "c"], "average_precision": [0.5, 0.2, np.nan], "changed": [0.1, 0.1, 0]}
-    )
-    groups = pick(frame.assign(predicted=0.1))
-    assert [[row["pair_id"] for row in rows] for _, rows in groups] == [["b"], ["c"], ["a"]]
-    alone = pick(frame.assign(predicted=0.1).iloc[:1])
-    assert [[row["pair_id"] for row in rows] for _, rows in alone] == [["a"]]
+    ).assign(predicted=0.1, iou=0.0, hit=np.nan, srcc=np.nan, mse=0.01)
+    groups = pick(frame)
+    assert [[row.pair_id for row in rows] for _, rows in groups] == [["b"], ["c"], ["a"]]
+    alone = pick(frame.iloc[:1])
+    assert [[row.pair_id for row in rows] for _, rows in alone] == [["a"]]
     nan = float("nan")
-    row = {
-        "origin": "inter",
-        "average_precision": nan,
-        "iou": 0.0,
-        "hit": nan,
-        "srcc": nan,
-        "mse": 0.01,
-        "changed": 0.0,
-    }
-    assert caption({**row, "predicted": 0.1}) == "inter, IoU 0.00, MSE 0.0100, 0 % changed, mean prediction 0.100"
-    row |= {"average_precision": 0.5, "hit": 0.25, "changed": 0.123}
-    assert caption({**row, "predicted": 0.1}).startswith("inter, AP 0.500, IoU 0.00, pointing is tied, MSE")
+    row = MapRow("a", "inter", nan, iou=0.0, hit=nan, srcc=nan, mse=0.01, changed=0.0, predicted=0.1)
+    assert row.caption() == "inter, IoU 0.00, MSE 0.0100, 0 % changed, mean prediction 0.100"
+    tied = replace(row, average_precision=0.5, hit=0.25, changed=0.123)
+    assert tied.caption().startswith("inter, AP 0.500, IoU 0.00, pointing is tied, MSE")
+    assert pick(frame.assign(origin="x").iloc[:1])[0][1][0].caption().startswith("x, AP 0.500")
 
 
 def test_headline(tmp_path: Path) -> None:

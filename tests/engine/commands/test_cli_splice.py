@@ -12,6 +12,7 @@ import pytest
 from concept_support import plain, register_colour_tower
 from PIL import Image
 
+from engine.commands.splice import splice
 from semfid.cli import main
 
 
@@ -72,6 +73,15 @@ def test_a_table_of_pairs(world: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["splice", "--pairs", "p.csv", *SETTINGS]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert [row["pair_id"] for row in rows] == ["x", "y"] and all(float(row["weights"]) > 0 for row in rows)
+
+
+def test_from_python(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["splice", "hq/a.png", "sr/a.png", *SETTINGS, "--json", "typed.json"]) == 0
+    typed = capsys.readouterr().out
+    assert splice([world / "hq/a.png", world / "sr/a.png"], SETTINGS, as_json=world / "called.json") == 0
+    assert capsys.readouterr().out == typed
+    facts = [json.loads((world / name).read_text()) for name in ("typed.json", "called.json")]
+    assert facts[0]["lost"] == facts[1]["lost"] and facts[0]["cosine"] == facts[1]["cosine"]
 
 
 def test_identical_images(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
