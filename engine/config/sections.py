@@ -22,13 +22,13 @@ class Selection(Settings):
     """Which epoch of a training is kept. Looks at the validation part only."""
 
     monitor: str = "val_mse"
-    """``val_mse``, ``val_srcc``, another figure that the module logs, or ``last`` (no selection)."""
+    """``val_mse``, ``val_srcc``, another metric that the module logs, or ``last`` (no selection)."""
     patience: int | None = None
     """Stop after so many epochs without improvement; null: never."""
 
 
 class Evaluation(Settings):
-    """How figures are reported."""
+    """How metrics are reported."""
 
     bootstraps: int = 1000
     """Resamples of the sources."""
@@ -37,9 +37,9 @@ class Evaluation(Settings):
     alpha: float = 0.05
     """Of the paired comparisons, after Holm's correction."""
     by_origin: bool = True
-    """Also give figures per origin."""
+    """Also give metrics per origin."""
     maps: bool | None = None
-    """Figures of difference maps against the table's maps. true: of every variant and baseline that gives maps; null: of
+    """Metrics of difference maps against the table's maps. true: of every variant and baseline that gives maps; null: of
     variants that learn from maps, and of the baselines beside them."""
 
     @model_validator(mode="after")

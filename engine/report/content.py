@@ -1,4 +1,4 @@
-"""What the page says and draws of one table, as plain numbers and text. No figure of the table is computed again."""
+"""What the page says and draws of one table, as plain numbers and text. No metric of the table is computed again."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def headline(result: Results, evaluation: Evaluation) -> list[str]:
             sentences = [f"{found}. It is the only variant that ranks the pairs: all others predict a constant."]
     if "LEAKY" in str(best["note"]):
         sentences.append(
-            f"But {name} is LEAKY: it has seen its test photos, so its figures say nothing of other photos."
+            f"But {name} is LEAKY: it has seen its test photos, so its metrics say nothing of other photos."
         )
     elif best["note"]:
         sentences.append(f"{name} is a training-free metric.")
@@ -161,13 +161,13 @@ def named_some(names: Sequence[str]) -> str:
 
 
 def plain_text(cell: Any) -> str:
-    """A figure in a sentence, without its mark."""
+    """A metric in a sentence, without its mark."""
     text = cell_text(cell)
     return text.rstrip("*")
 
 
 def cell_text(cell: Any, digits: int = 3) -> str:
-    """A figure as the table prints it: ``0.776 [0.70, 0.82]*``, or ``constant``."""
+    """A metric as the table prints it: ``0.776 [0.70, 0.82]*``, or ``constant``."""
     if not isinstance(cell, Cell):
         return "" if cell is None else str(cell)
     if not _finite(cell):

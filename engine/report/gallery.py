@@ -23,7 +23,7 @@ from engine.report.pictures import Album, Pixels
 from engine.report.tables import map_table_view
 from engine.results.map_makers import MapMaker
 from engine.results.map_targets import Map
-from engine.results.maps import MapResults, read_figures
+from engine.results.maps import MapResults, read_map_metrics
 from engine.results.run_result import RunResult, by_variant
 from semfid.scoring.heatmap import STOPS, colours, overlay
 from semfid.stats import Cell
@@ -160,7 +160,7 @@ def _variant(
 ) -> MapVariantView:
     """Groups of one variant's pairs, or a note that says why there are none."""
     note = f"Seed {run.seed} of {seeds} seeds." if seeds > 1 else ""
-    chosen = pick(read_figures(run))
+    chosen = pick(read_map_metrics(run))
     if sum(len(rows) for _, rows in chosen) > budget.pairs:
         note = "No pictures: the variants above have used up those that a report holds."
         return {"label": run.label, "note": note, "groups": []}
@@ -175,14 +175,14 @@ def _variant(
     return {"label": run.label, "note": note, "groups": groups}
 
 
-def pick(figures: pd.DataFrame) -> list[tuple[str, list[MapRow]]]:
+def pick(metrics: pd.DataFrame) -> list[tuple[str, list[MapRow]]]:
     """The pairs that the gallery shows of a run, in groups with a title, worst first.
 
     Args:
-        figures: content of maps.csv.
+        metrics: content of maps.csv.
     """
-    ranked = figures[figures["average_precision"].notna()].sort_values(["average_precision", "pair_id"])
-    quiet = figures[figures["changed"] == 0].sort_values(["predicted", "pair_id"], ascending=[False, True])
+    ranked = metrics[metrics["average_precision"].notna()].sort_values(["average_precision", "pair_id"])
+    quiet = metrics[metrics["changed"] == 0].sort_values(["predicted", "pair_id"], ascending=[False, True])
     worst = ranked.iloc[: min(WORST, max(1, len(ranked) - BEST))]
     best = ranked.iloc[len(worst) :].iloc[-BEST:]
     groups = (

@@ -38,7 +38,7 @@ def map_drawer(run: RunResult, config: RunConfig) -> DrawMap | str:
 
 
 def open_maker(run: RunResult, config: RunConfig) -> MapMaker | str:
-    """What makes the maps of a run that has figures of them, or why it cannot be had."""
+    """What makes the maps of a run that has metrics of them, or why it cannot be had."""
     try:
         return map_maker(run.path, config)
     except BROKEN as error:

@@ -1,6 +1,6 @@
-"""The table of an experiment whose variants train on single images: their figures, mean and spread over seeds.
+"""The table of an experiment whose variants train on single images: their metrics, mean and spread over seeds.
 
-A figure that is the mean of a column of ``results.csv`` (one value per held-out image) also gets an interval over images, and
+A metric that is the mean of a column of ``results.csv`` (one value per held-out image) also gets an interval over images, and
 a line that compares each variant with the first one, image by image.
 """
 
@@ -44,7 +44,7 @@ class TaskResults:
 
 
 def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Evaluation) -> TaskResults:
-    """Figures of finished runs, averaged over seeds; a figure that a variant does not have is empty.
+    """Metrics of finished runs, averaged over seeds; a metric that a variant does not have is empty.
 
     Args:
         evaluation: ``bootstraps`` and ``level`` of the intervals over images.
@@ -63,8 +63,8 @@ def compare_tasks(finished: Sequence[tuple[Variant, RunFolder]], evaluation: Eva
     for label, runs in metrics.items():
         row: dict[str, Value | Cell] = {"variant": label, "images": int(runs[0]["images"]), "seeds": len(runs)}
         for name in names:
-            figures = [run["figures"].get(name) for run in runs]
-            values = np.array([np.nan if figure is None else figure for figure in figures], dtype=float)
+            found = [run["figures"].get(name) for run in runs]
+            values = np.array([np.nan if value is None else value for value in found], dtype=float)
             low, high = _interval(tables[label].get(name), float(values.mean()), resamples, evaluation)
             row[name] = Cell(float(values.mean()), low, high, note="-")
             row[f"{name}_std"] = Cell(float(values.std(ddof=1)) if len(runs) > 1 else float("nan"), note="-")
@@ -111,9 +111,9 @@ def _bootstrapped(values: Values, resamples: Resamples) -> Values:
 
 
 def _interval(
-    values: Values | None, figure: float, resamples: Resamples | None, evaluation: Evaluation
+    values: Values | None, mean: float, resamples: Resamples | None, evaluation: Evaluation
 ) -> tuple[float | None, float | None]:
-    if values is None or resamples is None or not np.isclose(values.mean(), figure):  # a column of another meaning
+    if values is None or resamples is None or not np.isclose(values.mean(), mean):  # a column of another meaning
         return None, None
     return interval(_bootstrapped(values, resamples), evaluation.level)
 
@@ -126,7 +126,7 @@ def _against(
     resamples: Resamples,
     evaluation: Evaluation,
 ) -> list[str]:
-    """``b minus a: judged -0.031 [-0.033, -0.029], ...``; figures that are equal for every image are left out."""
+    """``b minus a: judged -0.031 [-0.033, -0.029], ...``; metrics that are equal for every image are left out."""
     words = []
     for name in names:
         before, after = tables[first].get(name), tables[label].get(name)

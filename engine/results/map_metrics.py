@@ -1,4 +1,4 @@
-"""Figures of a run's difference maps: ``maps.csv`` and the section ``maps`` of ``metrics.json``."""
+"""Metrics of a run's difference maps: ``maps.csv`` and the section ``maps`` of ``metrics.json``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from engine.rank_zero import is_rank_zero, progress
 from engine.results.map_makers import MapMaker, gives_maps, map_device, map_maker
 from engine.results.map_targets import in_passes, reference_name, target_batches
 from engine.runs.context import RunContext
-from engine.runs.run_files import MapMetrics, Numbers
+from engine.runs.run_files import MapSection, Numbers
 from engine.runs.run_folder import METRICS, RunFolder
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.progress import Advance
 from semfid.scoring.folder import PASS_PIXELS
-from semfid.stats import MAP_FIGURES, PooledPrecision, Resamples, interval, map_figures, summarise_maps
+from semfid.stats import MAP_METRICS, PooledPrecision, Resamples, interval, map_metrics, summarise_maps
 
 FILE = "maps.csv"
 KEPT = ("pair_id", "source_id", "origin")
@@ -30,7 +30,7 @@ COLUMNS = ("mse", "srcc", "average_precision", "iou", "hit", "changed", "predict
 
 
 def maps_wanted(config: RunConfig, local: bool, data: PairDataModule) -> bool:
-    """Whether ``evaluation.maps`` asks for the figures of a variant's or a baseline's maps, and they can be had.
+    """Whether ``evaluation.maps`` asks for the metrics of a variant's or a baseline's maps, and they can be had.
 
     Args:
         local: whether the variant, or one of a baseline's experiment, learns from maps: what null stands for.
@@ -59,7 +59,7 @@ def check_maps(config: RunConfig, context: RunContext) -> None:
 
 
 def add_map_metrics(variant: Variant, context: RunContext, folder: RunFolder) -> None:
-    """Compute and save the map figures of a run that is done, unless they are there already, of the same target maps.
+    """Compute and save the map metrics of a run that is done, unless they are there already, of the same target maps.
 
     One process of a run does it.
 
@@ -84,14 +84,14 @@ def add_map_metrics(variant: Variant, context: RunContext, folder: RunFolder) ->
             table, pooled = compute_map_metrics(
                 data, maker, 1 if data.loader.resize in ("none", "bounded") else batch, advance
             )
-        content: MapMetrics = {"data": digest, **map_metrics_of(table, pooled, variant.config.evaluation)}
+        content: MapSection = {"data": digest, **map_metrics_of(table, pooled, variant.config.evaluation)}
         (folder.path / FILE).unlink(missing_ok=True)  # of other target maps
         folder.write_json(METRICS, {**folder.pair_metrics(), "maps": content})
         write_whole(folder.path / FILE, table.to_csv(index=False).encode())  # last: it says that this is done
 
 
 def _done(folder: RunFolder, digest: str) -> bool:
-    """Whether the figures are there, and of these target maps."""
+    """Whether the metrics are there, and of these target maps."""
     return (folder.path / FILE).is_file() and _data(folder) == digest
 
 
@@ -114,7 +114,7 @@ def add_wanted_maps(variant: Variant, context: RunContext, folder: RunFolder) ->
 def compute_map_metrics(
     data: PairDataModule, maker: MapMaker, batch_size: int, advance: Advance | None = None
 ) -> tuple[pd.DataFrame, dict[str, PooledPrecision]]:
-    """Figures of every test pair's map.
+    """Metrics of every test pair's map.
 
     Returns:
         one row per pair, in the order of the table: `KEPT` where there are such columns, and `COLUMNS`; and the pixels of each
@@ -139,7 +139,7 @@ def compute_map_metrics(
             for place, row in enumerate(chosen):
                 p, t = predicted[place, 0].numpy(), batch.map[place, 0].numpy()
                 try:
-                    found = map_figures(p, t).as_dict()
+                    found = map_metrics(p, t).as_dict()
                     pooled.setdefault(origins[row], PooledPrecision()).add(p, t)
                 except ValueError as error:
                     raise UserError(f"the map of pair {batch.pair_id[place]!r}: {error}") from error
@@ -147,21 +147,21 @@ def compute_map_metrics(
             if advance is not None:
                 advance(len(values), len(rows))
     order = sorted(values)
-    figures = pd.DataFrame([values[row] for row in order], columns=list(COLUMNS), index=order)
+    metrics = pd.DataFrame([values[row] for row in order], columns=list(COLUMNS), index=order)
     kept = frame.loc[order, [name for name in KEPT if name in frame.columns]]
-    return pd.concat([kept, figures], axis=1).reset_index(drop=True), pooled
+    return pd.concat([kept, metrics], axis=1).reset_index(drop=True), pooled
 
 
-def map_metrics_of(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], evaluation: Evaluation) -> MapMetrics:
-    """The section ``maps``: pooled figures with intervals, and those of each origin."""
+def map_metrics_of(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], evaluation: Evaluation) -> MapSection:
+    """The section ``maps``: pooled metrics with intervals, and those of each origin."""
     every = PooledPrecision()
     for part in pooled.values():
         every.merge(part)
     resamples = Resamples.draw(table["source_id"].astype(str).to_numpy(), evaluation.bootstraps, 0)
-    summary = summarise_maps({name: table[name].to_numpy(float)[None] for name in MAP_FIGURES}, resamples)
-    content: MapMetrics = {
+    summary = summarise_maps({name: table[name].to_numpy(float)[None] for name in MAP_METRICS}, resamples)
+    content: MapSection = {
         "pooled": _section(table, every.value),
-        "interval": {name: interval(summary.samples[name], evaluation.level) for name in MAP_FIGURES},
+        "interval": {name: interval(summary.samples[name], evaluation.level) for name in MAP_METRICS},
     }
     if evaluation.by_origin and "origin" in table.columns:
         content["origin"] = {
@@ -171,7 +171,7 @@ def map_metrics_of(table: pd.DataFrame, pooled: Mapping[str, PooledPrecision], e
 
 
 def _section(table: pd.DataFrame, pixels: float) -> Numbers:
-    means = {name: float(table[name].mean()) for name in MAP_FIGURES}  # of the images where it exists
+    means = {name: float(table[name].mean()) for name in MAP_METRICS}  # of the images where it exists
     return {
         "n": len(table),
         "n_changed": count_changed(table),

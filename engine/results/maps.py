@@ -12,11 +12,11 @@ from engine.config.sections import Evaluation
 from engine.results.comparison import Ranking, mean_cell, metric_cells, on_screen
 from engine.results.map_metrics import FILE, count_changed
 from engine.results.run_result import RunResult, by_variant, run_note
-from engine.runs.run_files import MapMetrics
+from engine.runs.run_files import MapSection
 from engine.runs.run_folder import RunFolder
 from semfid.errors import UserError
 from semfid.stats import (
-    MAP_FIGURES,
+    MAP_METRICS,
     Cell,
     Column,
     MapSummary,
@@ -27,7 +27,7 @@ from semfid.stats.tables import Row, Value
 
 PIXELS = "average_precision_pixels"
 
-FIGURES = (*MAP_FIGURES, "changed", "predicted")  # of maps.csv
+IN_FILE = (*MAP_METRICS, "changed", "predicted")  # of maps.csv
 
 MAP_COLUMNS = (
     Column("variant", "variant"),
@@ -92,12 +92,12 @@ def compare_maps(finished: Sequence[RunResult], evaluation: Evaluation) -> MapRe
         finished: runs that were tested on the same pairs.
 
     Raises:
-        UserError: figures of other pairs.
+        UserError: metrics of other pairs.
     """
     runs = by_variant([run for run in finished if run.maps and (run.path / FILE).is_file()])
     if not runs:
         return None
-    tables = {run.path: read_figures(run) for own in runs.values() for run in own}
+    tables = {run.path: read_map_metrics(run) for own in runs.values() for run in own}
     first = tables[next(iter(runs.values()))[0].path]
     resamples = Resamples.draw(first["source_id"].to_numpy(), evaluation.bootstraps, 0)
     summaries = {name: _summary([tables[run.path] for run in own], resamples) for name, own in runs.items()}
@@ -115,23 +115,23 @@ def compare_maps(finished: Sequence[RunResult], evaluation: Evaluation) -> MapRe
     )
 
 
-def read_figures(run: RunResult) -> pd.DataFrame:
+def read_map_metrics(run: RunResult) -> pd.DataFrame:
     """``maps.csv`` of a run, sorted by pair_id.
 
     Raises:
-        UserError: figures of other pairs than its predictions.
+        UserError: metrics of other pairs than its predictions.
     """
     text = {"pair_id": str, "source_id": str, "origin": str}
-    # keep_default_na: an origin may be called "None"; an empty or "nan" figure is one that does not exist
-    table = pd.read_csv(run.path / FILE, dtype=text, keep_default_na=False, na_values={key: [""] for key in FIGURES})
+    # keep_default_na: an origin may be called "None"; an empty or "nan" metric is one that does not exist
+    table = pd.read_csv(run.path / FILE, dtype=text, keep_default_na=False, na_values={key: [""] for key in IN_FILE})
     table = table.sort_values("pair_id").reset_index(drop=True)
     if table["pair_id"].tolist() != sorted(run.predictions["pair_id"].astype(str)):
-        raise UserError(f"{run.path / FILE}: its figures are of other pairs; remove the file and run again")
+        raise UserError(f"{run.path / FILE}: its metrics are of other pairs; remove the file and run again")
     return table
 
 
 def _summary(tables: Sequence[pd.DataFrame], resamples: Resamples) -> MapSummary:
-    return summarise_maps({name: [table[name] for table in tables] for name in MAP_FIGURES}, resamples)
+    return summarise_maps({name: [table[name] for table in tables] for name in MAP_METRICS}, resamples)
 
 
 def _row(
@@ -142,7 +142,7 @@ def _row(
     mark: str,
 ) -> Row:
     row: dict[str, Value | Cell] = {"seeds": len(runs)}
-    row |= metric_cells(MAP_FIGURES, summary, "average_precision", mark, "-", evaluation)
+    row |= metric_cells(MAP_METRICS, summary, "average_precision", mark, "-", evaluation)
     row[PIXELS] = mean_cell([_section(run)["pooled"][PIXELS] for run in runs])
     constant = max(_constant(tables[run.path]) for run in runs)
     notes = run_note(runs)
@@ -155,12 +155,12 @@ def _constant(table: pd.DataFrame) -> int:
     return int((table["srcc"].isna() & (table["changed"] > 0) & (table["changed"] < 1)).sum())
 
 
-def _section(run: RunResult) -> MapMetrics:
+def _section(run: RunResult) -> MapSection:
     """The section ``maps`` of a run's metrics.json."""
     try:
         return RunFolder(run.path).pair_metrics()["maps"]
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{run.path}: metrics.json has no figures of maps; remove {FILE} and run again") from error
+        raise UserError(f"{run.path}: metrics.json has no metrics of maps; remove {FILE} and run again") from error
 
 
 def _origin_rows(runs: Mapping[str, Sequence[RunResult]]) -> list[Row]:
@@ -174,8 +174,8 @@ def _origin_rows(runs: Mapping[str, Sequence[RunResult]]) -> list[Row]:
                 "origin": origin,
                 **{k: seeds[0][k] for k in ("n", "n_changed")},
             }
-            for figure in (*MAP_FIGURES, PIXELS):
-                row[figure] = mean_cell([seed[figure] for seed in seeds])
+            for metric in (*MAP_METRICS, PIXELS):
+                row[metric] = mean_cell([seed[metric] for seed in seeds])
             rows.append(row)
     return rows
 

@@ -1,4 +1,4 @@
-"""From predictions to the table: figures with intervals, who beats whom, the noise ceiling, rows per origin."""
+"""From predictions to the table: metrics with intervals, who beats whom, the noise ceiling, rows per origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.results.comparison import Ranking, mean_cell, metric_cells, on_scree
 from engine.results.maps import MAP_COLUMNS, MAP_ORIGIN_COLUMNS, MapResults, compare_maps
 from engine.results.run_result import RunResult as RunResult
 from engine.results.run_result import by_variant, run_note
-from engine.runs.run_files import PairMetrics
+from engine.runs.run_files import PairMetricsFile
 from semfid.errors import UserError
 from semfid.io.files import write_whole
 from semfid.stats import (
@@ -25,13 +25,13 @@ from semfid.stats import (
     Resamples,
     VariantSummary,
     best_srcc,
-    bootstrap_figures,
+    bootstrap_metrics,
     by_group,
-    figures,
     fold_spread,
     interval,
     is_binary,
     noise_ceiling,
+    score_metrics,
     summarise,
 )
 from semfid.stats.binary import BINARY
@@ -64,21 +64,21 @@ SCREEN = ("variant", "seeds", "srcc", "srcc_seed_std", "p_holm", "auc", "krcc", 
 
 
 def columns_of(rows: Sequence[Row]) -> list[Column]:
-    """Those of `COLUMNS` that some row has something in: figures of two kinds are of binary labels only."""
+    """Those of `COLUMNS` that some row has something in: metrics of two kinds are of binary labels only."""
     return [column for column in COLUMNS if column.name not in BINARY or any(column.name in row for row in rows)]
 
 
-def compute_metrics(predictions: pd.DataFrame, evaluation: Evaluation) -> PairMetrics:
+def compute_metrics(predictions: pd.DataFrame, evaluation: Evaluation) -> PairMetricsFile:
     """Everything that ``metrics.json`` holds for one run.
 
     Raises:
         UserError: a prediction that is not finite; names the pair.
     """
     label, score, source, pair = _columns(predictions)
-    pooled = figures(label, score, source, pair)
+    pooled = score_metrics(label, score, source, pair)
     resamples = Resamples.draw(source, evaluation.bootstraps, 0)
-    samples = bootstrap_figures(label, score, resamples, krcc=False)  # the table has KRCC's interval
-    content: PairMetrics = {
+    samples = bootstrap_metrics(label, score, resamples, krcc=False)  # the table has KRCC's interval
+    content: PairMetricsFile = {
         "pooled": pooled.as_dict(),
         "interval": {name: interval(samples[name], evaluation.level) for name in WITH_INTERVAL if name in samples},
         "level": evaluation.level,
@@ -103,7 +103,7 @@ class Results:
         ceiling: None where the data has no votes.
         notes: how to read the table, one line each.
         runs: what the table is made of.
-        maps: of the runs that have figures of maps; None where none has.
+        maps: of the runs that have metrics of maps; None where none has.
     """
 
     rows: list[Row]

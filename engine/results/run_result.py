@@ -16,7 +16,7 @@ class RunResult:
     Attributes:
         predictions: content of predictions.csv.
         path: of its folder.
-        maps: whether its figures of maps, where there are some, go into the table.
+        maps: whether its metrics of maps, where there are some, go into the table.
     """
 
     label: str

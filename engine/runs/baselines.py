@@ -1,4 +1,4 @@
-"""Training-free metrics beside the learned variants: same pairs, same figures, same kind of run folder."""
+"""Training-free metrics beside the learned variants: same pairs, same metrics, same kind of run folder."""
 
 from __future__ import annotations
 

@@ -189,6 +189,6 @@ def _write_history(folder: RunFolder, histories: dict[int, list[dict[str, float]
 
     for part, history in histories.items():
         with SummaryWriter(str(folder.path / "events" / f"part-{part}")) as writer:
-            for step, figures in enumerate(history):
-                for name, value in figures.items():
+            for step, metrics in enumerate(history):
+                for name, value in metrics.items():
                     writer.add_scalar(name.replace("train_", "train/"), value, step)

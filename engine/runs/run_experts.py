@@ -153,15 +153,15 @@ def _scores(
 def _card(
     variant: Variant, data: PairDataModule, folds: Sequence[FoldPredictions], rated: NDArray[np.bool_]
 ) -> tuple[dict[str, float], Mapping[str, object]]:
-    """Figures by pairs left out, and how many pairs of how many photos there were."""
+    """Metrics by pairs left out, and how many pairs of how many photos there were."""
     frame, table = data.table.frame, prediction_table(data, folds)
     own = table[table["pair_id"].isin(frame["pair_id"][rated])]
-    figures = {}
+    metrics = {}
     if len(own) > 2:
-        figures["srcc"] = round(float(srcc(own["predicted"].to_numpy(), own["difference"].to_numpy())), 4)
+        metrics["srcc"] = round(float(srcc(own["predicted"].to_numpy(), own["difference"].to_numpy())), 4)
     counts = {
         kind: {"pairs": int(which.sum()), "photos": int(frame["source_id"][which].nunique())}
         for kind, which in (("rated", rated), ("edited", ~rated))
     }
     pooled = compute_metrics(table, variant.config.evaluation)["pooled"]
-    return figures, {"counts": counts, "left out": {k: v for k, v in pooled.items() if isinstance(v, float)}}
+    return metrics, {"counts": counts, "left out": {k: v for k, v in pooled.items() if isinstance(v, float)}}

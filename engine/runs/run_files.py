@@ -16,7 +16,7 @@ class Status(TypedDict, total=False):
     error: str
 
 
-class MapMetrics(TypedDict):
+class MapSection(TypedDict):
     """The section ``maps`` of ``metrics.json``; by name of the metric.
 
     Attributes:
@@ -31,7 +31,7 @@ class MapMetrics(TypedDict):
     origin: NotRequired[Mapping[str, Numbers]]
 
 
-class PairMetrics(TypedDict):
+class PairMetricsFile(TypedDict):
     """``metrics.json`` of a run of pairs; by name of the metric.
 
     Attributes:
@@ -46,10 +46,10 @@ class PairMetrics(TypedDict):
     bootstraps: int
     folds: NotRequired[Mapping[str, Numbers]]
     origin: NotRequired[Mapping[str, Numbers]]
-    maps: NotRequired[MapMetrics]
+    maps: NotRequired[MapSection]
 
 
-class ImageMetrics(TypedDict):
+class ImageMetricsFile(TypedDict):
     """``metrics.json`` of a run of single images.
 
     Attributes:

@@ -17,7 +17,7 @@ import yaml
 
 from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
-from engine.runs.run_files import ImageMetrics, PairMetrics, Status
+from engine.runs.run_files import ImageMetricsFile, PairMetricsFile, Status
 from engine.training.exact_fit import fit_of
 from semfid.io.files import write_whole
 from semfid.io.locks import lock
@@ -142,14 +142,14 @@ class RunFolder:
     def write_yaml(self, name: str, content: dict[str, object]) -> None:
         write_whole(self.path / name, yaml.safe_dump(content, sort_keys=False).encode())
 
-    def pair_metrics(self) -> PairMetrics:
+    def pair_metrics(self) -> PairMetricsFile:
         """``metrics.json`` of a run of pairs that is done."""
-        found: PairMetrics = json.loads((self.path / METRICS).read_text())
+        found: PairMetricsFile = json.loads((self.path / METRICS).read_text())
         return found
 
-    def image_metrics(self) -> ImageMetrics:
+    def image_metrics(self) -> ImageMetricsFile:
         """``metrics.json`` of a run of single images that is done."""
-        found: ImageMetrics = json.loads((self.path / METRICS).read_text())
+        found: ImageMetricsFile = json.loads((self.path / METRICS).read_text())
         return found
 
     @contextlib.contextmanager

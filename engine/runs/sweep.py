@@ -75,7 +75,7 @@ def check_data(sweep: Sweep, context: RunContext, images: bool) -> None:
     """Read the tables of all variants; with `images`, decode every image too.
 
     Raises:
-        UserError: the first fault; figures of maps asked for where there are none.
+        UserError: the first fault; metrics of maps asked for where there are none.
     """
     seen = set()
     configs = [variant.config for variant in sweep.variants]

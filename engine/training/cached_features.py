@@ -225,11 +225,11 @@ def _fit_group(
         train_loss = steps.epoch(epoch, features, difference, weight)
         scores = stacked.predict(features, val_rows) if validates else None
         for fold, count in enumerate(val_counts.tolist()):
-            figures = {"train_loss": float(train_loss[fold]) / steps.steps}
+            metrics = {"train_loss": float(train_loss[fold]) / steps.steps}
             if scores is not None:
                 found = score_figures(scores[fold, :count], labels[fold, :count])
-                figures |= {f"val_{name}": value for name, value in found.items()}
-            tracker.record(fold, epoch, figures, stacked.parameters, stacked.buffers)
+                metrics |= {f"val_{name}": value for name, value in found.items()}
+            tracker.record(fold, epoch, metrics, stacked.parameters, stacked.buffers)
         if tracker.all_stopped():
             break
     for fold, head in enumerate(heads):
@@ -257,14 +257,14 @@ class _Tracker:
         self,
         fold: int,
         epoch: int,
-        figures: dict[str, float],
+        metrics: dict[str, float],
         parameters: Mapping[str, Tensor],
         buffers: Mapping[str, Tensor],
     ) -> None:
         if self._stopped[fold]:
             return
-        self.history[fold].append(figures)
-        value = 0.0 if self.monitor == "last" else figures[self.monitor] * (-1.0 if self.monitor == "val_srcc" else 1.0)
+        self.history[fold].append(metrics)
+        value = 0.0 if self.monitor == "last" else metrics[self.monitor] * (-1.0 if self.monitor == "val_srcc" else 1.0)
         if self.monitor == "last" or value < self._best_value[fold]:
             self._best_value[fold], self.best_epoch[fold] = value, epoch
             self.best[fold] = {

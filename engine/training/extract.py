@@ -28,7 +28,7 @@ from semfid.errors import UserError
 from semfid.io.vector_cache import VectorCache
 from semfid.progress import Advance
 
-IMAGES_PER_PASS = 32  # fixed, so that figures do not depend on data.batch_size, nor memory
+IMAGES_PER_PASS = 32  # fixed, so that metrics do not depend on data.batch_size, nor memory
 LARGE_IMAGES_PER_PASS = 8  # of images that are not S x S: their features are held at their own size
 
 

@@ -54,8 +54,8 @@ class EpochLines(Callback):
         self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val_")}
-        words = " ".join(f"{name} {value:.4f}" for name, value in figures.items())
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val_")}
+        words = " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         left = (
             (time.monotonic() - self._start)
             / (trainer.current_epoch + 1)
@@ -81,7 +81,7 @@ def train_and_test(
 
     Args:
         folder: of the run; checkpoints go to ``checkpoints/<name>/``, scalars to ``events/<name>``.
-        monitor: logged figure that selects the epoch; None: the last epoch.
+        monitor: logged metric that selects the epoch; None: the last epoch.
         mode: whether ``min`` or ``max`` of it is best.
         advice: what to do about a loss that is not finite.
 

@@ -1,4 +1,4 @@
-"""Options of `lightning.Trainer` under which figures would not be what they are taken for: refused before anything starts."""
+"""Options of `lightning.Trainer` under which metrics would not be what they are taken for: refused before anything starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_options(trainer: TrainerSection) -> None:
     for key in ("limit_test_batches", "limit_predict_batches"):
         if not _whole(getattr(trainer, key)):
             raise UserError(
-                f"trainer.{key} leaves out a part of what is evaluated, and the figures would not say so; remove it (data.split "
+                f"trainer.{key} leaves out a part of what is evaluated, and the metrics would not say so; remove it (data.split "
                 "makes the test smaller)"
             )
     if trainer.overfit_batches:
@@ -36,7 +36,7 @@ def check_options(trainer: TrainerSection) -> None:
             raise UserError(f"trainer.{key} is {getattr(trainer, key)}; it must be at least 1")
     if trainer.max_time is not None:
         raise UserError(
-            "trainer.max_time ends a training by the clock, so that its figures would depend on the machine's speed; remove it "
+            "trainer.max_time ends a training by the clock, so that its metrics would depend on the machine's speed; remove it "
             "(a run that is cut off goes on at the next call)"
         )
     if (trainer.gradient_clip_val or 0) < 0:
@@ -54,17 +54,17 @@ def check_options(trainer: TrainerSection) -> None:
 
 
 def check_selection(trainer: TrainerSection, monitor: str) -> None:
-    """Check that validation can run where its figures select an epoch.
+    """Check that validation can run where its metrics select an epoch.
 
     Args:
-        monitor: the figure.
+        monitor: the metric.
 
     Raises:
         UserError: names the option and what it can be.
     """
     if trainer.limit_val_batches == 0:
         raise UserError(
-            f"trainer.limit_val_batches is 0, but selection.monitor is {monitor}, a figure of validation; remove it, or "
+            f"trainer.limit_val_batches is 0, but selection.monitor is {monitor}, a metric of validation; remove it, or "
             f"{LAST_EPOCH}"
         )
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
@@ -81,7 +81,7 @@ def check_steps(trainer: TrainerSection, train_batches: int, val_batches: int, m
     Args:
         train_batches: of an epoch.
         val_batches: of one validation.
-        monitor: the figure of validation that selects an epoch; None: the last epoch counts.
+        monitor: the metric of validation that selects an epoch; None: the last epoch counts.
 
     Raises:
         UserError: names the option and what it can be.

@@ -1,4 +1,4 @@
-"""Statistics of the comparison: figures, intervals, significance, noise ceiling, tables.
+"""Statistics of the comparison: metrics, intervals, significance, noise ceiling, tables.
 
 Numpy and scipy only: no torch, no pandas, no files. Everything is a difference in [0, 1], 1 = the meaning changed.
 
@@ -7,7 +7,7 @@ Numpy and scipy only: no torch, no pandas, no files. Everything is a difference 
 | correlation | SRCC, KRCC, PLCC |
 | binary | ROC AUC and average precision of labels that are 0 or 1 |
 | logistic | the mapping before PLCC and RMSE |
-| figures | every figure of one set of predictions, pooled and per group |
+| metrics | every metric of one set of predictions, pooled and per group |
 | resamples, bootstrap | cluster bootstrap over sources; weighted_spearman and weighted_kendall make it fast |
 | significance | paired comparison, Holm, who cannot be told from the best |
 | votes, ceiling | Wilson intervals and what a perfect metric would reach |
@@ -20,14 +20,14 @@ Numpy and scipy only: no torch, no pandas, no files. Everything is a difference 
 from __future__ import annotations
 
 from semfid.stats.binary import average_precision, best_srcc, is_binary, roc_auc
-from semfid.stats.bootstrap import bootstrap_figures, interval
+from semfid.stats.bootstrap import bootstrap_metrics, interval
 from semfid.stats.calibration import CalibrationBin, GroupMean, calibration_curve, group_means
 from semfid.stats.ceiling import Ceiling, noise_ceiling
 from semfid.stats.correlation import krcc, plcc, srcc
-from semfid.stats.figures import Figures, by_group, figures
 from semfid.stats.logistic import Logistic, fit_logistic
-from semfid.stats.map_summary import MAP_FIGURES, MapSummary, summarise_maps
-from semfid.stats.maps import MapFigures, map_figures
+from semfid.stats.map_summary import MAP_METRICS, MapSummary, summarise_maps
+from semfid.stats.maps import MapMetrics, map_metrics
+from semfid.stats.metrics import ScoreMetrics, by_group, score_metrics
 from semfid.stats.pooled_precision import PooledPrecision
 from semfid.stats.resamples import Resamples
 from semfid.stats.seeds import VariantSummary, fold_spread, summarise
@@ -36,26 +36,25 @@ from semfid.stats.tables import Cell, Column, to_csv, to_latex, to_markdown
 from semfid.stats.votes import wilson
 
 __all__ = [
-    "MAP_FIGURES",
+    "MAP_METRICS",
     "CalibrationBin",
     "Ceiling",
     "Cell",
     "Column",
-    "Figures",
     "GroupMean",
     "Logistic",
-    "MapFigures",
+    "MapMetrics",
     "MapSummary",
     "PooledPrecision",
     "Resamples",
+    "ScoreMetrics",
     "VariantSummary",
     "average_precision",
     "best_srcc",
-    "bootstrap_figures",
+    "bootstrap_metrics",
     "by_group",
     "calibration_curve",
     "compare",
-    "figures",
     "fit_logistic",
     "fold_spread",
     "group_means",
@@ -63,12 +62,13 @@ __all__ = [
     "interval",
     "is_binary",
     "krcc",
-    "map_figures",
+    "map_metrics",
     "noise_ceiling",
     "not_distinguishable_from_best",
     "plcc",
     "resamples_needed",
     "roc_auc",
+    "score_metrics",
     "srcc",
     "summarise",
     "summarise_maps",

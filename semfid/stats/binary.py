@@ -43,11 +43,11 @@ def average_precision(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     return _single("average_precision", x, y)
 
 
-def _single(figure: str, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+def _single(metric: str, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     a, b = finite_pair(x, y)
     if not is_binary(b) or is_constant(a):
-        return np.nan  # the one object, so that equal figures compare as equal
-    return float(WeightedBinary(a, b)(np.ones((1, a.size)))[figure][0])
+        return np.nan  # the one object, so that equal metrics compare as equal
+    return float(WeightedBinary(a, b)(np.ones((1, a.size)))[metric][0])
 
 
 def best_srcc(labels: FloatArray) -> float:
@@ -57,7 +57,7 @@ def best_srcc(labels: FloatArray) -> float:
 
 
 class WeightedBinary:
-    """Both figures under many weightings of the rows.
+    """Both metrics under many weightings of the rows.
 
     Args:
         x: (n,) predictions.
@@ -71,7 +71,7 @@ class WeightedBinary:
         self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of runs of equal predictions
 
     def __call__(self, weights: FloatArray) -> dict[str, FloatArray]:
-        """(B, n) weights of the rows to (B,) figures; nan where one label, or all but one prediction, has no weight."""
+        """(B, n) weights of the rows to (B,) metrics; nan where one label, or all but one prediction, has no weight."""
         ordered = weights[:, self._order]
         ones = np.add.reduceat(np.where(self._one, ordered, 0.0), self._starts, axis=1)  # (B, runs), lowest first
         zeros = np.add.reduceat(np.where(self._one, 0.0, ordered), self._starts, axis=1)

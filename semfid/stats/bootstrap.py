@@ -1,4 +1,4 @@
-"""Cluster bootstrap of every figure: what the figures would be had other sources been drawn."""
+"""Cluster bootstrap of every metric: what the metrics would be had other sources been drawn."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _Moments:
         return np.asarray(np.where(usable, r, np.nan))
 
     def __call__(self, weights: FloatArray, constant: BoolArray) -> dict[str, FloatArray]:
-        """(B, n_sources) weights and (B,) whether a resample is constant -> figure name to (B,)."""
+        """(B, n_sources) weights and (B,) whether a resample is constant -> metric name to (B,)."""
         raw, mapped = weights @ self._raw, weights @ self._mapped
         mse = raw[:, 6] / raw[:, 0]
         unrelated = np.where(constant, np.nan, 0.0)
@@ -85,7 +85,7 @@ class _Moments:
         }
 
 
-def bootstrap_figures(
+def bootstrap_metrics(
     difference: npt.ArrayLike,
     predicted: npt.ArrayLike,
     resamples: Resamples,
@@ -93,17 +93,17 @@ def bootstrap_figures(
     krcc: bool = True,
     threads: int | None = None,
 ) -> dict[str, FloatArray]:
-    """Every figure in every resample of the sources.
+    """Every metric in every resample of the sources.
 
     A source drawn m times gives its rows m times; ties are exactly those of the rows repeated. The logistic is fitted
-    once to all rows and held fixed, so the spread of `plcc_logistic` and `rmse_logistic` is that of the figure, not of
+    once to all rows and held fixed, so the spread of `plcc_logistic` and `rmse_logistic` is that of the metric, not of
     the fit. Neither the order of rows nor the number of threads changes a result.
 
     Args:
         difference: (n_rows,) labels, finite.
         predicted: (n_rows,) predictions, finite.
         resamples: drawn from the `source_id` of these very rows, in this order.
-        krcc: False leaves KRCC out (the slowest figure).
+        krcc: False leaves KRCC out (the slowest metric).
         threads: default: as many as cores, 4 at most.
 
     Returns:
@@ -122,7 +122,7 @@ def bootstrap_figures(
             f" got {y.size}, {x.size} and {resamples.row_source.size}"
         )
     if not (np.isfinite(y).all() and np.isfinite(x).all()):
-        raise ValueError("difference and predicted must be finite; `figures` names the pairs that are not")
+        raise ValueError("difference and predicted must be finite; `score_metrics` names the pairs that are not")
     order = np.lexsort((x, y, resamples.row_source))
     y, x, row_source = y[order], x[order], resamples.row_source[order]
     spearman, moments = WeightedSpearman(x, y, row_source), _Moments(x, y, row_source)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from semfid.stats.arrays import FloatArray, is_constant, text_vector, vector
 from semfid.stats.bootstrap import interval
-from semfid.stats.figures import Names
+from semfid.stats.metrics import Names
 from semfid.stats.resamples import Resamples
 
 PAIRS_PER_BIN = 10

@@ -127,7 +127,7 @@ def _refine(x: FloatArray, y: FloatArray, middle: float, spread: float) -> list[
     return fits
 
 
-_fits: dict[bytes, Logistic] = {}  # a run's figures, their bootstrap and the table ask for the same fit
+_fits: dict[bytes, Logistic] = {}  # a run's metrics, their bootstrap and the table ask for the same fit
 
 
 def fit_logistic(predicted: npt.ArrayLike, difference: npt.ArrayLike) -> Logistic:

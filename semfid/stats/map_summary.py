@@ -1,4 +1,4 @@
-"""Figures of maps averaged over images and seeds, with their cluster bootstrap."""
+"""Metrics of maps averaged over images and seeds, with their cluster bootstrap."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy.typing as npt
 from semfid.stats.arrays import FloatArray
 from semfid.stats.resamples import Resamples
 
-MAP_FIGURES = ("average_precision", "iou", "hit", "srcc", "mse")
+MAP_METRICS = ("average_precision", "iou", "hit", "srcc", "mse")
 
 
 @dataclass(frozen=True)
 class MapSummary:
-    """Mean of each figure over the images where it exists, then over seeds. The dicts have the keys given.
+    """Mean of each metric over the images where it exists, then over seeds. The dicts have the keys given.
 
     Attributes:
-        n: images where the figure exists, in every seed.
+        n: images where the metric exists, in every seed.
         mean: nan where it exists in none.
         seed_std: standard deviation over seeds (ddof=1); nan for one seed.
         samples: (n_resamples,) the mean in each resample of the sources, for `significance.compare`; nan in a resample without
-            an image where the figure exists.
+            an image where the metric exists.
     """
 
     n: dict[str, int]
@@ -33,10 +33,10 @@ class MapSummary:
 
 
 def summarise_maps(values: Mapping[str, npt.ArrayLike], resamples: Resamples) -> MapSummary:
-    """Average figures per image.
+    """Average metrics per image.
 
     Args:
-        values: name of the figure to (S, n), one row per seed, nan where the figure does not exist.
+        values: name of the metric to (S, n), one row per seed, nan where the metric does not exist.
         resamples: drawn from the `source_id` of these n images, shared with the variants to be compared with.
 
     Raises:

@@ -18,7 +18,7 @@ class PooledPrecision:
 
     There are 65,536 levels on [0, 1] (predictions are cut to it), evenly spaced in arcsin(sqrt(p)): finest near 0 and near 1,
     where predictions crowd (1e-9), and 2.4e-5 apart at 0.5. Predictions of one level are tied. Against an exact ranking the
-    figure moves by less than 1e-3 where predictions spread over [0, 1], by about 1e-3 where all lie below 0.001.
+    metric moves by less than 1e-3 where predictions spread over [0, 1], by about 1e-3 where all lie below 0.001.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class PooledPrecision:
         """Count the pixels of an image, or of several.
 
         Args:
-            predicted: as `semfid.stats.maps.map_figures`.
+            predicted: as `semfid.stats.maps.map_metrics`.
             target: like `predicted`.
 
         Raises:

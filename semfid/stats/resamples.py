@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semfid.stats.arrays import StrArray, text_vector
-from semfid.stats.figures import Names
+from semfid.stats.metrics import Names
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from semfid.stats.arrays import FloatArray, text_vector, vector
 from semfid.stats.binary import BINARY
-from semfid.stats.bootstrap import bootstrap_figures, interval
+from semfid.stats.bootstrap import bootstrap_metrics, interval
 from semfid.stats.correlation import srcc
-from semfid.stats.figures import Figures, Names, check_rows, figures_of
+from semfid.stats.metrics import Names, ScoreMetrics, check_rows, metrics_of_rows
 from semfid.stats.resamples import Resamples
 
 Folds: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.str_] | npt.NDArray[np.object_]
@@ -22,16 +22,16 @@ SUMMARISED = ("srcc", "krcc", "plcc", "plcc_logistic", "rmse", "rmse_logistic", 
 
 @dataclass(frozen=True)
 class VariantSummary:
-    """Figures of a variant over its seeds. The dicts have the keys of `SUMMARISED`.
+    """Metrics of a variant over its seeds. The dicts have the keys of `SUMMARISED`.
 
     Attributes:
         n, sources, seeds: pairs, distinct sources, seeds.
-        mean: mean over seeds of the figure on all rows.
+        mean: mean over seeds of the metric on all rows.
         seed_std: standard deviation over seeds (ddof=1); nan for one seed.
-        interval: 95 % percentile interval over sources of that mean: in each resample the figure is averaged over
+        interval: 95 % percentile interval over sources of that mean: in each resample the metric is averaged over
             seeds. It holds for these trained seeds; how much training varies is `seed_std`.
         samples: (n_resamples,) that mean in each resample, for `significance.compare`.
-        per_seed: the figures of each seed.
+        per_seed: the metrics of each seed.
         constant: some seed predicts a constant (or the labels are constant); all correlations are nan then, here and
             in `samples`: a mean over the seeds that happened to train would flatter the variant.
     """
@@ -43,7 +43,7 @@ class VariantSummary:
     seed_std: dict[str, float]
     interval: dict[str, tuple[float, float]]
     samples: dict[str, FloatArray]
-    per_seed: tuple[Figures, ...]
+    per_seed: tuple[ScoreMetrics, ...]
     constant: bool
 
 
@@ -68,7 +68,7 @@ def summarise(
 
     Raises:
         ValueError: shapes that do not fit; `resamples` of other rows.
-        UserError: as `figures`.
+        UserError: as `score_metrics`.
     """
     y, runs = vector("difference", difference), np.asarray(predictions, dtype=np.float64)
     if runs.ndim != 2 or runs.shape[0] == 0 or runs.shape[1] != y.size:
@@ -78,9 +78,9 @@ def summarise(
         check_rows(y, run, sources, pairs)
     if resamples.row_source.size != y.size or (resamples.sources[resamples.row_source] != sources).any():
         raise ValueError("resamples were drawn from other rows; draw them from this source_id, in this order")
-    per_seed = tuple(figures_of(y, run, resamples.sources.size) for run in runs)
-    drawn = [bootstrap_figures(y, run, resamples, krcc=krcc) for run in runs]
-    values = {name: np.array([float(figure.as_dict()[name]) for figure in per_seed]) for name in SUMMARISED}
+    per_seed = tuple(metrics_of_rows(y, run, resamples.sources.size) for run in runs)
+    drawn = [bootstrap_metrics(y, run, resamples, krcc=krcc) for run in runs]
+    values = {name: np.array([float(metric.as_dict()[name]) for metric in per_seed]) for name in SUMMARISED}
     blank = np.full(resamples.n, np.nan)
     # plain means: the nan of one constant seed is meant to spread
     samples = {name: np.mean([one.get(name, blank) for one in drawn], axis=0) for name in SUMMARISED}
@@ -93,7 +93,7 @@ def summarise(
         interval={name: interval(sample) for name, sample in samples.items()},
         samples=samples,
         per_seed=per_seed,
-        constant=any(figure.constant for figure in per_seed),
+        constant=any(metric.constant for metric in per_seed),
     )
 
 

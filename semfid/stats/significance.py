@@ -12,7 +12,7 @@ from semfid.stats.bootstrap import FEWEST_VALUES
 
 
 def compare(samples_a: npt.ArrayLike, samples_b: npt.ArrayLike, observed_a: float, observed_b: float) -> float:
-    """Two-sided p of "both variants have the same figure", from a paired cluster bootstrap.
+    """Two-sided p of "both variants have the same metric", from a paired cluster bootstrap.
 
     The bootstrap distribution of the difference is shifted to the null hypothesis, and p is the share of it that lies
     at least as far from 0 as the observed difference, with both counts raised by one:
@@ -24,13 +24,13 @@ def compare(samples_a: npt.ArrayLike, samples_b: npt.ArrayLike, observed_a: floa
     with 12 sources 4 %.
 
     Args:
-        samples_a: (n_resamples,) of one figure from the same `Resamples`; nan where degenerate.
+        samples_a: (n_resamples,) of one metric from the same `Resamples`; nan where degenerate.
         samples_b: like `samples_a`.
-        observed_a: the figure on all rows.
+        observed_a: the metric on all rows.
         observed_b: like `observed_a`.
 
     Returns:
-        1 / (1 + resamples) .. 1; 1 for identical variants; nan where an observed figure is nan, or where fewer than 20
+        1 / (1 + resamples) .. 1; 1 for identical variants; nan where an observed metric is nan, or where fewer than 20
         resamples, or fewer than half of them, are usable in both.
 
     Raises:
@@ -96,8 +96,8 @@ def not_distinguishable_from_best(
     9, 15, 23 % of experiments.
 
     Args:
-        observed: (V,) the figure of each variant on all rows; nan for a constant variant.
-        samples: (V, n_resamples) of the same figure, from one `Resamples`.
+        observed: (V,) the metric of each variant on all rows; nan for a constant variant.
+        samples: (V, n_resamples) of the same metric, from one `Resamples`.
         alpha: family-wise level.
         larger_is_better: False for errors.
 

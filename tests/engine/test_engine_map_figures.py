@@ -211,5 +211,5 @@ def test_constant_maps_are_said_and_other_pairs_refused(tmp_path: Path) -> None:
     assert maps is not None and maps.rows[0]["note"] == "no SRCC of 32 constant maps"
     assert maps.rows[0]["srcc"].note == "-" and math.isnan(maps.rows[0]["srcc"].value)  # type: ignore
     frame.iloc[1:].to_csv(run.path / "maps.csv", index=False)
-    with pytest.raises(UserError, match=r"maps\.csv: its figures are of other pairs"):
+    with pytest.raises(UserError, match=r"maps\.csv: its metrics are of other pairs"):
         compare_maps([run], SETTINGS)

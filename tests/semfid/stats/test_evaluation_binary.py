@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from engine.config.sections import Evaluation
 from engine.results.pairs import RunResult, compare_variants, compute_metrics
-from semfid.stats import Resamples, best_srcc, bootstrap_figures, figures, is_binary, roc_auc, summarise
+from semfid.stats import Resamples, best_srcc, bootstrap_metrics, is_binary, roc_auc, score_metrics, summarise
 from semfid.stats.binary import WeightedBinary, average_precision
 
 EVALUATION = Evaluation(bootstraps=60, by_origin=False)
@@ -30,7 +30,7 @@ def made(count: int = 90, seed: int = 0, ties: bool = True) -> tuple[np.ndarray,
 @pytest.mark.parametrize("seed", range(5))
 def test_equals_scikit_learn(seed: int, ties: bool) -> None:
     y, x, sources, pairs = made(seed=seed, ties=ties)
-    found = figures(y, x, sources, pairs)
+    found = score_metrics(y, x, sources, pairs)
     assert found.auc == pytest.approx(roc_auc_score(y, x), abs=1e-12)
     assert found.average_precision == pytest.approx(average_precision_score(y, x), abs=1e-12)
     assert roc_auc(-x, y) == pytest.approx(1 - found.auc, abs=1e-12), "a metric that runs the wrong way lies below 0.5"
@@ -55,11 +55,11 @@ def test_resamples_without_one_kind_have_no_figure() -> None:
 def test_only_of_binary_labels_and_never_of_constants() -> None:
     y, x, sources, pairs = made()
     for labels, predicted in ((y / 2, x), (np.ones_like(y), x), (y, np.zeros_like(x))):
-        found = figures(labels, predicted, sources, pairs)
+        found = score_metrics(labels, predicted, sources, pairs)
         assert np.isnan(found.auc) and np.isnan(found.average_precision)
     assert not is_binary(y / 2) and not is_binary(np.ones(3)) and is_binary(y)
     assert np.isnan(average_precision(x, y / 2))
-    assert "auc" not in bootstrap_figures(y / 2, x, Resamples.draw(sources, 10))
+    assert "auc" not in bootstrap_metrics(y / 2, x, Resamples.draw(sources, 10))
 
 
 def test_the_best_srcc_of_two_label_values() -> None:

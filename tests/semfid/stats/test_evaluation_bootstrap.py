@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from semfid.stats.bootstrap import bootstrap_figures, interval
+from semfid.stats.bootstrap import bootstrap_metrics, interval
 from semfid.stats.correlation import krcc, plcc, srcc
 from semfid.stats.logistic import fit_logistic
 from semfid.stats.resamples import Resamples
@@ -55,7 +55,7 @@ def naive(y: np.ndarray, x: np.ndarray, resamples: Resamples) -> dict[str, np.nd
 def test_equals_repeated_rows(n: int, sources: int, x_ties: bool, y_ties: bool) -> None:
     y, x, names = data(n, sources, x_ties, y_ties)
     resamples = Resamples.draw(names, n=60, seed=5)
-    found, expected = bootstrap_figures(y, x, resamples), naive(y, x, resamples)
+    found, expected = bootstrap_metrics(y, x, resamples), naive(y, x, resamples)
     assert set(found) == set(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-11, err_msg=name)
@@ -81,7 +81,7 @@ def test_large_tie_groups_are_exact() -> None:
     y = np.concatenate([np.zeros(150_000), generator.uniform(size=5_000)])
     x = np.concatenate([np.zeros(149_000), generator.uniform(size=6_000)])
     resamples = Resamples.draw(np.array([f"s{i % 50}" for i in range(y.size)]), n=2)
-    found = bootstrap_figures(y, x, resamples)
+    found = bootstrap_metrics(y, x, resamples)
     for k, multiplicity in enumerate(resamples.multiplicity):
         repeated = np.repeat(np.arange(y.size), multiplicity[resamples.row_source])
         for name, reference in (("srcc", srcc), ("krcc", krcc), ("plcc", plcc)):
@@ -91,9 +91,9 @@ def test_large_tie_groups_are_exact() -> None:
 def test_order_of_rows_and_threads_change_no_bit() -> None:
     y, x, names = data(300, 60, False, True)
     resamples = Resamples.draw(names, n=900)
-    found = bootstrap_figures(y, x, resamples, threads=1)
+    found = bootstrap_metrics(y, x, resamples, threads=1)
     p = np.random.default_rng(2).permutation(300)
-    shuffled = bootstrap_figures(y[p], x[p], Resamples.draw(names[p], n=900), threads=3)
+    shuffled = bootstrap_metrics(y[p], x[p], Resamples.draw(names[p], n=900), threads=3)
     for name, values in found.items():
         np.testing.assert_array_equal(values, shuffled[name], err_msg=name)
 
@@ -118,10 +118,10 @@ def test_resamples() -> None:
 def test_constant_predictions_and_degenerate_resamples() -> None:
     y = np.array([0.1, 0.2, 0.6, 0.9])
     resamples = Resamples.draw(list("abcd"), n=200)
-    found = bootstrap_figures(y, np.full(4, 0.1), resamples)
+    found = bootstrap_metrics(y, np.full(4, 0.1), resamples)
     assert all(np.isnan(found[name]).all() for name in CORRELATIONS)
     assert np.isfinite(found["mse"]).all()
-    found = bootstrap_figures(y, np.array([0.1, 0.1, 0.1, 0.3]), resamples)
+    found = bootstrap_metrics(y, np.array([0.1, 0.1, 0.1, 0.3]), resamples)
     weights = resamples.multiplicity
     one_value = (weights[:, 3] == 0) | (weights[:, 3] == 4)
     assert 0 < one_value.sum() < 200
@@ -131,7 +131,7 @@ def test_constant_predictions_and_degenerate_resamples() -> None:
 
 def test_predictions_without_relation_have_plcc_logistic_zero() -> None:
     y, x = np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0, 1.0])
-    found = bootstrap_figures(y, x, Resamples.draw(list("abcd"), n=50))
+    found = bootstrap_metrics(y, x, Resamples.draw(list("abcd"), n=50))
     usable = ~np.isnan(found["srcc"])
     assert usable.any() and (found["plcc_logistic"][usable] == 0).all()
     assert np.isnan(found["plcc_logistic"][~usable]).all()
@@ -143,7 +143,7 @@ def test_linear_correlation_of_rounding_errors_is_nan() -> None:
     y = np.array([0.11, 0.07, 0.13, 0.09, 0.9, 0.85, 0.93, 0.95])
     drawn = Resamples.draw(list("aaaabcde"), n=1)
     only_a = Resamples(drawn.sources, drawn.row_source, np.array([[5, 0, 0, 0, 0]], dtype=np.uint16))
-    found = bootstrap_figures(y, x, only_a)
+    found = bootstrap_metrics(y, x, only_a)
     assert found["srcc"][0] == pytest.approx(0.0, abs=1e-12) and np.isfinite(found["krcc"][0])
     assert np.isnan(found["plcc"][0]) and np.isnan(found["plcc_logistic"][0])
 
@@ -151,16 +151,16 @@ def test_linear_correlation_of_rounding_errors_is_nan() -> None:
 def test_krcc_can_be_left_out() -> None:
     y, x, names = data(30, 10, False, True)
     resamples = Resamples.draw(names, n=10)
-    assert set(bootstrap_figures(y, x, resamples)) - set(bootstrap_figures(y, x, resamples, krcc=False)) == {"krcc"}
+    assert set(bootstrap_metrics(y, x, resamples)) - set(bootstrap_metrics(y, x, resamples, krcc=False)) == {"krcc"}
 
 
 def test_errors() -> None:
     y, x, names = data(30, 10, False, True)
     resamples = Resamples.draw(names, n=10)
     with pytest.raises(ValueError, match="one length"):
-        bootstrap_figures(y[1:], x[1:], resamples)
+        bootstrap_metrics(y[1:], x[1:], resamples)
     with pytest.raises(ValueError, match="finite"):
-        bootstrap_figures(y, np.where(x == x[0], np.nan, x), resamples)
+        bootstrap_metrics(y, np.where(x == x[0], np.nan, x), resamples)
 
 
 def test_interval() -> None:
@@ -210,6 +210,6 @@ def test_no_resample_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     for n in (2, 2, 500):  # the first call does what is done once in a process too
         resamples = Resamples.draw(names, n=n)
         sorts.clear()
-        bootstrap_figures(y, x, resamples)
+        bootstrap_metrics(y, x, resamples)
         counts.append(len(sorts))
     assert counts[1] == counts[2] > 0

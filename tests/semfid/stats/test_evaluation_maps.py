@@ -1,4 +1,4 @@
-"""Figures of maps against scikit-learn, scipy and loops over pixels."""
+"""Metrics of maps against scikit-learn, scipy and loops over pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from semfid.stats import PooledPrecision, Resamples, map_figures, not_distinguishable_from_best, summarise_maps
+from semfid.stats import PooledPrecision, Resamples, map_metrics, not_distinguishable_from_best, summarise_maps
 
 Map = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def naive(predicted: Map, target: Map, threshold: float = 0.5) -> dict[str, floa
 
 
 def agree(predicted: Map, target: Map) -> None:
-    found, expected = map_figures(predicted, target).as_dict(), naive(predicted, target)
+    found, expected = map_metrics(predicted, target).as_dict(), naive(predicted, target)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
@@ -66,19 +66,19 @@ def test_masks_against_continuous_predictions(share: float, kind: type) -> None:
 def test_constants_and_ends() -> None:
     mask = np.zeros((4, 4))
     mask[0, :2] = 1
-    flat = map_figures(np.full((4, 4), 0.3), mask)
+    flat = map_metrics(np.full((4, 4), 0.3), mask)
     assert (
         math.isnan(flat.srcc) and flat.average_precision == pytest.approx(2 / 16) and flat.hit == pytest.approx(2 / 16)
     )
     assert flat.iou == 0
-    perfect = map_figures(mask, mask)
+    perfect = map_metrics(mask, mask)
     assert (perfect.mse, perfect.srcc, perfect.average_precision, perfect.iou, perfect.hit) == pytest.approx(
         (0, 1, 1, 1, 1)
     )
-    quiet = map_figures(np.zeros((4, 4)), np.zeros((4, 4)))
+    quiet = map_metrics(np.zeros((4, 4)), np.zeros((4, 4)))
     assert quiet.mse == 0 and math.isnan(quiet.iou) and math.isnan(quiet.hit) and math.isnan(quiet.average_precision)
-    assert map_figures(np.ones((4, 4)), np.zeros((4, 4))).iou == 0, "a false alarm on an unchanged image"
-    assert all(math.isnan(value) for value in map_figures(mask, np.full((4, 4), np.nan)).as_dict().values())
+    assert map_metrics(np.ones((4, 4)), np.zeros((4, 4))).iou == 0, "a false alarm on an unchanged image"
+    assert all(math.isnan(value) for value in map_metrics(mask, np.full((4, 4), np.nan)).as_dict().values())
 
 
 def test_a_tie_group_of_65536_is_exact() -> None:
@@ -88,16 +88,16 @@ def test_a_tie_group_of_65536_is_exact() -> None:
     target[:80, :90] = 1
     predicted = np.where(rng.random(target.shape) < 0.9, 0.0, rng.random(target.shape))
     expected = stats.spearmanr(predicted.ravel(), target.ravel()).statistic
-    assert map_figures(predicted, target).srcc == pytest.approx(float(expected), abs=1e-12)
+    assert map_metrics(predicted, target).srcc == pytest.approx(float(expected), abs=1e-12)
 
 
 def test_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
-        map_figures(np.zeros((2, 3)), np.zeros((3, 2)))
+        map_metrics(np.zeros((2, 3)), np.zeros((3, 2)))
     bad = np.array([[0.1, np.nan]])
     with pytest.raises(ValueError, match="1 value"):
-        map_figures(bad, np.zeros((1, 2)))
-    assert map_figures(bad, np.array([[1.0, np.nan]])).mse == pytest.approx(0.81), "not looked at where unknown"
+        map_metrics(bad, np.zeros((1, 2)))
+    assert map_metrics(bad, np.array([[1.0, np.nan]])).mse == pytest.approx(0.81), "not looked at where unknown"
 
 
 class TestPooledPrecision:

@@ -7,8 +7,8 @@ import pytest
 
 from semfid.errors import UserError
 from semfid.stats.binary import BINARY
-from semfid.stats.bootstrap import bootstrap_figures, interval
-from semfid.stats.figures import figures
+from semfid.stats.bootstrap import bootstrap_metrics, interval
+from semfid.stats.metrics import score_metrics
 from semfid.stats.resamples import Resamples
 from semfid.stats.seeds import SUMMARISED, fold_spread, summarise
 
@@ -26,25 +26,25 @@ def rows(seeds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Re
 def test_means_over_seeds() -> None:
     y, runs, sources, pairs, resamples = rows(3)
     found = summarise(y, runs, sources, pairs, resamples)
-    each = [figures(y, run, sources, pairs).as_dict() for run in runs]
-    drawn = [bootstrap_figures(y, run, resamples) for run in runs]
+    each = [score_metrics(y, run, sources, pairs).as_dict() for run in runs]
+    drawn = [bootstrap_metrics(y, run, resamples) for run in runs]
     assert (found.n, found.sources, found.seeds, found.constant) == (N, 30, 3, False)
     assert set(found.mean) == set(found.seed_std) == set(found.interval) == set(found.samples) == set(SUMMARISED)
     for name in SUMMARISED[: -len(BINARY)]:  # these labels are shares
-        values = [figure[name] for figure in each]
+        values = [metric[name] for metric in each]
         assert found.mean[name] == pytest.approx(sum(values) / 3)
         assert found.seed_std[name] == pytest.approx(np.std(values, ddof=1))
         expected = sum(one[name] for one in drawn) / 3
         np.testing.assert_allclose(found.samples[name], expected, atol=1e-14)
         assert found.interval[name] == pytest.approx(interval(expected))
-    assert [figure.srcc for figure in found.per_seed] == [figure["srcc"] for figure in each]
+    assert [metric.srcc for metric in found.per_seed] == [metric["srcc"] for metric in each]
 
 
 def test_one_seed_has_no_spread() -> None:
     y, runs, sources, pairs, resamples = rows(1)
     found = summarise(y, runs, sources, pairs, resamples)
     assert np.isnan(list(found.seed_std.values())).all()
-    assert found.mean["srcc"] == figures(y, runs[0], sources, pairs).srcc
+    assert found.mean["srcc"] == score_metrics(y, runs[0], sources, pairs).srcc
 
 
 def test_one_dead_seed_is_not_averaged_away() -> None:
@@ -82,7 +82,7 @@ def test_fold_spread() -> None:
     found = fold_spread(y, runs[0], fold)
     assert list(found) == [0, 1, 2]
     for k, values in found.items():
-        here = figures(y[fold == k], runs[0][fold == k], sources[fold == k], pairs[fold == k])
+        here = score_metrics(y[fold == k], runs[0][fold == k], sources[fold == k], pairs[fold == k])
         assert values == {"n": 30, "srcc": pytest.approx(here.srcc), "mse": pytest.approx(here.mse)}
     assert list(fold_spread(y, runs[0], np.array(["b", "a", "c"])[fold])) == ["a", "b", "c"]
     with pytest.raises(ValueError, match="one length"):

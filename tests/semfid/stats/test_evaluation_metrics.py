@@ -1,4 +1,4 @@
-"""Figures against sklearn and scipy, and the errors that name pairs."""
+"""Metrics against sklearn and scipy, and the errors that name pairs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from semfid.errors import UserError
-from semfid.stats.figures import by_group, figures
+from semfid.stats.metrics import by_group, score_metrics
 
 N = 120
 
@@ -23,7 +23,7 @@ def rows(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def test_equals_references() -> None:
     y, x, sources, pairs = rows()
-    found = figures(y, x, sources, pairs)
+    found = score_metrics(y, x, sources, pairs)
     assert (found.n, found.sources, found.constant) == (N, N // 3, False)
     expected = {
         "srcc": stats.spearmanr(x, y).statistic,
@@ -46,7 +46,7 @@ def test_equals_references() -> None:
 
 def test_a_metric_that_runs_the_wrong_way_is_negative() -> None:
     y, x, sources, pairs = rows()
-    right, wrong = figures(y, x, sources, pairs), figures(y, 1 - x, sources, pairs)
+    right, wrong = score_metrics(y, x, sources, pairs), score_metrics(y, 1 - x, sources, pairs)
     assert right.srcc > 0.5
     for name in ("srcc", "krcc", "plcc"):
         assert getattr(wrong, name) == pytest.approx(-getattr(right, name), abs=1e-12)
@@ -56,14 +56,14 @@ def test_a_metric_that_runs_the_wrong_way_is_negative() -> None:
 def test_order_of_rows_changes_no_bit() -> None:
     y, x, sources, pairs = rows()
     p = np.random.default_rng(1).permutation(N)
-    assert figures(y[p], x[p], sources[p], pairs[p]) == figures(y, x, sources, pairs)
+    assert score_metrics(y[p], x[p], sources[p], pairs[p]) == score_metrics(y, x, sources, pairs)
 
 
 @pytest.mark.parametrize("which", ["predicted", "labels"])
 def test_constant_is_reported_not_zero(which: str) -> None:
     y, x, sources, pairs = rows()
     fixed = np.full(N, 0.1)
-    found = figures(y, fixed, sources, pairs) if which == "predicted" else figures(fixed, x, sources, pairs)
+    found = score_metrics(y, fixed, sources, pairs) if which == "predicted" else score_metrics(fixed, x, sources, pairs)
     assert found.constant
     assert all(np.isnan(getattr(found, name)) for name in ("srcc", "krcc", "plcc", "plcc_logistic"))
     assert found.mse == pytest.approx(np.mean(((y - fixed) if which == "predicted" else (fixed - x)) ** 2))
@@ -72,7 +72,7 @@ def test_constant_is_reported_not_zero(which: str) -> None:
 
 
 def test_no_relation_is_zero_not_constant() -> None:
-    found = figures([0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0], list("aabb"), list("abcd"))
+    found = score_metrics([0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0], list("aabb"), list("abcd"))
     assert not found.constant
     assert (found.srcc, found.plcc_logistic) == (0.0, 0.0)
 
@@ -81,31 +81,31 @@ def test_a_value_that_is_not_finite_names_its_pair() -> None:
     y, x, sources, pairs = rows()
     x[[7, 9]] = np.nan, np.inf
     with pytest.raises(UserError, match=r"the prediction of pairs 'p7', 'p9' is not"):
-        figures(y, x, sources, pairs)
+        score_metrics(y, x, sources, pairs)
     y, x, sources, pairs = rows()
     y[3] = np.nan
     with pytest.raises(UserError, match=r"the label of pair 'p3' is not"):
         by_group(y, x, sources, pairs, sources)
     with pytest.raises(UserError, match="'p2' and 117 more"):
-        figures(np.full(N, np.nan), x, sources, pairs)
+        score_metrics(np.full(N, np.nan), x, sources, pairs)
 
 
 def test_other_errors() -> None:
     y, x, sources, pairs = rows()
     with pytest.raises(UserError, match="pair 'p0' occurs more than once"):
-        figures(y, x, sources, np.where(pairs == "p1", "p0", pairs))
+        score_metrics(y, x, sources, np.where(pairs == "p1", "p0", pairs))
     with pytest.raises(UserError, match="no pairs"):
-        figures([], [], [], [])
+        score_metrics([], [], [], [])
     with pytest.raises(ValueError, match="one length"):
-        figures(y[1:], x, sources, pairs)
+        score_metrics(y[1:], x, sources, pairs)
     with pytest.raises(ValueError, match="1-D"):
-        figures(y[:, None], x, sources, pairs)
+        score_metrics(y[:, None], x, sources, pairs)
 
 
 def test_one_and_two_pairs() -> None:
-    one = figures([0.2], [0.5], ["a"], ["p"])
+    one = score_metrics([0.2], [0.5], ["a"], ["p"])
     assert (one.n, one.constant, one.mse) == (1, True, pytest.approx(0.09))
-    two = figures([0.2, 0.4], [0.5, 0.1], ["a", "b"], ["p", "q"])
+    two = score_metrics([0.2, 0.4], [0.5, 0.1], ["a", "b"], ["p", "q"])
     assert (two.srcc, two.krcc, two.plcc) == pytest.approx((-1.0, -1.0, -1.0))
 
 
@@ -116,6 +116,6 @@ def test_groups_equal_figures_of_their_rows() -> None:
     assert list(found) == ["bicubic", "edsr", "swinir"]
     for name, value in found.items():
         here = group == name
-        assert value == figures(y[here], x[here], sources[here], pairs[here])
+        assert value == score_metrics(y[here], x[here], sources[here], pairs[here])
     with pytest.raises(ValueError, match="group"):
         by_group(y, x, sources, pairs, group[1:])

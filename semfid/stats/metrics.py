@@ -1,4 +1,4 @@
-"""All figures of one set of predictions, pooled or per group."""
+"""All metrics of one set of predictions, pooled or per group."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NAMED_IN_ERRORS = 3
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Figures of n predictions against n labels.
+class ScoreMetrics:
+    """Metrics of n predictions against n labels.
 
     Attributes:
         n: number of pairs.
@@ -64,7 +64,7 @@ def _name_some(pairs: StrArray) -> str:
 
 
 def check_rows(difference: FloatArray, predicted: FloatArray, source_id: StrArray, pair_id: StrArray) -> None:
-    """Refuse rows that no figure can be computed of.
+    """Refuse rows that no metric can be computed of.
 
     Raises:
         ValueError: different lengths.
@@ -89,8 +89,8 @@ def check_rows(difference: FloatArray, predicted: FloatArray, source_id: StrArra
         raise UserError(f"{_name_some(names[counts > 1])} occurs more than once; keep one prediction per pair")
 
 
-def figures_of(difference: FloatArray, predicted: FloatArray, sources: int, logistic: bool = True) -> Figures:
-    """`figures` of rows that `check_rows` has passed; the order of rows changes no bit of the result."""
+def metrics_of_rows(difference: FloatArray, predicted: FloatArray, sources: int, logistic: bool = True) -> ScoreMetrics:
+    """`score_metrics` of rows that `check_rows` has passed; the order of rows changes no bit of the result."""
     order = np.lexsort((predicted, difference))
     y, x = difference[order], predicted[order]
     constant = is_constant(x) or is_constant(y)
@@ -102,7 +102,7 @@ def figures_of(difference: FloatArray, predicted: FloatArray, sources: int, logi
         rmse_logistic = float(np.mean((mapped - y) ** 2)) ** 0.5
     error = x - y
     mse = float(np.mean(error**2))
-    return Figures(
+    return ScoreMetrics(
         n=int(y.size),
         sources=sources,
         srcc=srcc(x, y),
@@ -119,8 +119,10 @@ def figures_of(difference: FloatArray, predicted: FloatArray, sources: int, logi
     )
 
 
-def figures(difference: npt.ArrayLike, predicted: npt.ArrayLike, source_id: Names, pair_id: Names) -> Figures:
-    """Every figure of one set of predictions.
+def score_metrics(
+    difference: npt.ArrayLike, predicted: npt.ArrayLike, source_id: Names, pair_id: Names
+) -> ScoreMetrics:
+    """Every metric of one set of predictions.
 
     SRCC, KRCC, PLCC, RMSE, MSE and MAE are of the raw predictions; PLCC and RMSE also after the 4-parameter logistic
     (ITU-T P.1401 and VQEG practice: rank correlations need no mapping, linear ones depend on it, so both are shown).
@@ -138,7 +140,7 @@ def figures(difference: npt.ArrayLike, predicted: npt.ArrayLike, source_id: Name
     y, x = vector("difference", difference), vector("predicted", predicted)
     sources, pairs = text_vector("source_id", source_id), text_vector("pair_id", pair_id)
     check_rows(y, x, sources, pairs)
-    return figures_of(y, x, int(np.unique(sources).size))
+    return metrics_of_rows(y, x, int(np.unique(sources).size))
 
 
 def by_group(
@@ -149,17 +151,17 @@ def by_group(
     group: Names,
     *,
     logistic: bool = True,
-) -> dict[str, Figures]:
-    """`figures` of each group (an SR model, a kind of substitution), group names sorted.
+) -> dict[str, ScoreMetrics]:
+    """`score_metrics` of each group (an SR model, a kind of substitution), group names sorted.
 
     The logistic is fitted to each group by itself.
 
     Args:
-        group: (n,) str; the others as in `figures`.
-        logistic: False leaves the two figures after the logistic nan, and saves most of the time.
+        group: (n,) str; the others as in `score_metrics`.
+        logistic: False leaves the two metrics after the logistic nan, and saves most of the time.
 
     Raises:
-        ValueError, UserError: as `figures`.
+        ValueError, UserError: as `score_metrics`.
     """
     y, x = vector("difference", difference), vector("predicted", predicted)
     sources, pairs, groups = (
@@ -173,5 +175,5 @@ def by_group(
     result = {}
     for name in np.unique(groups):
         rows = groups == name
-        result[str(name)] = figures_of(y[rows], x[rows], int(np.unique(sources[rows]).size), logistic)
+        result[str(name)] = metrics_of_rows(y[rows], x[rows], int(np.unique(sources[rows]).size), logistic)
     return result
