@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from backbones.contract import Backbone
-from models.concepts import ConceptSettings, Solver, Sparsity
+from models.concepts.build import ConceptOptions
 from models.dual_encoders import build_dual_encoder
 from registry import BACKBONES, named
 from semfid.errors import UserError
-from semfid.io.vector_cache import EMBEDDINGS
 
 
 class _Directions(nn.Module):
@@ -32,17 +31,16 @@ class _Directions(nn.Module):
     "concepts",
     summary="SpLiCE: a dual encoder's embedding as weights of words; for heads on embeddings (concept_linear)",
     source="SpLiCE, arXiv 2402.10376",
+    shared=ConceptOptions,
 )
 class ConceptsBackbone(Backbone):
     """The concept weights of each image. It has no feature maps, and no gradient reaches the image.
 
     Args:
         tower: name of a tower, with its keywords (`semfid list dual_encoders`).
-        image_mean, vocabulary, size, l1, concepts, solver: as of the metric ``splice``. A head has a weight per word: a few
-            thousand words are plenty.
         nouns: only nouns.
         tuning: frozen; nothing else can be.
-        cache: keep words' vectors in ``.cache/embeddings``.
+        options: see `ConceptOptions`. A head has a weight per word: a few thousand words are plenty.
 
     Attributes:
         words: K words, in the order of the embedding.
@@ -53,23 +51,15 @@ class ConceptsBackbone(Backbone):
     def __init__(
         self,
         tower: dict[str, Any] | str,
-        image_mean: str,
-        vocabulary: str = "english",
-        size: int | None = None,
         nouns: bool = False,
-        l1: float | None = None,
-        concepts: int | None = None,
-        solver: Solver = "lasso",
         tuning: Literal["frozen"] = "frozen",
-        cache: bool = True,
+        *,
+        options: ConceptOptions,
     ) -> None:
         name, keywords = named(tower, "model.backbone.tower")
         built = build_dual_encoder(name, keywords)
-        sparsity = Sparsity(l1, concepts, solver)
-        settings = ConceptSettings(vocabulary, image_mean, sparsity, size, nouns)
-        decomposer = settings.decomposer(
-            built, EMBEDDINGS if cache else None, device="cpu"
-        )  # it goes where the module goes
+        settings = options.settings(nouns)
+        decomposer = settings.decomposer(built, options.store, device="cpu")  # it goes where the module goes
         net = _Directions(decomposer.vectors, decomposer.mean)
         super().__init__(
             net,
@@ -82,7 +72,7 @@ class ConceptsBackbone(Backbone):
             tuning=tuning,
         )
         words = hashlib.blake2b("\n".join(decomposer.words).encode(), digest_size=8).hexdigest()
-        self.identity = f"{self.identity}-{built.identity}-{words}-{sparsity}"
+        self.identity = f"{self.identity}-{built.identity}-{words}-{settings.sparsity}"
         self.words = decomposer.words
         self._tower, self._decomposer = built, decomposer
 

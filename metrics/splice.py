@@ -11,18 +11,18 @@ from torch import Tensor
 from metrics import TrainingFreeMetric, zero_where_equal
 from metrics.embeddings import DualEncoderCosine
 from metrics.memo import EmbeddingMemo
-from models.concepts.build import ConceptSettings
+from models.concepts.build import ConceptOptions
 from models.concepts.compare import Compare, Strategy, differences, on_shared_words
-from models.concepts.decompose import Decomposer, Solver, Sparsity
+from models.concepts.decompose import Decomposer
 from models.concepts.vocabulary import read_vocabulary
 from registry import METRICS
-from semfid.io.vector_cache import EMBEDDINGS
 
 
 @METRICS.register(
     "splice",
     summary="how far the sparse concepts of two images are apart, in any dual encoder",
     source="SpLiCE, arXiv 2402.10376; strategies: source project",
+    shared=ConceptOptions,
 )
 class Splice(TrainingFreeMetric):
     """1 - cosine of the concept weights of two images, or of the embeddings recomposed from them.
@@ -32,17 +32,10 @@ class Splice(TrainingFreeMetric):
 
     Args:
         tower: name of a tower, with its keywords (`semfid list dual_encoders`).
-        image_mean: none, a folder of photos of the kind, a pair table (its references), or a file of one vector (.pt of the
-            SpLiCE project, .npy).
-        vocabulary: english, scenes, or a file, one word a line, the rarest first.
-        size: only the so many most frequent words.
         strategy: ``nonsymmetric`` (each image on all words), ``nouns`` (on nouns), or ``symmetric`` (both on the reference's
             concepts: what a candidate adds cannot show).
-        l1: penalty, 0.25 if neither it nor `concepts` is given.
-        concepts: number of concepts in place of l1.
-        solver: lasso, lars or admm, to the same end.
         compare: weights, or recomposed embeddings.
-        cache: keep vectors in ``.cache/embeddings``.
+        options: see `ConceptOptions`.
     """
 
     coarse = True
@@ -50,25 +43,18 @@ class Splice(TrainingFreeMetric):
     def __init__(
         self,
         tower: dict[str, Any] | str,
-        image_mean: str,
-        vocabulary: str = "english",
-        size: int | None = None,
         strategy: Strategy = "nonsymmetric",
-        l1: float | None = None,
-        concepts: int | None = None,
-        solver: Solver = "lasso",
         compare: Compare = "weights",
-        cache: bool = True,
+        *,
+        options: ConceptOptions,
     ) -> None:
         super().__init__()
-        self.settings = ConceptSettings(
-            vocabulary, image_mean, Sparsity(l1, concepts, solver), size, nouns=strategy == "nouns"
-        )
-        read_vocabulary(vocabulary, size)  # a mistake in it shows before anything is embedded
+        self.settings = options.settings(nouns=strategy == "nouns")
+        read_vocabulary(options.vocabulary, options.size)  # a mistake in it shows before anything is embedded
         self.strategy, self.compare = strategy, compare
         self.symmetric = strategy != "symmetric"  # type: ignore[misc]
-        self.store = EMBEDDINGS if cache else None
-        self.cosine = DualEncoderCosine(tower, cache)
+        self.store = options.store
+        self.cosine = DualEncoderCosine(tower, options.cache)
         self.weights = EmbeddingMemo(self._packed)
         self.images, self.without = 0, 0
         self._decomposer: Decomposer | None = None

@@ -8,12 +8,10 @@ which class and colour, and how near they stand: first on cells that stay as the
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,6 +33,7 @@ from scene_training import (
     schedule,
     to_tensor,
     trained_cells,
+    training_arguments,
     view,
 )
 from torch import Tensor, nn
@@ -186,16 +185,8 @@ def plural(name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=12000)
-    parser.add_argument("--cell-steps", type=int, default=650)
-    parser.add_argument("--steps", type=int, default=300, help="with cells as they are")
+    parser = training_arguments(64, WEIGHTS)
     parser.add_argument("--joint-steps", type=int, default=100, help="with cells that learn along")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--held-out", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=Path("data/scene_training"))
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
     given = parser.parse_args()
     torch.set_num_threads(1)  # sums do not depend on the machine's cores
     start = time.monotonic()

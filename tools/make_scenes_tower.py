@@ -8,12 +8,10 @@ CLIP, with a scene's edited twin in the same batch, and a sigmoid loss as in Sig
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,6 +30,7 @@ from scene_training import (
     schedule,
     to_tensor,
     trained_cells,
+    training_arguments,
     view,
 )
 from torch import Tensor, nn
@@ -180,16 +179,7 @@ def vocabulary() -> list[tuple[str, bool]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=12000)
-    parser.add_argument("--cell-steps", type=int, default=650)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=96)
-    parser.add_argument("--held-out", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=Path("data/scene_training"))
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
-    given = parser.parse_args()
+    given = training_arguments(96, WEIGHTS).parse_args()
     torch.set_num_threads(1)  # sums do not depend on the machine's cores
     start = time.monotonic()
     data = draw_scenes(TRAINED, given.scenes, given.work)

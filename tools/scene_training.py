@@ -6,6 +6,7 @@ Worlds: TRAINED is drawn for training, HELD_OUT for the figures in the files. Th
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import time
@@ -44,6 +45,20 @@ TRUNK: dict[str, Any] = {
 }
 
 Bytes = NDArray[np.uint8]
+
+
+def training_arguments(batch: int, out: Path) -> argparse.ArgumentParser:
+    """What both makers can be told; its defaults made the files of this repository."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scenes", type=int, default=12000)
+    parser.add_argument("--cell-steps", type=int, default=650)
+    parser.add_argument("--steps", type=int, default=300, help="with cells as they are")
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--held-out", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("data/scene_training"))
+    parser.add_argument("--out", type=Path, default=out)
+    return parser
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -108,7 +108,7 @@ def fit_heads(
             trained = [FoldResult(part, head.eval(), 0, []) for part, head in zip(group, heads, strict=True)]
         else:
             with _threads_for(heads[0]):
-                trained = _fit_group(heads, loss, features, difference, weight, group, settings)
+                trained = _fit_group(heads, loss, _Table(features, difference, weight), group, settings)
         results.update({result.part.index: result for result in trained})
     return [results[part.index] for part in parts]
 
@@ -205,14 +205,16 @@ class _Steps:
         return per_fold.detach()
 
 
+class _Table(NamedTuple):
+    """What the head is fed, (N, ...), with the labels and the weights of the pairs, (N,)."""
+
+    features: Tensor
+    difference: Tensor
+    weight: Tensor
+
+
 def _fit_group(
-    heads: Sequence[Head],
-    loss: PairLoss,
-    features: Tensor,
-    difference: Tensor,
-    weight: Tensor,
-    parts: Sequence[Part],
-    settings: FitSettings,
+    heads: Sequence[Head], loss: PairLoss, table: _Table, parts: Sequence[Part], settings: FitSettings
 ) -> list[FoldResult]:
     stacked = _StackedHeads(heads)
     steps = _Steps(stacked, loss, parts, settings)
@@ -220,10 +222,10 @@ def _fit_group(
     val_rows, val_counts = _padded([part.val for part in parts])
     validates = bool(val_counts.max() > 0)
     tracker = _Tracker(parts, settings, selects=validates)
-    labels = difference[val_rows]
+    labels = table.difference[val_rows]
     for epoch in range(settings.epochs):
-        train_loss = steps.epoch(epoch, features, difference, weight)
-        scores = stacked.predict(features, val_rows) if validates else None
+        train_loss = steps.epoch(epoch, *table)
+        scores = stacked.predict(table.features, val_rows) if validates else None
         for fold, count in enumerate(val_counts.tolist()):
             metrics = {"train_loss": float(train_loss[fold]) / steps.steps}
             if scores is not None:

@@ -5,12 +5,53 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.concepts.decompose import Decomposer, Sparsity
+from models.concepts.decompose import Decomposer, Solver, Sparsity
 from models.concepts.dictionary import ConceptEncoder, build_dictionary
 from models.concepts.modality_gap import image_mean
 from models.concepts.vocabulary import read_vocabulary
 from semfid.io.vector_cache import EMBEDDINGS
 from semfid.progress import Stage, silent
+
+
+@dataclass(frozen=True)
+class ConceptOptions:
+    """Keywords of plugins that decompose a tower's embeddings into concepts.
+
+    Attributes:
+        image_mean: none, a folder of photos of the kind, a pair table (its references), or a file of one vector (.pt of the
+            SpLiCE project, .npy).
+        vocabulary: english, scenes, or a file, one word a line, the rarest first.
+        size: only the so many most frequent words.
+        l1: penalty, 0.25 if neither it nor `concepts` is given.
+        concepts: number of concepts in place of l1.
+        solver: lasso, lars or admm, to the same end.
+        cache: keep vectors in ``.cache/embeddings``.
+    """
+
+    image_mean: str
+    vocabulary: str = "english"
+    size: int | None = None
+    l1: float | None = None
+    concepts: int | None = None
+    solver: Solver = "lasso"
+    cache: bool = True
+
+    @property
+    def store(self) -> Path | None:
+        """The folder for vectors; None: nothing is kept."""
+        return EMBEDDINGS if self.cache else None
+
+    def settings(self, nouns: bool) -> ConceptSettings:
+        """What determines the concepts.
+
+        Args:
+            nouns: only nouns.
+
+        Raises:
+            UserError: as `Sparsity`.
+        """
+        sparsity = Sparsity(self.l1, self.concepts, self.solver)
+        return ConceptSettings(self.vocabulary, self.image_mean, sparsity, self.size, nouns)
 
 
 @dataclass(frozen=True)

@@ -50,15 +50,7 @@ def srcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """Kendall's tau-b (Kendall 1945), which corrects for ties in x and in y.
 
-    Args:
-        x: (n,) finite.
-        y: like `x`.
-
-    Returns:
-        -1 .. 1, or nan where x or y is constant or n < 2.
-
-    Raises:
-        ValueError: NaN or infinity, wrong dimensions, different lengths.
+    Arguments, result and errors are as of `srcc`.
     """
     return _unless_constant(x, y, lambda a, b: float(stats.kendalltau(a, b).statistic))
 
@@ -66,14 +58,6 @@ def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     """Pearson's linear correlation of the values as they are, no mapping.
 
-    Args:
-        x: (n,) finite.
-        y: like `x`.
-
-    Returns:
-        -1 .. 1, or nan where x or y is constant or n < 2.
-
-    Raises:
-        ValueError: NaN or infinity, wrong dimensions, different lengths.
+    Arguments, result and errors are as of `srcc`.
     """
     return _unless_constant(x, y, _pearson)
