@@ -1,4 +1,4 @@
-"""The embedded world: rendered scenes, edits that change their meaning, degradations that do not, a panel that votes.
+"""Synthetic scenes: rendered images, edits that change their meaning, degradations that do not, simulated raters.
 
 It makes every experiment runnable without a download: `write_pair_set` for training and evaluation, `write_coco_set`
 and `write_image_folder` in place of photo collections. All is deterministic: scene `i` of seed `s` is the same

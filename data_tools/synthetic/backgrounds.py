@@ -14,10 +14,10 @@ class Background:
     """A place.
 
     Attributes:
-        phrase: how captions say where it is.
+        phrase: its place in captions.
         horizon: height of the ground's far edge, 0 (top) .. 1.
-        near, far: lowest and highest y on which things stand.
-        classes: weight of each class that may stand here.
+        near, far: lowest and highest y of objects' bottoms.
+        classes: weight of each class that may appear here.
         afloat: y range of boats, where there is water.
         tint: light colour, multiplies red, green, blue.
         grain: strength of the texture above and below the horizon, in grey levels.

@@ -1,4 +1,4 @@
-"""The classes of the embedded world, COCO-style: an id, a name and a supercategory each."""
+"""The classes of the synthetic scenes, COCO-style: an id, a name and a supercategory each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pair sets of the embedded world: references, candidates, change masks and the votes of the simulated panel.
+"""Pair sets of synthetic scenes: references, candidates, change masks and the votes of simulated raters.
 
     OUT/references/000012.png      scene 12
     OUT/candidates/000012_3.png    its candidate 3: an edit or none, then degradations or none

@@ -1,4 +1,4 @@
-"""The embedded world in the layouts of other data sets: COCO 2017 and one folder per class."""
+"""The synthetic scenes in the layouts of other data sets: COCO 2017 and one folder per class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated panel of raters: "is there a semantic change between the two pictures?", yes or no.
+"""Simulated raters: "is there a semantic change between the two pictures?", yes or no.
 
 The rate model. A rater r with bias b_r ~ N(0, 0.6) (in logits) says yes to a pair with probability
 
@@ -48,7 +48,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)  # mean over a normal 
 
 @dataclass(frozen=True)
 class Question:
-    """What the panel is shown, as far as the rate depends on it.
+    """What the raters are shown, as far as the rate depends on it.
 
     Attributes:
         edit: one of `edits.EDITS`, or ``unchanged``.
@@ -73,7 +73,7 @@ def damage(degradation: str, strength: float) -> float:
 
 
 def true_rate(question: Question) -> float:
-    """Share of yes answers that an endless panel would give, 0 .. 1.
+    """Share of yes answers that infinitely many raters would give, 0 .. 1.
 
     Raises:
         UserError: an unknown edit or degradation.

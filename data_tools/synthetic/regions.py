@@ -1,4 +1,4 @@
-"""Regions and captions of scenes, known exactly: what a perfect segmenter and a perfect captioner would say.
+"""Regions and captions of scenes, known exactly: the output of a perfect segmenter and a perfect captioner.
 
     OUT/regions/<image>.png, .json     id maps: 1 = the background, k + 1 = object k where it is not hidden
     OUT/regions/captions.jsonl         "a red car", "the background, on a city street at night"; segment 0: the whole scene

@@ -113,7 +113,7 @@ def _span(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _grain(background: Background, rng: np.random.Generator, ids: Bytes) -> Floats:
-    """Texture in grey levels (H, W), the same whatever stands in front; half as strong on objects."""
+    """Texture in grey levels (H, W), the same behind all objects; half as strong on objects."""
     size = len(ids)
     cells = rng.standard_normal(background.stretch, dtype=np.float32)
     clouds = rng.standard_normal((6, 6), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Drawing scenes: scene `index` of world `seed` is the same in every batch, order, process and size."""
+"""Drawing scenes: scene `index` of `seed` is the same in every batch, order, process and size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NATURAL = {
 
 
 def sample_scene(seed: int, index: int) -> SceneSpec:
-    """Scene `index` of the world `seed`: 2 to 5 objects, sides 0.15 to 0.5 of the image's, little overlap.
+    """Scene `index` of `seed`: 2 to 5 objects, sides 0.15 to 0.5 of the image's, little overlap.
 
     Raises:
         UserError: a negative seed or index.

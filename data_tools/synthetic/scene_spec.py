@@ -12,7 +12,7 @@ class ObjectSpec:
     Attributes:
         category: class name (see `categories.CATEGORIES`).
         x: horizontal centre of its box, as a share of the image's side.
-        y: where it stands (bottom of its box), as a share of the image's side, downwards.
+        y: bottom of its box, as a share of the image's side, downwards.
         size: side of its square box, as a share of the image's side.
         variant: seed of the instance: colour, shape and pose.
         mirror: faces left instead of right.

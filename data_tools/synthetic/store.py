@@ -1,4 +1,4 @@
-"""Folders that are written whole: a stamp says what belongs in, files appear by rename, the table comes last."""
+"""Folders that are written whole: a stamp holds the settings, files appear by rename, the table comes last."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SceneSetConfig:
         scenes: number of scenes.
         candidates_per_scene: pairs made from each (pair sets only).
         size: side of the images in pixels, 64 .. 512.
-        seed: of the world; scene i of a seed is always the same.
+        seed: of the scenes; scene i of a seed is always the same.
         votes: answers per pair (pair sets only).
         first: index of the first scene; sets that share a seed are disjoint when their index ranges are.
     """

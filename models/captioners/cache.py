@@ -36,7 +36,7 @@ class CaptionCache:
         self._own: dict[Path, SharedLines] = {}
 
     def known(self, identity: str, prompt: str) -> Mapping[str, str]:
-        """Captions by picture: what lay there when this was first asked, and what has been added since.
+        """Captions by picture: those on disk at the first call, and those added since.
 
         Raises:
             UserError: a file that this did not write.

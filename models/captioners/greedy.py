@@ -36,7 +36,7 @@ class GreedyOptions:
 class GreedyCaptioner(Captioner):
     """A model whose captions are decoded greedily.
 
-    Sampling, penalties and lengths of the checkpoint's own generation settings are put aside.
+    Sampling, penalties and lengths of the checkpoint's own generation settings are ignored.
 
     Args:
         model: id on the hub, or a local folder.

@@ -21,9 +21,9 @@ from semfid.keywords import Fixed
     shared=GreedyOptions,
 )
 class ImageTextToText(GreedyCaptioner):
-    """A vision-language model that is asked one question about one picture, decoded greedily.
+    """A vision-language model that answers one prompt about one picture, decoded greedily.
 
-    Pictures of a batch are padded on the left, so that a picture's caption does not depend on its company (but for rounding).
+    Pictures of a batch are padded on the left, so that a picture's caption depends on the others of its batch by rounding alone.
     Keywords as `GreedyCaptioner`.
     """
 

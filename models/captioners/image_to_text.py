@@ -36,7 +36,7 @@ class ImageToTextOptions(GreedyOptions):
     shared=ImageToTextOptions,
 )
 class ImageToText(GreedyCaptioner):
-    """The prompt is not asked: these models take no questions. They can be given a caption's beginning.
+    """Captions without a prompt, which these models do not take. They can be given a caption's beginning.
 
     Other keywords as `GreedyCaptioner`.
 

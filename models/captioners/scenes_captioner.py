@@ -1,4 +1,4 @@
-"""A small captioner of the embedded world: needs no download."""
+"""A small captioner for the synthetic scenes; needs no download."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 @dataclass(frozen=True)
 class Words:
-    """What can be said.
+    """The words of a caption.
 
     Attributes:
         things, plurals: names of the classes.
@@ -59,12 +59,12 @@ class Words:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network says of every cell of B images.
+    """What the network predicts for every cell of B images.
 
     Attributes:
         centres: (B, things, h, w) logits: the middle of a thing of that class is here.
         colours: (B, colours, h, w) logits of the thing here.
-        feet: (B, h, w) height at which the thing here stands, 0 (top) .. 1.
+        feet: (B, h, w) y of the bottom of the object here, 0 (top) .. 1.
         places: (B, places) logits.
     """
 
@@ -75,7 +75,7 @@ class Seen:
 
 
 class FindThings(nn.Module):
-    """Objects as points (CenterNet): where their middles are, of which class and colour, and how near they stand."""
+    """Objects as points (CenterNet): where their middles are, of which class and colour, and the y of their bottom."""
 
     def __init__(self, cells: CellFeatures, width: int, hidden: int, things: int, colours: int, places: int) -> None:
         super().__init__()
@@ -122,9 +122,9 @@ def read_things(seen: Seen, least: float) -> list[tuple[list[tuple[int, int]], i
     source="objects as points: arXiv 1904.07850",
 )
 class ScenesCaptioner(Captioner):
-    """Says in the words of the embedded world what is there, in which colour, and where: ``a red car and two dogs on a street``.
+    """Describes a scene in the words of the synthetic scenes: objects, colours and place, ``a red car and two dogs on a street``.
 
-    It finds things and lists them, nearest first; of pictures of another world it talks nonsense. The prompt is not asked.
+    Objects are listed nearest first. Captions of other pictures are meaningless. The prompt is ignored.
 
     Args:
         weights: a file of ``tools/make_scenes_captioner.py``; the one that comes with the repository if left out.

@@ -20,7 +20,7 @@ CAPTIONS = "captions.jsonl"
 
 @CAPTIONERS.register("stored", summary="captions from a folder of regions: your own, or the embedded scenes' truth")
 class StoredCaptioner(Captioner):
-    """Looks captions up by image and region; the prompt is not asked.
+    """Looks captions up by image and region; the prompt is ignored.
 
     Args:
         folder: the folder of regions.

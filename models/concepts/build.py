@@ -21,7 +21,7 @@ class ConceptOptions:
         image_mean: none, a folder of photos of the kind, a pair table (its references), or a file of one vector (.pt of the
             SpLiCE project, .npy).
         vocabulary: english, scenes, or a file, one word a line, the rarest first.
-        size: only the so many most frequent words.
+        size: number of words, the most frequent first; None: all.
         l1: penalty, 0.25 if neither it nor `concepts` is given.
         concepts: number of concepts in place of l1.
         solver: lasso, lars or admm, to the same end.
@@ -61,7 +61,7 @@ class ConceptSettings:
     Attributes:
         vocabulary: a name (english, scenes) or a file.
         image_mean: none, a folder of photos, a pair table, or a file of one vector.
-        size: only the so many most frequent words.
+        size: number of words, the most frequent first; None: all.
         nouns: only nouns.
         encoding: of the vocabulary's file.
     """

@@ -120,5 +120,5 @@ class Decomposer:
         return torch.cat(found) if found else self.vectors.new_zeros(0, len(self.words))
 
     def recomposed(self, weights: Tensor) -> Tensor:
-        """normalize(normalize(wC) + mean), (B, d): the image embedding that the concepts stand for."""
+        """normalize(normalize(wC) + mean), (B, d): the image embedding that the concepts recompose."""
         return F.normalize(F.normalize(weights @ self.vectors, dim=1, eps=1e-9) + self.mean, dim=1, eps=1e-9)

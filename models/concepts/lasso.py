@@ -61,7 +61,7 @@ def residual(dictionary: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def _violations(correlations: Tensor, threshold: float, active: Tensor) -> Tensor:
-    """How far each word's correlation lies above the threshold, (b, K); 0 for words that need not join."""
+    """By how much each word's correlation exceeds the threshold, (b, K); 0 for words that stay out of the active set."""
     return torch.where((correlations > threshold + TOLERANCE) & ~active, correlations - threshold, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""The mean of a tower's image embeddings: taken away before an embedding is decomposed, so that words meet what is particular.
+"""The mean of a tower's image embeddings, subtracted before an embedding is decomposed.
 
 Image and text embeddings lie in two cones of the space; without this centring the same few words explain every picture.
 """
@@ -52,7 +52,7 @@ class ImageMean:
     """Mean of unit-length image embeddings.
 
     Attributes:
-        tower: identity of the tower; empty where a file does not say.
+        tower: identity of the tower; empty where a file has none.
         source: what it was computed from, for reports.
         vector: (d,) float32; zeros take nothing away.
     """
@@ -79,7 +79,7 @@ class ImageMean:
         return self
 
     def content(self) -> bytes:
-        """As a ``.safetensors`` file, which knows its tower."""
+        """As a ``.safetensors`` file, whose metadata name the tower."""
         return save({"mean": self.vector}, {"tower": self.tower, "source": self.source})
 
 

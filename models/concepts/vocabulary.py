@@ -1,4 +1,4 @@
-"""Lists of words that stand for concepts.
+"""Lists of words that name concepts.
 
 A file has one word or phrase a line, the rarest first, as SpLiCE's lists do, so that ``size`` k is the LAST k. A tab and
 ``noun`` after a word mark it as a noun. Lines that begin with "# " are remarks. A ``.json`` file is a list of words.
@@ -20,13 +20,13 @@ from semfid.errors import UserError, did_you_mean
 HERE = Path(__file__).parent
 NAMED = {
     "english": HERE / "vocabularies" / "english.txt",
-    "scenes": HERE.parents[1] / "assets" / "towers" / "scenes_vocabulary.txt",  # the words that scenes_tower knows
+    "scenes": HERE.parents[1] / "assets" / "towers" / "scenes_vocabulary.txt",  # the words of scenes_tower
 }
 """Vocabularies that come with the repository."""
 LONGEST = 200  # characters of a word or phrase; more is a file of another kind
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does: looked for first
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -38,7 +38,7 @@ class Vocabulary:
     """Distinct words, the rarest first.
 
     Attributes:
-        name: of the list, with its size where that was asked for.
+        name: of the list, with its size where one was given.
         words: in Unicode's composed form, without white space around.
         nouns: those of the words that are marked as nouns; empty where the list marks none.
         repeated: words that stood in the list more than once; the last, most frequent place counts.
@@ -88,7 +88,7 @@ def read_vocabulary(source: str | Path, size: int | None = None, encoding: str |
 
     Args:
         source: a name (english, scenes) or a path.
-        size: the so many most frequent words; None: all.
+        size: number of words, the most frequent first; None: all.
         encoding: of the file, such as latin-1; None: UTF-8, or what its byte order mark says.
 
     Raises:

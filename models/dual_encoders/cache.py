@@ -18,7 +18,7 @@ PASSES = 8  # passes of pictures to a file: as much as a killed run loses
 
 
 def embed_images(tower: DualEncoder, images: Sequence[Image.Image], cache: VectorCache | None) -> NDArray[np.float32]:
-    """(N, D) as `DualEncoder.embed_images`; a picture that the cache holds is not embedded again, whatever file it came from.
+    """(N, D) as `DualEncoder.embed_images`; a picture in the cache is not embedded again: its key is the pixels, not the file.
 
     Args:
         cache: such as ``VectorCache(vector_cache.EMBEDDINGS)``; None: nothing is kept.

@@ -86,7 +86,7 @@ class OpenClipDualEncoder(DualEncoder):
             return model.encode_text(tokens)
 
     def _arithmetic(self) -> torch.autocast:
-        """Weights stay in float32, whatever their layers are."""
+        """Autocast to the chosen precision; weights stay in float32."""
         return torch.autocast(
             self.device.partition(":")[0], getattr(torch, self._dtype), enabled=self._dtype != "float32"
         )

@@ -23,7 +23,7 @@ def weights_of(what: str, model: str, pretrained: str) -> tuple[str | None, Path
     Raises:
         UserError: open_clip has no such model, or the model no such weights.
     """
-    import open_clip  # heavy; only where it is asked for
+    import open_clip  # slow to import
 
     if model not in open_clip.list_models():
         raise UserError(f"{what}: open_clip has no model '{model}'{did_you_mean(model, open_clip.list_models())}")
@@ -48,7 +48,7 @@ def create(what: str, model: str, weights: str | Path | None, init_seed: int, in
 
     Args:
         weights: a tag, the path of a checkpoint of the whole model, or None: random ones drawn from `init_seed`.
-        instead: what to give in place of a tag that cannot be had, for the message.
+        instead: what to give in place of a tag that cannot be obtained, for the message.
 
     Raises:
         UserError: the weights cannot be had, or are another model's.

@@ -1,4 +1,4 @@
-"""A small dual encoder of the embedded world: needs no download."""
+"""A small dual encoder for the synthetic scenes; needs no download."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class TextSide(nn.Module):
     source="trained as CLIP, arXiv 2103.00020, and for single words as SigLIP, arXiv 2303.15343",
 )
 class ScenesDualEncoder(DualEncoder):
-    """Knows the objects, colours, numbers and places of the embedded world, and nothing else.
+    """Embeds the objects, colours, numbers and places of the synthetic scenes, and nothing else.
 
     A sentence is a bag of words and word pairs: any words can be asked for, single ones too. Unknown words are passed over; a
     sentence of unknown words only has a row of zeros, which is no direction, and a warning says so.

@@ -157,5 +157,5 @@ def _image_size(what: str, model: str, vision: Any) -> int:
 def _dim(config: Any) -> int:
     """D of the shared space."""
     text = config.text_config
-    # CLIP and its kin, then SigLIP, then towers without a projection
+    # CLIP-like models, then SigLIP, then towers without a projection
     return int(getattr(config, "projection_dim", None) or getattr(text, "projection_size", None) or text.hidden_size)

@@ -35,7 +35,7 @@ class Segmenter:
     Attributes:
         identity: name and what determines the maps; equal identities give equal maps.
         batch_size: images at a time.
-        final: the maps hold regions already (connected, large enough) and are used as they stand.
+        final: the maps hold regions already (connected, large enough) and are used unchanged.
     """
 
     identity: str

@@ -27,7 +27,7 @@ class StoredSegmenter(Segmenter):
 
     Args:
         folder: the folder of regions.
-        regions: ``final``: ids are regions and used as they stand (captions may then be stored too); ``raw``: they are
+        regions: ``final``: ids are regions and used unchanged (captions may then be stored too); ``raw``: they are
             split into connected components, and small ones merged, as any segmentation.
     """
 

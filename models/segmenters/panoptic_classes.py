@@ -1,4 +1,4 @@
-"""Which classes are stuff (sky, road) and not things, where a model's files do not say: segments of one such class are fused."""
+"""Classes that are stuff (sky, road) and not things, for models whose files do not list them; segments of one are fused."""
 
 from __future__ import annotations
 

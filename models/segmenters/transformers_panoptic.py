@@ -32,8 +32,8 @@ class TransformersPanoptic(Segmenter):
         threshold: least probability of a segment's class.
         mask_threshold: least probability of a segment's pixel.
         overlap_threshold: share of a segment's mask that must remain once stronger segments have taken theirs.
-        stuff: class numbers of stuff; None: as the model's files say, or the lists of ADE20K-150 and COCO by the number of
-            classes.
+        stuff: class numbers of stuff; None: those in the model's files, or the lists of ADE20K-150 and COCO by the
+            number of classes.
         batch_size: images of one size at a time.
         device: auto, cpu, cuda, cuda:1, ...
     """
@@ -139,7 +139,7 @@ class TransformersPanoptic(Segmenter):
         return self._loaded
 
 
-SEGMENTERS.preset(  # the segmenter of the published pipeline; stuff as the model's class file says
+SEGMENTERS.preset(  # the segmenter of the published pipeline; stuff from the model's class file
     "oneformer",
     of="transformers_panoptic",
     summary="OneFormer Swin-L on ADE20K, task panoptic (downloads 0.9 GB)",

@@ -118,9 +118,7 @@ class DiffusionInpainter(Inpainter):
         import torch
 
         dtype = getattr(torch, resolve_precision(self.options.precision, self.device))
-        return pipeline.from_pretrained(
-            self.model, revision=self.revision, torch_dtype=dtype, **dict.fromkeys(without)
-        )
+        return pipeline.from_pretrained(self.model, revision=self.revision, torch_dtype=dtype, **dict.fromkeys(without))
 
     def _settled(self, pipe: Any) -> Any:
         """The pipeline on its device, silent and without dropout."""
