@@ -227,17 +227,17 @@ def test_identical_images_give_exactly_0_and_batches_change_nothing(
     which: str, size: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
     scorer = request.getfixturevalue(which)
-    x, y = images(5, *size), images(5, *size, 1)
+    x, y = images(3, *size), images(3, *size, 1)
     with torch.no_grad():
-        for same in (x, y, torch.zeros_like(x), torch.ones_like(x)):
+        for same in (x[:2], y[:1], torch.zeros_like(x[:1]), torch.ones_like(x[:1])):
             score, maps = scorer.score_and_map(same, same.clone())
             assert not score.any() and maps is not None and not maps.any()
         together = scorer(x, y)
-        alone = torch.cat([scorer(x[i : i + 1], y[i : i + 1]) for i in range(5)])
-        pairs = torch.cat([scorer(x[i : i + 2], y[i : i + 2]) for i in (0, 2)])
+        alone = torch.cat([scorer(x[i : i + 1], y[i : i + 1]) for i in range(3)])
+        pair = scorer(x[1:], y[1:])
     assert bool(together.isfinite().all()) and bool((together >= 0).all()) and bool((together <= 1).all())
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
-    torch.testing.assert_close(pairs, together[:4], atol=1e-5, rtol=0)
+    torch.testing.assert_close(pair, together[1:], atol=1e-5, rtol=0)
 
 
 def test_tiles_change_nothing(metric: DefaultMetric, monkeypatch: pytest.MonkeyPatch) -> None:
