@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import lightning as L
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -111,6 +110,10 @@ class LoadingModule(L.LightningDataModule):
         """Rank and number of the processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
+    def _feeds_gpu(self) -> bool:
+        """Whether a training on a GPU takes the batches; elsewhere pages need not be locked for it."""
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
     def _load(self, batches: Sampler[list[tuple[int, float]]], augmented: bool) -> DataLoader[Any]:
         raise NotImplementedError(f"{type(self).__name__} must implement _load")
 
@@ -133,5 +136,5 @@ class LoadingModule(L.LightningDataModule):
             num_workers=workers,
             collate_fn=Shared(collate),
             persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._feeds_gpu(),
         )

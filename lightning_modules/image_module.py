@@ -41,6 +41,10 @@ class ImageTask(TrainedModule):
         self.figures: dict[str, float] = {}
         self.results: dict[str, Tensor] | None = None
 
+    def compile_step(self, backend: str = "inductor") -> None:
+        """Compile the backbone's pass at the first step."""
+        self.backbone.compile(backend=backend)
+
     def prepare(self, listed: ImageList) -> None:
         """Size the module by the set that it will see: classes, vocabulary.
 

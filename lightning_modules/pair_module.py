@@ -11,6 +11,7 @@ from torch import Tensor
 from backbones import Backbone
 from datamodules.batches import PairBatch
 from heads import Head, build_head
+from heads.compiled_input import CompiledInput
 from heads.inputs import HeadInput, input_of, joined_pairs
 from lightning_modules.base import TrainedModule
 from lightning_modules.losses import Target, build_loss, check_loss
@@ -41,6 +42,7 @@ class PairModule(TrainedModule):
 
     needs_maps: bool = False
     start_head: Callable[[Head, Tensor, Tensor], None] | None = None
+    _compiled_input: HeadInput | None = None
     target: ClassVar[Target] = "scores"
     default_optimizer: ClassVar[Mapping[str, Any]] = {"name": "adam", "lr": 1e-4}
     backbone: Backbone
@@ -96,7 +98,12 @@ class PairModule(TrainedModule):
     @property
     def head_input(self) -> HeadInput:
         """What the head is fed."""
-        return input_of(self.head)
+        return self._compiled_input or input_of(self.head)
+
+    def compile_step(self, backend: str = "inductor") -> None:
+        """Compile the backbone's pass, and what makes the head's input of its features, at the first step."""
+        self.backbone.compile(backend=backend)
+        self._compiled_input = CompiledInput(input_of(self.head), backend)
 
     def compared_of(self, batches: Iterable[PairBatch]) -> tuple[Any, Tensor]:
         """What the head takes of the pairs of some batches, in float32, and their rows (N,)."""

@@ -116,5 +116,5 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--strict", action="store_true", help="fail where a name finds no partner")
     add("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
-    add("--precision", choices=["32", "bf16", "fp16"], default="32", help="of the backbone")
+    add("--precision", choices=["32", "tf32", "bf16", "fp16"], default="32", help="of the backbone")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")

@@ -49,8 +49,9 @@ class _Common(Settings):
     """A finished run, or a pattern that fits one, whose weights a training starts from."""
     pretraining: Annotated[dict[str, Pretraining], BeforeValidator(pretraining_entries)] = Field(default_factory=dict)
     """Backbones that `model.backbone.pretrained` may name; each is trained first, on single images."""
-    compile: bool = False
-    """torch.compile the backbone."""
+    compile: bool | Literal["auto"] = "auto"
+    """torch.compile the backbone's pass and the head's input. ``auto``: on a GPU, where a training is long enough to win back
+    the minute that it takes."""
     selection: Selection = Selection()
     evaluation: Evaluation = Evaluation()
     cache: Cache = Cache()

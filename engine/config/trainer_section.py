@@ -20,6 +20,8 @@ KEYWORDS: Mapping[str, inspect.Parameter] = {
     name: parameter for name, parameter in inspect.signature(L.Trainer).parameters.items() if name not in OURS
 }
 
+TF32 = "tf32"  # of `precision`, beside Lightning's values: float32 whose products a GPU computes in TF32
+
 
 class TrainerSection(Section):
     """Keywords of lightning.Trainer; those with a field here are read by the engine, too."""
@@ -29,6 +31,7 @@ class TrainerSection(Section):
     num_nodes: int = 1
     strategy: str = "auto"
     precision: int | str | None = None
+    """Lightning's, or ``tf32``: as ``32-true``, but for products in TF32 on a GPU."""
     max_epochs: int | None = None
     max_steps: int = -1
     max_time: Any = None
@@ -60,10 +63,19 @@ class TrainerSection(Section):
         return frozenset(self._mapping)
 
     @property
+    def tf32(self) -> bool:
+        """Whether float32 products are computed in TF32 where a GPU can."""
+        return self.precision == TF32
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a training runs on a CUDA device."""
+        return self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and CUDAAccelerator.is_available())
+
+    @property
     def processes(self) -> int:
         """How many processes a training spans; Lightning is not asked."""
-        on_gpu = self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and CUDAAccelerator.is_available())
-        accelerator: Any = CUDAAccelerator if on_gpu else CPUAccelerator
+        accelerator: Any = CUDAAccelerator if self.on_gpu else CPUAccelerator
         if self.devices == "auto":
             return int(accelerator.auto_device_count()) * self.num_nodes
         parsed = accelerator.parse_devices(self.devices)
@@ -77,6 +89,8 @@ def _check_keyword(key: str, value: Any) -> None:
         close = difflib.get_close_matches(key, [*KEYWORDS, *OURS], n=3)
         meant = f"; did you mean {close}?" if close else ""
         raise KeyFault(f"trainer: lightning.Trainer has no keyword '{key}'{meant}")
+    if key == "precision" and value == TF32:
+        return
     annotation = KEYWORDS[key].annotation
     if not fits(value, annotation):
         raise KeyFault(f"trainer.{key} is {value!r}; it must be {describe_type(annotation)}")

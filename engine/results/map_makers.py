@@ -14,6 +14,7 @@ from heads import Head
 from lightning_modules.scorer import RunScorer, load_finished
 from metrics import TrainingFreeMetric
 from registry import HEADS, METRICS, RegistryError
+from semfid.scoring.arithmetic import exact_products
 from semfid.scoring.scorer import Description, Scorer, upsampled
 
 
@@ -71,7 +72,7 @@ class MetricMaps:
         self.metric = metric.eval()
 
     def __call__(self, fold: int, names: Sequence[str], reference: Tensor, candidate: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_products(reference.device):
             return self.metric.maps(reference, candidate).float()
 
 
@@ -104,7 +105,7 @@ class RunMaps:
 
     def __call__(self, fold: int, names: Sequence[str], reference: Tensor, candidate: Tensor) -> Tensor:
         scorer = self.scorer(fold)
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_products(self.device):
             fresh = {name: at for at, name in reversed(list(enumerate(names))) if name not in self._described}
             known = {name: self._described[name] for name in names if name in self._described}
             if fresh:

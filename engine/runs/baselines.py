@@ -22,6 +22,7 @@ from engine.runs.predictions import FoldPredictions, Trained, pairs_outcome
 from engine.runs.run_folder import RunFolder
 from registry import CAPTIONERS, DUAL_ENCODERS, METRICS, named
 from semfid.errors import UserError
+from semfid.scoring.arithmetic import exact_products
 from semfid.settings import PluginSpec
 
 
@@ -84,7 +85,7 @@ def _score(variant: Variant, context: RunContext, folder: RunFolder) -> Outcome:
     metric: Any = METRICS.build(spec.name, **spec.keywords).to(device).eval()
     rows = np.unique(np.concatenate([part.test for part in data.parts]))
     predicted, done = np.full(len(data.table), np.nan), 0
-    with torch.no_grad(), progress(variant.label) as advance:
+    with torch.no_grad(), exact_products(device), progress(variant.label) as advance:
         for batch in data.load(EvaluationBatches(rows, data.loader.batch_size)):
             images = to_float(batch)
             scores = metric(images.reference.to(device), images.candidate.to(device))  # (B,)

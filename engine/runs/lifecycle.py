@@ -104,8 +104,11 @@ def save(variant: Variant, context: RunContext, folder: RunFolder, outcome: Outc
     data = context.source(variant.config)
     for name, table in outcome.tables.items():
         write_whole(folder.path / name, table.to_csv(index=False).encode())
+    trainer = variant.config.trainer
     facts = {
         "seed": variant.seed,
+        "precision": str(trainer.precision or "32-true"),
+        "float32_products": "tf32" if trainer.tf32 else "float32",
         "table": data.table.name,
         "table_hash": data.table.content_hash(),
         "data_hash": context.data_hash(variant.config),

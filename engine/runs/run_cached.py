@@ -124,7 +124,7 @@ def statistics_of(config: RunConfig, context: RunContext, backbone: Backbone, he
     whole = input_of(head)
     parts = list(whole.parts()) if cache is None else _shared_parts(config, context, backbone, whole.parts())
     with progress(f"{title} features") as advance:
-        found = extract(backbone, context.data(config), parts, trainer, cache, advance)
+        found = extract(backbone, context.data(config), parts, trainer, cache, advance, config.trainer.tf32)
     return whole.joined([found[part] for part in whole.parts()])
 
 

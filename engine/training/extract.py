@@ -27,6 +27,7 @@ from heads.inputs import HeadInput
 from semfid.errors import UserError
 from semfid.io.vector_cache import VectorCache
 from semfid.progress import Advance
+from semfid.scoring.arithmetic import float32_products
 
 IMAGES_PER_PASS = 32  # fixed, so that metrics do not depend on data.batch_size, nor memory
 LARGE_IMAGES_PER_PASS = 8  # of images that are not S x S: their features are held at their own size
@@ -39,11 +40,13 @@ def extract(
     trainer: L.Trainer,
     cache: VectorCache | None,
     advance: Advance,
+    tf32: bool = False,
 ) -> dict[HeadInput, Tensor]:
     """Inputs of all pairs of a datamodule, in the order of its table.
 
     Args:
         inputs: parts, see `HeadInput.parts`.
+        tf32: whether a GPU computes float32 products in TF32; such entries of the cache are others.
 
     Returns:
         per input (N, D), or (N, 2, D) where it is one of images; on every process. Float32; grids in float16.
@@ -58,7 +61,7 @@ def extract(
     y = [content[path] for path in data.dataset.candidate]
     of_images = [bytes.fromhex(name) for name in (*x, *y)]  # all references, then all candidates
     of_pairs = [pair_entry(a, b) for a, b in zip(x, y, strict=True)]
-    around = f"{data.preprocessing}-{trainer.precision}"
+    around = f"{data.preprocessing}-{trainer.precision}{'-tf32' if tf32 else ''}"
     wanted = [
         _Wanted(own, cache_folder(backbone.identity, around, str(own)), of_images if own.per_image else of_pairs, cache)
         for own in inputs
@@ -71,7 +74,8 @@ def extract(
                     locks.enter_context(cache.filling(folder))
                 for own in wanted:  # what another process computed while this one waited
                     own.look()
-            _compute(backbone, data, wanted, list(zip(x, y, strict=True)), trainer, cache, advance)
+            with float32_products(tf32):
+                _compute(backbone, data, wanted, list(zip(x, y, strict=True)), trainer, cache, advance)
     return {own.input: own.rows(len(x)) for own in wanted}
 
 

@@ -12,6 +12,7 @@ from engine.rank_zero import is_rank_zero
 from engine.runs.context import RunContext
 from engine.runs.lifecycle import Outcome
 from engine.runs.run_folder import RunFolder
+from engine.training.compiling import compile_where_it_pays
 from engine.training.trainer import train_and_test
 from lightning_modules.image_module import ImageTask
 from registry import LIGHTNING_MODULES
@@ -43,9 +44,8 @@ def train_task(variant: Variant, context: RunContext, folder: RunFolder, title: 
     module = make_task(config, context)
     module.prepare(data.listed)
     before = module.backbone.identity if module.backbone is not None else None
-    if config.compile and module.backbone is not None:
-        module.backbone.compile()
     data.select(variant.seed)
+    compile_where_it_pays(module, data, config)
     # the schema's default, val_mse, is of pairs: to a module that does not log it, it means the last epoch
     wanted = config.selection.monitor
     monitor = wanted if wanted in module.monitors and len(data.rows["val"]) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
 import lightning as L
@@ -13,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from engine.config.trainer_section import TrainerSection
 from engine.training.trainer_options import check_options
 from semfid.errors import UserError
+from semfid.scoring.arithmetic import float32_products
 
 DEFAULTS = {
     "logger": False,
@@ -32,6 +34,8 @@ def make_trainer(trainer: TrainerSection, **ours: Any) -> L.Trainer:
     keywords = trainer.written
     if trainer.sync_batchnorm and not torch.cuda.is_available():
         keywords["sync_batchnorm"] = False  # it exists on GPUs only; one YAML should serve a laptop and a cluster
+    if trainer.tf32:
+        keywords["precision"] = "32-true"  # `products` does the rest
     quiet_lightning()
     try:
         with warnings.catch_warnings():
@@ -39,6 +43,11 @@ def make_trainer(trainer: TrainerSection, **ours: Any) -> L.Trainer:
             return L.Trainer(**{**DEFAULTS, **keywords, **ours}, use_distributed_sampler=False, num_sanity_val_steps=0)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def products(trainer: TrainerSection) -> AbstractContextManager[None]:
+    """Float32 products of a training, an extraction or a test as its section says: of float32, or in TF32."""
+    return float32_products(trainer.tf32)
 
 
 def _check(trainer: TrainerSection) -> None:

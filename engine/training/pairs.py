@@ -14,6 +14,7 @@ from datamodules import Part
 from datamodules.base import PairDataModule
 from engine.config.schema import RunConfig
 from engine.rank_zero import is_rank_zero
+from engine.training.compiling import compile_where_it_pays
 from engine.training.exact_fit import ExactSettings, exact_settings, fit_head, starts_exactly
 from engine.training.trainer import train_and_test
 from heads import Head
@@ -54,9 +55,8 @@ def fit_part(
     if starts_exactly(config):
         module.start_head = functools.partial(_start, exact_settings(config), data, part.index)
     _freeze_unreached(module, data, part)
-    if config.compile:
-        module.backbone.compile()
     data.select(part, config.seed, maps=module.needs_maps)
+    compile_where_it_pays(module, data, config)
     monitor = config.selection.monitor if len(part.val) and config.selection.monitor != "last" else None
     trainer, epoch = train_and_test(
         module,

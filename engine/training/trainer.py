@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from engine.config.schema import RunConfig
 from engine.rank_zero import log
 from engine.training.checkpoints import BEST, LAST, Checkpoint, going_on, read_checkpoint, stopped_early
-from engine.training.lightning_trainer import make_trainer
+from engine.training.lightning_trainer import make_trainer, products
 from engine.training.trainer_options import LAST_EPOCH, check_steps
 from semfid.errors import UserError
 
@@ -114,6 +114,20 @@ def train_and_test(
     trainer = make_trainer(
         config.trainer, callbacks=callbacks, logger=logger, enable_checkpointing=True, default_root_dir=folder
     )
+    with products(config.trainer):
+        return trainer, _train_and_test(trainer, module, data, config, checkpoints, title, monitor)
+
+
+def _train_and_test(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    data: L.LightningDataModule,
+    config: RunConfig,
+    checkpoints: Path,
+    title: str,
+    monitor: str | None,
+) -> int:
+    """The selected epoch."""
     epoch = 0
     if any(parameter.requires_grad for parameter in module.parameters()):
         check_steps(config.trainer, len(data.train_dataloader()), len(data.val_dataloader()), monitor)
@@ -124,7 +138,7 @@ def train_and_test(
         module.load_state_dict(state["state_dict"])
         epoch = int(state["epoch"])
     trainer.test(module, datamodule=data, verbose=False)
-    return trainer, epoch
+    return epoch
 
 
 def _fit(trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule, resume: Path | None) -> None:

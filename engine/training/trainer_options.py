@@ -86,7 +86,7 @@ def check_steps(trainer: TrainerSection, train_batches: int, val_batches: int, m
     Raises:
         UserError: names the option and what it can be.
     """
-    batches = _limited(train_batches, trainer.limit_train_batches)
+    batches = limited(train_batches, trainer.limit_train_batches)
     if batches == 0:
         raise UserError(
             f"trainer.limit_train_batches is {trainer.limit_train_batches:g} of {train_batches} batches, which is none; "
@@ -100,12 +100,12 @@ def check_steps(trainer: TrainerSection, train_batches: int, val_batches: int, m
         )
     if monitor is None:
         return
-    if _limited(val_batches, trainer.limit_val_batches) == 0:
+    if limited(val_batches, trainer.limit_val_batches) == 0:
         raise UserError(
             f"trainer.limit_val_batches is {trainer.limit_val_batches:g} of {val_batches} batches, which is none; raise it, "
             f"or {LAST_EPOCH}"
         )
-    first, total = _first_validation(trainer, batches), _total(trainer, batches)
+    first, total = _first_validation(trainer, batches), total_batches(trainer, batches)
     if total is not None and first > total:
         raise UserError(
             f"the training ends after {total} batches, before its first validation (after {first}); raise trainer.max_steps or "
@@ -118,7 +118,8 @@ def _whole(limit: Any) -> bool:
     return limit is None or (isinstance(limit, float) and limit == 1.0)
 
 
-def _limited(batches: int, limit: Any) -> int:
+def limited(batches: int, limit: Any) -> int:
+    """Of so many batches those that a limit of Lightning's leaves."""
     if limit is None:
         return batches
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
@@ -131,7 +132,7 @@ def _first_validation(trainer: TrainerSection, batches: int) -> int:
     return inside if every is None else (every - 1) * batches + inside
 
 
-def _total(trainer: TrainerSection, batches: int) -> int | None:
+def total_batches(trainer: TrainerSection, batches: int) -> int | None:
     """Number of batches of the whole training; None: without end."""
     epochs, steps = trainer.max_epochs, trainer.max_steps
     together = trainer.accumulate_grad_batches

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from semfid.io.images import to_planes
+from semfid.scoring.arithmetic import exact_products
 
 
 class DualEncoder:
@@ -52,7 +53,8 @@ class DualEncoder:
 
         Differentiable where the caller has gradients on.
         """
-        return F.normalize(self._embed_pixels(self.resize(images).to(self.device)).float(), dim=-1)
+        with exact_products(self.device):
+            return F.normalize(self._embed_pixels(self.resize(images).to(self.device)).float(), dim=-1)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(N, D) unit rows of sentences; an empty sentence gives a row of zeros, which is no direction at all.
@@ -65,7 +67,7 @@ class DualEncoder:
         rows = np.zeros((len(distinct), self.dim), dtype=np.float32)
         for start in range(0, len(distinct), self.batch_size):
             batch = distinct[start : start + self.batch_size]
-            with torch.no_grad():
+            with torch.no_grad(), exact_products(self.device):
                 rows[start : start + len(batch)] = F.normalize(self._embed_texts(batch).float(), dim=-1).cpu().numpy()
         place = {text: index for index, text in enumerate(distinct)}
         found = np.zeros((len(texts), self.dim), dtype=np.float32)

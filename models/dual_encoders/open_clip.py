@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.dual_encoders.contract import DualEncoder
 from models.dual_encoders.open_clip_models import create, weights_of
-from models.hub import Precision, check_positive, device_of, first_line, resolve_precision
+from models.hub import Precision, check_positive, device_of, first_line
 from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 from semfid.io.images import file_hash
@@ -37,7 +37,7 @@ class OpenClipDualEncoder(DualEncoder):
         init_seed: of random weights.
         batch_size: pictures or sentences at a time.
         device: auto, cpu, cuda, cuda:1, ...
-        precision: of the arithmetic; auto: bfloat16 on a GPU, float32 elsewhere.
+        precision: of the arithmetic; auto: float32, so that a GPU's vectors are a CPU's.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class OpenClipDualEncoder(DualEncoder):
         self.image_size = int(config["vision_cfg"]["image_size"])
         self._length = int(config["text_cfg"].get("context_length", 77))
         self.device = device_of(self._what, device)
-        self._dtype = resolve_precision(precision, self.device)
+        self._dtype = "float32" if precision == "auto" else precision
         if self._path is not None and self._path.is_dir():
             self._path = _checkpoint(self._what, self._path)
         weights = self._tag or (f"files:{file_hash(self._path).hex()[:16]}" if self._path else f"none-seed{init_seed}")

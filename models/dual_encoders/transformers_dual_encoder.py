@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.catalogue.ids import CLIP_VIT_L14, SIGLIP
 from models.dual_encoders.contract import DualEncoder
-from models.hub import Precision, check_positive, device_of, obtaining, pin, resolve_precision
+from models.hub import Precision, check_positive, device_of, obtaining, pin
 from registry import DUAL_ENCODERS
 from semfid.errors import UserError
 from semfid.keywords import Fixed
@@ -37,7 +37,7 @@ class TransformersDualEncoder(DualEncoder):
         revision: branch, tag or commit of the hub; None: the newest.
         batch_size: pictures or sentences at a time.
         device: auto, cpu, cuda, cuda:1, ...
-        precision: of weights and activations; auto: bfloat16 on a GPU, float32 elsewhere.
+        precision: of weights and activations; auto: float32, so that a GPU's vectors are a CPU's.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TransformersDualEncoder(DualEncoder):
         self.image_size = _image_size(self._what, model, found.vision_config)
         self.dim = _dim(found)
         self.device = device_of(self._what, device)
-        self._dtype = resolve_precision(precision, self.device)
+        self._dtype = "float32" if precision == "auto" else precision
         self.identity = f"{name}-1-{self._source.identity}-{self._dtype}"
         self._loaded: Loaded | None = None
         self._tokenizer: Any = None

@@ -12,6 +12,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from semfid.io.file_pairs import FilePair
 from semfid.io.fitting import Size, common_part, crop_of, cut
 from semfid.io.images import read_photo, resize_image, to_planes
 from semfid.io.profiles import profile_name, profiles_differ
+from semfid.scoring.arithmetic import exact_products, float32_products
 from semfid.scoring.score_settings import ScoreSettings
 from semfid.scoring.scorer import SMALLEST, Description, Scorer, expanded, upsampled
 
@@ -234,7 +236,7 @@ def _score_bucket(scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settin
 def _describe(scorer: Scorer, images: list[Tensor], settings: ScoreSettings) -> Description:
     batch = torch.stack(images).to(settings.device).float().div_(255.0)  # (b, 3, H, W)
     try:
-        with torch.inference_mode(), _autocast(settings):
+        with torch.inference_mode(), _products(settings), _autocast(settings):
             return scorer.describe(batch)
     except torch.OutOfMemoryError as error:
         height, width = batch.shape[-2:]
@@ -244,8 +246,15 @@ def _describe(scorer: Scorer, images: list[Tensor], settings: ScoreSettings) -> 
         ) from error
 
 
+def _products(settings: ScoreSettings) -> AbstractContextManager[None]:
+    """Float32 products as the settings say, on a GPU."""
+    if settings.precision == "tf32" and torch.device(settings.device).type == "cuda":
+        return float32_products(tf32=True)
+    return exact_products(settings.device)
+
+
 def _autocast(settings: ScoreSettings) -> Any:
-    if settings.precision == "32":
+    if settings.precision in ("32", "tf32"):
         return contextlib.nullcontext()
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float16
     return torch.autocast(torch.device(settings.device).type, dtype=dtype)
@@ -259,7 +268,7 @@ def _outcomes(
     candidates: Description,
     settings: ScoreSettings,
 ) -> Iterator[Scored]:
-    with torch.inference_mode():
+    with torch.inference_mode(), exact_products(settings.device):
         shared = expanded(tuple(tensor.float() for tensor in reference), len(good))
         candidates = tuple(tensor.float() for tensor in candidates)
         maps = None

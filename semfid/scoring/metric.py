@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
+from semfid.scoring.arithmetic import exact_products
 from semfid.scoring.load import load_scorer
 from semfid.scoring.scorer import Scorer, check_pair, keep_out_of_checkpoints
 
@@ -71,9 +72,8 @@ class SemanticDifference(Metric):
             UserError: another shape, type or range; pixels that are not finite.
         """
         check_pair(reference, candidate)
-        with torch.autocast(
-            reference.device.type, enabled=False
-        ):  # the value is not to depend on the caller's precision
+        # the value is not to depend on the caller's precision
+        with torch.autocast(reference.device.type, enabled=False), exact_products(reference.device):
             scores = self.scorer(reference.float(), candidate.float())
         if self.reduction == "mean":
             self.total = self.total + scores.sum(dtype=self.total.dtype)

@@ -81,7 +81,7 @@ def score(
         fit: ``crop``: images that SR cut to a multiple of its scale are cut to the part that both show.
         strict: refuse where a name finds no partner.
         part: the fold of a run whose head is used; None: the mean of all.
-        precision: of the backbone.
+        precision: of the backbone; see `ScoreSettings`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
 
     Raises:

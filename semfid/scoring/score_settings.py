@@ -12,7 +12,7 @@ from semfid.io.fitting import Fit
 from semfid.io.images import Resize
 from semfid.scoring.scorer import SMALLEST, Scorer
 
-Precision = Literal["32", "bf16", "fp16"]
+Precision = Literal["32", "tf32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class ScoreSettings:
     Attributes:
         image_size: side that images are resized to; None: whole resolution.
         resize: how they become square.
-        precision: of the backbone; heads stay in float32.
+        precision: of the backbone. ``32``: float32, also in what a GPU multiplies, so that it agrees with a CPU; ``tf32``: such
+            products in TF32. Heads stay in float32.
         device: of torch.
         maps: whether difference maps are wanted too.
         fit: what becomes of two images of different sizes.

@@ -204,6 +204,19 @@ def test_equals_the_naive_loop(
         assert torch.equal(cached, without), "the cache must not change a bit"
 
 
+@pytest.mark.parametrize("tf32", [False, True])
+def test_products_are_float32_unless_tf32_is_asked_for(table: Path, tmp_path: Path, tf32: bool) -> None:
+    """What is computed with TF32 is not found as what was computed without."""
+    backbone, seen = _backbone(), []
+    note = lambda *_: seen.append(torch.backends.cudnn.conv.fp32_precision)  # noqa: E731 - a hook
+    backbone.net.register_forward_hook(note)
+    trainer = make_trainer(TrainerSection(**{"accelerator": "cpu", "devices": 1}))
+    cache = VectorCache(tmp_path, 10**9)
+    extract(backbone, _data(table), INPUTS[:1], trainer, cache, lambda done, total: None, tf32)
+    assert set(seen) == {"tf32" if tf32 else "ieee"}
+    assert any("-tf32" in str(path) for path in tmp_path.rglob("*")) is tf32
+
+
 @pytest.mark.parametrize("size", [32, 5, 4])
 @pytest.mark.parametrize("statistic", [INPUTS[0], INPUTS[2], INPUTS[5]], ids=str)
 def test_every_content_goes_through_the_backbone_once(

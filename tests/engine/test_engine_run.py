@@ -45,6 +45,7 @@ def test_what_a_run_leaves(write_experiment: Write, tmp_path: Path) -> None:
     assert list(table.columns)[:3] == ["pair_id", "source_id", "origin"]
     assert {"fold", "split", "difference", "predicted"} <= set(table.columns)
     facts = json.loads((run / "provenance.json").read_text())
+    assert (facts["precision"], facts["float32_products"]) == ("32-true", "float32")
     assert {"commit", "versions", "seed", "table_hash", "data_hash", "trunk_identity", "device", "wall_s"} <= set(facts)
     assert (
         facts["seed"] == 6 and facts["leaky"] is False and facts["versions"]["torch"] == torch.__version__.split("+")[0]

@@ -105,6 +105,15 @@ class TestContract:
             assert half.identity != again.identity
             assert np.abs(half.embed_images(PICTURES) - tower(name).embed_images(PICTURES)).max() < 0.2
 
+    def test_float32_on_a_gpu_too(
+        self, name: str, tower: Callable[[str], DualEncoder], keywords: Callable[[str], Any], monkeypatch: Any
+    ) -> None:
+        if name == "scenes_tower":
+            return  # it has float32 only
+        for module in ("open_clip", "transformers_dual_encoder"):
+            monkeypatch.setattr(f"models.dual_encoders.{module}.device_of", lambda what, device: "cuda:0")
+        assert build_dual_encoder(name, keywords(name)).identity == tower(name).identity
+
     def test_works_after_release(self, name: str, tower: Callable[[str], DualEncoder]) -> None:
         first = tower(name).embed_images(PICTURES[:1])
         tower(name).release()

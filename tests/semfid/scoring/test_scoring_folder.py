@@ -131,6 +131,12 @@ def test_half_precision_is_near(mixed: list[FilePair], linear_scorer: Scorer, pr
     assert (half != whole).any(), "it was not half precision"
 
 
+def test_tf32_is_float32_on_a_cpu(mixed: list[FilePair], linear_scorer: Scorer) -> None:
+    settings = ScoreSettings(64, "squash", "tf32", "cpu", False)
+    found = [[o.difference for o in run(linear_scorer, mixed[:3], own)] for own in (SQUASH, settings)]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("how", ["squash", "letterbox", "center_crop"])
 def test_images_become_square_as_in_training(tmp_path: Path, how: Any) -> None:
     """Against the datamodules' own reader."""
