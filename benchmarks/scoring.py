@@ -7,7 +7,7 @@ throughput  5 candidates per reference, files on disk, ResNet-50 at 224 px: imag
 lpips       pairs/s against the `lpips` package (VGG-16) with the same backbone size, candidates decoded by both (at least 1.5)
 memory      1024x768 files, ResNet-50, whole resolution: peak above the loaded model (under 2 GiB)
 loss        a step of SemanticDifferenceLoss against the backbone's forward and backward on the candidate (at most 1.1)
-precision   bf16 and fp16 against float32 on a GPU: images/s, largest change of a score (under 1e-3)
+precision   float32, TF32, bf16 and fp16 on a GPU: images/s beside the bare backbone's, largest change of a score (under 1e-3)
 
 All weights are random; costs do not depend on them. Both sides run in turn, the ratio is of the medians of the rounds.
 """
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -33,8 +33,10 @@ from lightning_modules.scorer import RunScorer
 from semfid import SemanticDifferenceLoss
 from semfid.io.file_pairs import FilePair, pair_files
 from semfid.io.images import read_image, to_planes
+from semfid.scoring.arithmetic import float32_products
 from semfid.scoring.folder import score_files
-from semfid.scoring.score_settings import settings_for
+from semfid.scoring.score_settings import Precision as Kind
+from semfid.scoring.score_settings import ScoreSettings, settings_for
 from semfid.scoring.scorer import Facts
 
 GROUP = 6  # a reference and five candidates
@@ -176,22 +178,55 @@ def loss(batch: int = 4, size: int = 128) -> None:
         print(f"loss: {name}: {found[name] / found['bare']:.3f} (target <= 1.1, reference described before)")
 
 
+class Precision(NamedTuple):
+    """Scoring from files in one precision: images/s, those of the bare backbone, largest change of a score."""
+
+    rate: float
+    bare: float
+    change: float
+
+
+def by_precision(device: str, groups: int, size: int, count: int) -> dict[str, Precision]:
+    """Scoring from files and the bare backbone, on images that lie on the device, in every precision of `semfid score`."""
+    scorer = scorer_of("resnet50_imagenet").to(device)
+    found, exact = {}, np.zeros(0)
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = write_files(Path(folder), groups, size, size)
+        images = torch.cat(decoded(pairs[: 64 // GROUP * (GROUP - 1)])).to(device)  # (at most 60, 3, H, W)
+        passes = max(1, groups * GROUP // len(images))
+        for kind in get_args(Kind):
+            settings = settings_for(scorer, str(size), kind, device, False)
+            scores: list[float | None] = []
+
+            def ours(settings: ScoreSettings = settings, scores: list[float | None] = scores) -> None:
+                scores[:] = [scored.difference for scored in score_files(scorer, pairs, settings)]
+
+            def bare(kind: Kind = kind) -> None:
+                half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(kind)
+                mixed = torch.autocast(torch.device(device).type, half, enabled=half is not None)
+                with torch.inference_mode(), float32_products(kind == "tf32"), mixed:
+                    for _ in range(passes):
+                        scorer.backbone(images)
+                    if device.startswith("cuda"):
+                        torch.cuda.synchronize()
+
+            times = rounds({"ours": partial(timed, ours), "bare": partial(timed, bare)}, count)
+            own = np.array(scores, dtype=float)
+            exact = own if kind == "32" else exact
+            change = float(np.abs(own - exact).max())
+            found[kind] = Precision(groups * GROUP / times["ours"], passes * len(images) / times["bare"], change)
+    return found
+
+
 def precision(groups: int = 60) -> None:
     if not torch.cuda.is_available():
         print("precision: no GPU here, not measured")
         return
-    scorer = scorer_of("resnet50_imagenet")
-    with tempfile.TemporaryDirectory() as folder:
-        pairs = write_files(Path(folder), groups, 224, 224)
-        scores = {}
-        for kind in ("32", "bf16", "fp16"):
-            settings = settings_for(scorer, "train", kind, "cuda", False)
-            list(score_files(scorer, pairs[:50], settings))
-            start = time.perf_counter()
-            scores[kind] = np.array([scored.difference for scored in score_files(scorer, pairs, settings)])
-            rate = groups * GROUP / (time.perf_counter() - start)
-            change = np.abs(scores[kind] - scores["32"]).max()
-            print(f"precision {kind}: {rate:.0f} images/s, largest change of a score {change:.1e} (target < 1e-3)")
+    for kind, own in by_precision("cuda", groups, 224, 3).items():
+        print(
+            f"precision {kind}: {own.rate:.0f} images/s, bare backbone {own.bare:.0f}, largest change of a score "
+            f"{own.change:.1e} (target < 1e-3)"
+        )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ two run in turn, several rounds; the ratio is of the medians of the rounds.
 import argparse
 import statistics
 import time
+from typing import Any
 
 import lightning as L
 import torch
@@ -20,10 +21,13 @@ from engine.training.lightning_trainer import quiet_lightning
 from lightning_modules.global_regressor import GlobalRegressor
 
 
-def make(tuning: str) -> GlobalRegressor:
+def make(tuning: str, compiled: bool = False) -> GlobalRegressor:
     torch.manual_seed(0)
     backbone = build_backbone("resnet50_imagenet", {"pretrained": "none", "tuning": tuning})
-    return GlobalRegressor(backbone, head={"name": "lpips_linear"}, optimizer={"name": "adam", "lr": 1e-4})
+    module = GlobalRegressor(backbone, head={"name": "lpips_linear"}, optimizer={"name": "adam", "lr": 1e-4})
+    if compiled:
+        module.compile_step()
+    return module
 
 
 def batches(count: int, batch: int, size: int) -> list[PairBatch]:
@@ -38,16 +42,17 @@ def batches(count: int, batch: int, size: int) -> list[PairBatch]:
     ]  # fmt: skip
 
 
-def plain(module: GlobalRegressor, data: list[PairBatch], device: str) -> float:
+def plain(module: GlobalRegressor, data: list[PairBatch], device: str, precision: str = "32-true") -> float:
     module.to(device).train()
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=1e-4)
     times = []
     for batch in data:
         start = time.perf_counter()
         reference, candidate = batch.reference.to(device), batch.candidate.to(device)
-        features = module.backbone.features(torch.cat([reference, candidate]))
-        pooled = [(f[: len(reference)] - f[len(reference) :]).square().mean(dim=(2, 3)) for f in features]
-        predicted = module.head(torch.cat(pooled, dim=1))
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            features = module.backbone.features(torch.cat([reference, candidate]))
+            pooled = [(f[: len(reference)] - f[len(reference) :]).square().mean(dim=(2, 3)) for f in features]
+        predicted = module.head(torch.cat(pooled, dim=1).float())
         loss = (predicted - batch.difference.to(device)).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -70,11 +75,12 @@ class Clock(L.Callback):
         self.last = now
 
 
-def framework(module: GlobalRegressor, data: list[PairBatch], device: str) -> float:
+def framework(module: GlobalRegressor, data: list[PairBatch], device: str, precision: Any = "32-true") -> float:
     clock = Clock()
     trainer = L.Trainer(
         max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         accelerator="gpu" if device == "cuda" else "cpu", devices=1, callbacks=[clock],
+        precision=precision,
     )  # fmt: skip
     trainer.fit(module, DataLoader(data, batch_size=None))
     return statistics.median(clock.times[2:])
