@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datamodules.files import hash_files
 from datamodules.samplers import EvaluationBatches, TrainBatches, WithEpoch
-from datamodules.shared_memory import Shared, check_room
 from semfid.errors import UserError
 from semfid.io.images import Resize
+from semfid.io.shared_memory import Shared, check_room
 
 PartName = Literal["train", "val", "test"]
 

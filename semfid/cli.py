@@ -97,6 +97,13 @@ def _mistake(error: Exception | str) -> int:
     return 2
 
 
+def _workers(text: str) -> int | str:
+    """``auto`` or a number."""
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: give auto, 0, or a number of processes")
+    return text if text == "auto" else int(text)
+
+
 def _score_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `score`, by the names of its parameters."""
     add = parser.add_argument
@@ -118,3 +125,4 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     add("--part", type=int, metavar="I", help="the fold whose head is used (default: the mean of all)")
     add("--precision", choices=["32", "tf32", "bf16", "fp16"], default="32", help="of the backbone")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    add("--workers", type=_workers, default="auto", metavar="N", help="processes that decode images, or auto (default)")

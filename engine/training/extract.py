@@ -21,10 +21,10 @@ from torch import Tensor
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
-from datamodules.shared_memory import check_room
 from engine.training.feature_pass import FeaturePass, Images, Sink, pair_entry
 from heads.inputs import HeadInput
 from semfid.errors import UserError
+from semfid.io.shared_memory import check_room
 from semfid.io.vector_cache import VectorCache
 from semfid.progress import Advance
 from semfid.scoring.arithmetic import float32_products

@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from backbones import Backbone
 from datamodules.base import PairDataModule
-from datamodules.shared_memory import Shared
 from engine.training.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 from heads.features import Features, backbone_features, rows_of
 from heads.inputs import HeadInput, combined
 from semfid.errors import UserError
+from semfid.io.shared_memory import Shared
 from semfid.io.vector_cache import VectorCache
 from semfid.progress import Advance
 

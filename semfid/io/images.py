@@ -99,7 +99,7 @@ def decode_photo(source: Path | io.BytesIO, bounds: Bounds | None = None, colour
         if colours is not None and decoded.profile and image.mode in ("RGB", "CMYK", "L"):
             image, note = colours(image, decoded.profile)
             notes += [note] if note else []
-        rgb = image.convert("RGB")
+        rgb = image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
     except FAULTS as error:
         raise fault_of(error) from error
     rgb.info.clear()  # neither palette nor metadata comes along

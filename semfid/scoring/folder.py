@@ -1,37 +1,36 @@
 """Scoring of many files: every reference is described once, images of one size share a pass, what fails is collected.
 
 Pairs come sorted by reference. A window is a run of references with their candidates, at most `PASS_PIXELS` of them (at least
-one reference with all its candidates). Its images are decoded in threads while the window before is scored. On a CPU, windows of
+one reference with all its candidates). Its images are decoded while the window before is scored (`parcels`). On a CPU, windows of
 a scorer that allows it are scored by as many threads as torch has, each computing by itself: a small network gains little from
-sharing one image out.
+sharing one image out. A GPU is given a window before the results of the one before are fetched.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from semfid.errors import ImageError, UserError
+from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair
-from semfid.io.fitting import Size, common_part, crop_of, cut
-from semfid.io.images import read_photo, resize_image, to_planes
-from semfid.io.profiles import profile_name, profiles_differ
+from semfid.io.fitting import common_part, crop_of
+from semfid.io.profiles import profiles_differ
 from semfid.scoring.arithmetic import exact_products, float32_products
+from semfid.scoring.on_host import OnHost
+from semfid.scoring.parcels import Parcel, Picture, Plan, decoded_ahead, of_one_size, stacked
 from semfid.scoring.score_settings import ScoreSettings
-from semfid.scoring.scorer import SMALLEST, Description, Scorer, expanded, upsampled
+from semfid.scoring.scorer import Description, Scorer, expanded, upsampled
 
-DECODERS = 4
 # pixels of one pass through the backbone: enough to keep the cores busy, small enough for photos of any size
 PASS_PIXELS = {"cpu": 6 * 224 * 224, "cuda": 64 * 224 * 224}
 
@@ -62,21 +61,26 @@ class Scored:
 def score_files(scorer: Scorer, pairs: Sequence[FilePair], settings: ScoreSettings) -> Iterator[Scored]:
     """Score pairs that are sorted by reference; outcomes come window by window, in the order of `pairs`."""
     scorer = scorer.to(settings.device).eval()
-    groups: list[_Plan] = []
-    for pair in pairs:
-        crop = crop_of(pair.reference, pair.candidate, settings.fit)
-        if groups and groups[-1].pairs[0].reference == pair.reference and groups[-1].crop == crop:
-            groups[-1].pairs.append(pair)
-        else:
-            groups.append(_Plan([pair], crop))
-    threads = torch.get_num_threads() if scorer.concurrent and settings.device == "cpu" and len(groups) > 1 else 1
-    with ThreadPoolExecutor(DECODERS) as pool:
-        windows = _windows(groups, settings, pool)
-        if threads == 1:
-            for window in windows:
-                yield from _score_window(scorer, window, settings)
-        else:
+    plans = _plans(pairs, settings)
+    threads = torch.get_num_threads() if scorer.concurrent and settings.device == "cpu" and len(plans) > 1 else 1
+    with contextlib.closing(decoded_ahead(_parcels(plans, settings), settings)) as parcels:
+        windows = _windows(parcels, settings)
+        if threads > 1:
             yield from _score_side_by_side(scorer, windows, settings, threads)
+        else:
+            yield from _score_in_turn(scorer, windows, settings)
+
+
+def _score_in_turn(scorer: Scorer, windows: Iterator[list[_Group]], settings: ScoreSettings) -> Iterator[Scored]:
+    """Windows in their order. A device that computes by itself has the next one before the last one's results are taken."""
+    ahead = 0 if settings.device == "cpu" else 1
+    coming: deque[_Window] = deque()
+    for window in windows:
+        coming.append(_start(scorer, window, settings))
+        if len(coming) > ahead:
+            yield from coming.popleft().outcomes()
+    while coming:
+        yield from coming.popleft().outcomes()
 
 
 def _score_side_by_side(
@@ -84,117 +88,153 @@ def _score_side_by_side(
 ) -> Iterator[Scored]:
     """Windows in their order, scored by several threads that each compute by themselves."""
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        coming: deque[Future[list[Scored]]] = deque()
+        coming: deque[Future[_Window]] = deque()
         for window in windows:
-            coming.append(pool.submit(lambda own: list(_score_window(scorer, own, settings)), window))
+            coming.append(pool.submit(_start, scorer, window, settings))
             if len(coming) > threads:
-                yield from coming.popleft().result()
+                yield from coming.popleft().result().outcomes()
         while coming:
-            yield from coming.popleft().result()
-
-
-@dataclass
-class _Image:
-    """A decoded image, (3, H, W) uint8, its (width, height) before it was resized, and its colour profile's name; or why there is
-    none.
-    """
-
-    pixels: Tensor | None
-    size: tuple[int, int] = (0, 0)
-    error: str = ""
-    profile: str = ""
-
-
-@dataclass
-class _Plan:
-    """Pairs of one reference that are cut alike."""
-
-    pairs: list[FilePair]
-    crop: Size | None
+            yield from coming.popleft().result().outcomes()
 
 
 @dataclass
 class _Group:
     pairs: list[FilePair]
-    images: list[_Image]  # the reference first
+    pictures: list[Picture]  # the reference first
     cropped: bool
 
     def note(self, number: int) -> str:
         """What to say of the colours of a pair."""
-        pair, profile = self.pairs[number], self.images[number + 1].profile
-        return profiles_differ(pair.reference.name, self.images[0].profile, pair.candidate.name, profile)
+        pair, profile = self.pairs[number], self.pictures[number + 1].profile
+        return profiles_differ(pair.reference.name, self.pictures[0].profile, pair.candidate.name, profile)
 
 
-def _decode(path: Path, settings: ScoreSettings, crop: Size | None) -> _Image:
-    try:
-        photo = read_photo(path)
-        image = cut(photo.image, crop)
-        if min(image.size) < SMALLEST:
-            raise ImageError(f"{path} has {image.width}x{image.height} pixels; at least {SMALLEST}x{SMALLEST}")
-        pixels = to_planes(resize_image(image, settings.image_size or 0, settings.resize))
-        return _Image(torch.from_numpy(pixels), image.size, profile=profile_name(photo.profile))
-    except ImageError as error:
-        return _Image(None, error=str(error))
+_Bucket = list[tuple[_Group, list[int]]]
+"""Groups of one image size, each with the numbers of its pairs that can be scored."""
 
 
-def _windows(groups: Sequence[_Plan], settings: ScoreSettings, pool: ThreadPoolExecutor) -> Iterator[list[_Group]]:
-    """Decoded groups, together at most one pass's pixels (or one group); the next ones are being decoded meanwhile."""
+def _plans(pairs: Sequence[FilePair], settings: ScoreSettings) -> list[Plan]:
+    plans: list[Plan] = []
+    for pair in pairs:
+        crop = crop_of(pair.reference, pair.candidate, settings.fit)
+        if plans and plans[-1].pairs[0].reference == pair.reference and plans[-1].crop == crop:
+            plans[-1].pairs.append(pair)
+        else:
+            plans.append(Plan([pair], crop))
+    return plans
+
+
+def _parcels(plans: Sequence[Plan], settings: ScoreSettings) -> list[list[Plan]]:
+    """What is decoded at once: windows where the size of the images is known, else plan by plan."""
+    if not of_one_size(settings):
+        return [[plan] for plan in plans]
+    most = _pass_pixels(settings) // (settings.image_size or 1) ** 2
+    parcels: list[list[Plan]] = []
+    held = 0
+    for plan in plans:
+        if parcels and held + len(plan.paths) <= most:
+            parcels[-1].append(plan)
+            held += len(plan.paths)
+        else:
+            parcels.append([plan])
+            held = len(plan.paths)
+    return parcels
+
+
+def _windows(parcels: Iterator[Parcel], settings: ScoreSettings) -> Iterator[list[_Group]]:
+    """Decoded groups, together at most one pass's pixels (or one group)."""
+    if of_one_size(settings):
+        yield from ([_group(*one) for one in parcel] for parcel in parcels)
+        return
     budget = _pass_pixels(settings)
-    coming: list[tuple[_Plan, list[Future[_Image]]]] = []
-    rest = iter(groups)
-
-    def ahead() -> None:
-        while sum(len(futures) for _, futures in coming) < 4 * DECODERS:
-            group = next(rest, None)
-            if group is None:
-                return
-            paths = [group.pairs[0].reference, *(pair.candidate for pair in group.pairs)]
-            coming.append((group, [pool.submit(_decode, path, settings, group.crop) for path in paths]))
-
     window: list[_Group] = []
     held = 0
-    ahead()
-    while coming:
-        plan, futures = coming.pop(0)
-        images = [future.result() for future in futures]
-        ahead()
-        pixels = sum(image.pixels[0].numel() for image in images if image.pixels is not None)
-        if window and held + pixels > budget:
-            yield window
-            window, held = [], 0
-        window.append(_Group(plan.pairs, images, plan.crop is not None))
-        held += pixels
+    for parcel in parcels:
+        for plan, pictures in parcel:
+            pixels = sum(picture.pixels[0].numel() for picture in pictures if picture.pixels is not None)
+            if window and held + pixels > budget:
+                yield window
+                window, held = [], 0
+            window.append(_group(plan, pictures))
+            held += pixels
     if window:
         yield window
+
+
+def _group(plan: Plan, pictures: list[Picture]) -> _Group:
+    return _Group(plan.pairs, pictures, plan.crop is not None)
 
 
 def _pass_pixels(settings: ScoreSettings) -> int:
     return PASS_PIXELS["cuda" if settings.device.startswith("cuda") else "cpu"]
 
 
-def _score_window(scorer: Scorer, window: list[_Group], settings: ScoreSettings) -> Iterator[Scored]:
-    outcomes: dict[str, Scored] = {}
-    tasks: dict[tuple[int, ...], list[tuple[_Group, list[int]]]] = {}
+@dataclass
+class _Computed:
+    """Pairs of one image size, whose scores a device may still be computing.
+
+    Attributes:
+        pairs: (group, number in it) of each.
+        scores: (b,)
+        maps: (b, H, W), where asked for.
+    """
+
+    pairs: list[tuple[_Group, int]]
+    scores: OnHost
+    maps: OnHost | None
+
+    def outcomes(self) -> Iterator[Scored]:
+        maps = None if self.maps is None else self.maps.get().float().numpy()
+        differences = self.scores.get().double().tolist()
+        for place, ((group, number), difference) in enumerate(zip(self.pairs, differences, strict=True)):
+            pixels = group.pictures[number + 1].pixels
+            assert pixels is not None  # only what was decoded is computed
+            finite = math.isfinite(difference)
+            yield Scored(
+                group.pairs[number],
+                difference if finite else None,
+                "" if finite else "its score is not finite; use --precision 32",
+                width=int(pixels.shape[-1]),
+                height=int(pixels.shape[-2]),
+                map=None if maps is None else maps[place],
+                picture=None if maps is None else pixels.numpy().transpose(1, 2, 0),
+                cropped=group.cropped,
+                note=group.note(number),
+            )
+
+
+@dataclass
+class _Window:
+    """A window whose computation was started."""
+
+    groups: list[_Group]
+    failed: list[Scored]
+    computed: list[_Computed]
+
+    def outcomes(self) -> Iterator[Scored]:
+        """Outcomes in the order of the pairs; waits for the device."""
+        found = [*self.failed, *(scored for part in self.computed for scored in part.outcomes())]
+        by_pair = {scored.pair.pair_id: scored for scored in found}
+        return (by_pair[pair.pair_id] for group in self.groups for pair in group.pairs)
+
+
+def _start(scorer: Scorer, window: list[_Group], settings: ScoreSettings) -> _Window:
+    failed: list[Scored] = []
+    tasks: dict[tuple[int, ...], _Bucket] = {}
     for group in window:
-        reference = group.images[0]
+        reference = group.pictures[0]
         good: list[int] = []
         for number, pair in enumerate(group.pairs):
-            candidate = group.images[number + 1]
-            why = reference.error or candidate.error
-            if not why:
-                why = _misfit(pair, reference.size, candidate.size)
+            candidate = group.pictures[number + 1]
+            why = reference.error or candidate.error or _misfit(pair, reference.size, candidate.size)
             if why:
-                outcomes[pair.pair_id] = Scored(pair, error=why)
+                failed.append(Scored(pair, error=why))
             else:
                 good.append(number)
         if good and reference.pixels is not None:
             tasks.setdefault(tuple(reference.pixels.shape), []).append((group, good))
-    for bucket in tasks.values():
-        for scored in _score_bucket(scorer, bucket, settings):
-            outcomes[scored.pair.pair_id] = scored
-    for group in window:
-        for pair in group.pairs:
-            yield outcomes[pair.pair_id]
+    computed = [one for bucket in tasks.values() for one in _compute_bucket(scorer, bucket, settings)]
+    return _Window(window, failed, computed)
 
 
 def _misfit(pair: FilePair, reference: tuple[int, int], candidate: tuple[int, int]) -> str:
@@ -209,32 +249,53 @@ def _misfit(pair: FilePair, reference: tuple[int, int], candidate: tuple[int, in
     )
 
 
-def _score_bucket(scorer: Scorer, bucket: list[tuple[_Group, list[int]]], settings: ScoreSettings) -> Iterator[Scored]:
+def _compute_bucket(scorer: Scorer, bucket: _Bucket, settings: ScoreSettings) -> Iterator[_Computed]:
     """Groups of one image size: as many images to a pass as `PASS_PIXELS` allows."""
-    images: list[Tensor] = []
+    pictures: list[Picture] = []
     for group, good in bucket:
-        images += [group.images[0].pixels, *(group.images[number + 1].pixels for number in good)]  # type: ignore[list-item]
-    height, width = images[0].shape[-2:]
+        pictures += [group.pictures[0], *(group.pictures[number + 1] for number in good)]
+    height, width = stacked(pictures[:1]).shape[-2:]
     per_pass = max(1, _pass_pixels(settings) // (height * width))
-    if len(images) <= per_pass:
-        described = _describe(scorer, images, settings)
-        at = 0
-        for group, good in bucket:
-            reference = tuple(tensor[at : at + 1] for tensor in described)
-            candidates = tuple(tensor[at + 1 : at + 1 + len(good)] for tensor in described)
-            at += 1 + len(good)
-            yield from _outcomes(scorer, group, good, reference, candidates, settings)
+    if len(pictures) <= per_pass:
+        described = _describe(scorer, pictures, settings)
+        yield from (_at_once if settings.device != "cpu" else _by_reference)(scorer, bucket, described, settings)
         return
     for group, good in bucket:  # large images: the reference's features are kept while its candidates pass
-        reference = _describe(scorer, [group.images[0].pixels], settings)  # type: ignore[list-item]
+        reference = _describe(scorer, group.pictures[:1], settings)
         for start in range(0, len(good), per_pass):
             chosen = good[start : start + per_pass]
-            candidates = _describe(scorer, [group.images[n + 1].pixels for n in chosen], settings)  # type: ignore[misc]
-            yield from _outcomes(scorer, group, chosen, reference, candidates, settings)
+            candidates = _describe(scorer, [group.pictures[number + 1] for number in chosen], settings)
+            shared = expanded(reference, len(chosen))
+            yield _compared(scorer, [(group, number) for number in chosen], shared, candidates, settings)
 
 
-def _describe(scorer: Scorer, images: list[Tensor], settings: ScoreSettings) -> Description:
-    batch = torch.stack(images).to(settings.device).float().div_(255.0)  # (b, 3, H, W)
+def _by_reference(
+    scorer: Scorer, bucket: _Bucket, described: Description, settings: ScoreSettings
+) -> Iterator[_Computed]:
+    """A reference's features against those of its candidates, without copying them."""
+    at = 0
+    for group, good in bucket:
+        shared = expanded(tuple(tensor[at : at + 1] for tensor in described), len(good))
+        candidates = tuple(tensor[at + 1 : at + 1 + len(good)] for tensor in described)
+        at += 1 + len(good)
+        yield _compared(scorer, [(group, number) for number in good], shared, candidates, settings)
+
+
+def _at_once(scorer: Scorer, bucket: _Bucket, described: Description, settings: ScoreSettings) -> Iterator[_Computed]:
+    """All pairs of a bucket together: a GPU copies features faster than it starts a comparison for each reference."""
+    places: list[tuple[int, int]] = []
+    at = 0
+    for _, good in bucket:
+        places += [(at, at + one) for one in range(1, 1 + len(good))]
+        at += 1 + len(good)
+    x, y = torch.tensor(places).T.to(described[0].device)  # (pairs,) each
+    pairs = [(group, number) for group, good in bucket for number in good]
+    yield _compared(scorer, pairs, tuple(one[x] for one in described), tuple(one[y] for one in described), settings)
+
+
+def _describe(scorer: Scorer, pictures: list[Picture], settings: ScoreSettings) -> Description:
+    # (b, 3, H, W); processes hand over pinned memory, from which the copy does not wait
+    batch = stacked(pictures).to(settings.device, non_blocking=True).float().div_(255.0)
     try:
         with torch.inference_mode(), _products(settings), _autocast(settings):
             return scorer.describe(batch)
@@ -260,38 +321,18 @@ def _autocast(settings: ScoreSettings) -> Any:
     return torch.autocast(torch.device(settings.device).type, dtype=dtype)
 
 
-def _outcomes(
+def _compared(
     scorer: Scorer,
-    group: _Group,
-    good: Sequence[int],
+    pairs: list[tuple[_Group, int]],
     reference: Description,
-    candidates: Description,
+    candidate: Description,
     settings: ScoreSettings,
-) -> Iterator[Scored]:
+) -> _Computed:
     with torch.inference_mode(), exact_products(settings.device):
-        shared = expanded(tuple(tensor.float() for tensor in reference), len(good))
-        candidates = tuple(tensor.float() for tensor in candidates)
-        maps = None
-        if settings.maps:
-            size = group.images[0].pixels.shape[-2:]  # type: ignore[union-attr]
-            scores, found = scorer.compare_with_maps(shared, candidates)
-            maps = upsampled(found, size)[:, 0].float().cpu().numpy()  # (b, H, W)
-        else:
-            scores = scorer.compare(shared, candidates)
-        differences = scores.double().cpu().tolist()
-    for place, number in enumerate(good):
-        pixels = group.images[number + 1].pixels
-        assert pixels is not None  # `good` holds decoded ones only
-        difference = differences[place]
-        finite = difference == difference and abs(difference) != float("inf")
-        yield Scored(
-            group.pairs[number],
-            difference if finite else None,
-            "" if finite else "its score is not finite; use --precision 32",
-            width=int(pixels.shape[-1]),
-            height=int(pixels.shape[-2]),
-            map=None if maps is None else maps[place],
-            picture=None if maps is None else pixels.numpy().transpose(1, 2, 0),
-            cropped=group.cropped,
-            note=group.note(number),
-        )
+        x, y = (tuple(tensor.float() for tensor in side) for side in (reference, candidate))
+        if not settings.maps:
+            return _Computed(pairs, OnHost(scorer.compare(x, y)), None)
+        scores, found = scorer.compare_with_maps(x, y)
+        group, _ = pairs[0]
+        size = stacked(group.pictures[:1]).shape[-2:]
+        return _Computed(pairs, OnHost(scores), OnHost(upsampled(found, size)[:, 0]))

@@ -10,10 +10,12 @@ from pathlib import Path
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, Pairing, pair_files, read_pair_table
 from semfid.io.fitting import Fit
+from semfid.io.workers import Workers
 from semfid.progress import progress
 from semfid.scoring.folder import Scored, score_files
 from semfid.scoring.load import load_scorer
 from semfid.scoring.map_files import MapFolder, parse_scale
+from semfid.scoring.recorder import Recorder
 from semfid.scoring.regions import regions
 from semfid.scoring.results import Journal, Method, Row, as_csv, row_of
 from semfid.scoring.score_settings import Precision, ScoreSettings, settings_for
@@ -66,6 +68,7 @@ def score(
     part: int | None = None,
     precision: Precision = "32",
     device: str = "auto",
+    workers: Workers = "auto",
 ) -> ScoreTable:
     """Score a pair, or folders; a pair that fails has its reason in its row.
 
@@ -83,6 +86,8 @@ def score(
         part: the fold of a run whose head is used; None: the mean of all.
         precision: of the backbone; see `ScoreSettings`.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ...
+        workers: processes that decode images; ``auto``: on a GPU, cores minus one where the folder is large enough; 0: threads.
+            Scores do not depend on it.
 
     Raises:
         UserError: paths, names or settings that cannot be used, or a folder that cannot be written.
@@ -92,7 +97,7 @@ def score(
     _report_names(pairing, strict)
     scorer = load_scorer(run, part)
     explained = len(pairing.pairs) == 1 and bool(scorer.word(0.0)) and scorer.facts.gives_maps
-    settings = settings_for(scorer, size, precision, device, maps is not None or explained, fit)
+    settings = settings_for(scorer, size, precision, device, maps is not None or explained, fit, workers)
     method = Method.of(scorer.facts, settings)
     journal = None if out is None else Journal(Path(out), method)
     folder = None if maps is None else MapFolder(Path(maps), top, method)
@@ -165,15 +170,22 @@ def _score_pairs(
             todo.append(pair)
     if rows:
         log.info(f"{len(rows)} of {len(pairs)} pairs were scored before")
+
+    def draw(scored: Scored) -> Row:
+        if maps is not None and scored.map is not None:
+            maps.add(scored)
+        return _row(scorer, scored, method)
+
+    def keep(scored: Scored, row: Row) -> None:
+        rows[scored.pair.pair_id] = row
+        if journal is not None:
+            journal.add(scored.pair, row)
+
     notes = []
-    with progress("scoring", shown=len(pairs) > 1) as advance:
+    with progress("scoring", shown=len(pairs) > 1) as advance, Recorder(draw, keep) as recorder:
         for number, scored in enumerate(score_files(scorer, todo, settings), start=1):
-            if maps is not None and scored.map is not None:
-                maps.add(scored)
-            rows[scored.pair.pair_id] = row = _row(scorer, scored, method)
+            recorder.add(scored)
             notes += [f"{scored.pair.pair_id}: {scored.note}"] if scored.note else []
-            if journal is not None:
-                journal.add(scored.pair, row)
             advance(number, len(todo))
     log_first(notes)
     return rows

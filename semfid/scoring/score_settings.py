@@ -10,6 +10,7 @@ import torch
 from semfid.errors import UserError
 from semfid.io.fitting import Fit
 from semfid.io.images import Resize
+from semfid.io.workers import Workers
 from semfid.scoring.scorer import SMALLEST, Scorer
 
 Precision = Literal["32", "tf32", "bf16", "fp16"]
@@ -27,6 +28,7 @@ class ScoreSettings:
         device: of torch.
         maps: whether difference maps are wanted too.
         fit: what becomes of two images of different sizes.
+        workers: processes that decode; 0: threads of this one.
     """
 
     image_size: int | None
@@ -35,10 +37,17 @@ class ScoreSettings:
     device: str
     maps: bool
     fit: Fit = "refuse"
+    workers: Workers = "auto"
 
 
 def settings_for(
-    scorer: Scorer, size: str, precision: Precision, device: str, maps: bool, fit: Fit = "refuse"
+    scorer: Scorer,
+    size: str,
+    precision: Precision,
+    device: str,
+    maps: bool,
+    fit: Fit = "refuse",
+    workers: Workers = "auto",
 ) -> ScoreSettings:
     """Settings out of what a user writes.
 
@@ -47,8 +56,10 @@ def settings_for(
         device: ``auto``, or a device of torch.
 
     Raises:
-        UserError: a size that the backbone does not take, no such device, maps of a run that gives none.
+        UserError: a size that the backbone does not take, no such device, maps of a run that gives none, workers below 0.
     """
+    if workers != "auto" and workers < 0:
+        raise UserError(f"--workers {workers}: give auto, 0, or a number of processes")
     facts = scorer.facts
     if size == "train":
         side: int | None = facts.image_size
@@ -74,4 +85,4 @@ def settings_for(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {device}: {str(error).splitlines()[0]}; use auto") from error
-    return ScoreSettings(side, "none" if side is None else resize, precision, device, maps, fit)
+    return ScoreSettings(side, "none" if side is None else resize, precision, device, maps, fit, workers)

@@ -15,6 +15,7 @@ from PIL import Image
 from scoring_support import ToyScorer, loaded_image, toy_score, write_folders, write_picture
 
 import semfid.scoring.folder as folder_module
+import semfid.scoring.parcels as parcels_module
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair, pair_files
 from semfid.io.images import Photo
@@ -229,7 +230,7 @@ def test_files_are_decoded_in_threads_while_others_are_scored(
 ) -> None:
     threads: set[str] = set()
     events: list[str] = []
-    read = folder_module.read_photo
+    read = parcels_module.read_photo
 
     def noting(path: Path) -> Photo:
         threads.add(threading.current_thread().name)
@@ -241,7 +242,7 @@ def test_files_are_decoded_in_threads_while_others_are_scored(
             events.append("describe")
             return super().describe(images)
 
-    monkeypatch.setattr(folder_module, "read_photo", noting)
+    monkeypatch.setattr(parcels_module, "read_photo", noting)
     monkeypatch.setitem(folder_module.PASS_PIXELS, "cpu", 1)
     pairs = [
         FilePair(f"{pair.pair_id}{copy}", pair.reference, pair.candidate)

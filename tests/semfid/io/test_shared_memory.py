@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.shared_memory import PLACE, Shared, check_room
 from registry import DATAMODULES
 from semfid.errors import UserError
+from semfid.io.shared_memory import PLACE, Shared, check_room
 
 MB = 1_000_000
 pytestmark = pytest.mark.skipif(not PLACE.is_dir(), reason="this system shares memory otherwise")

@@ -6,8 +6,9 @@ waits for it without end. Here a worker shares what it collates before it hands 
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,27 +21,38 @@ Batch = TypeVar("Batch")
 
 PLACE = Path("/dev/shm")
 AHEAD = 2  # batches that each worker has ready, torch's default
-FIX = "set data.workers=0, or give the container more (docker run --shm-size=2g)"
+KEY = "data.workers="  # what sets the workers, in front of their number
 
 
-def check_room(workers: int, batches: int, batch_bytes: int) -> None:
+def fix(key: str) -> str:
+    """What a user can do where there is no room."""
+    return f"set {key}0, or give the container more (docker run --shm-size=2g)"
+
+
+def free_room() -> float:
+    """Bytes that are free for batches; infinite where a system shares memory otherwise."""
+    return shutil.disk_usage(PLACE).free if PLACE.is_dir() else math.inf
+
+
+def check_room(workers: int, batches: int, batch_bytes: int, key: str = KEY) -> None:
     """Check that the batches that workers have ready fit into shared memory.
 
     Args:
         workers: of this loader.
         batches: that it gives in an epoch.
         batch_bytes: of a batch of all training processes together, which share the memory.
+        key: that sets the workers.
 
     Raises:
         UserError: they do not; names the key.
     """
-    if workers == 0 or not PLACE.is_dir():  # other systems share memory otherwise
+    if workers == 0:
         return
-    need, free = min(batches, AHEAD * workers) * batch_bytes, shutil.disk_usage(PLACE).free
+    need, free = min(batches, AHEAD * workers) * batch_bytes, free_room()
     if need > free:
         raise UserError(
-            f"data.workers={workers} keeps up to {_megabytes(need)} of batches in {PLACE}, which has {_megabytes(free)} free; "
-            f"{FIX}"
+            f"{key}{workers} keeps up to {_megabytes(need)} of batches in {PLACE}, which has {_megabytes(free)} free; "
+            f"{fix(key)}"
         )
 
 
@@ -49,12 +61,13 @@ class Shared(Generic[Batch]):
 
     Args:
         collate: items to a tensor, or to a tuple or list with tensors in it.
+        key: that sets the workers.
     """
 
-    def __init__(self, collate: Callable[[Sequence[Any]], Batch]) -> None:
-        self.collate = collate
+    def __init__(self, collate: Callable[[Any], Batch], key: str = KEY) -> None:
+        self.collate, self.key = collate, key
 
-    def __call__(self, items: Sequence[Any]) -> Batch:
+    def __call__(self, items: Any) -> Batch:
         """Collate.
 
         Raises:
@@ -70,7 +83,7 @@ class Shared(Generic[Batch]):
         except (RuntimeError, OSError) as error:
             why = " ".join(str(error).split())
             raise UserError(
-                f"data.workers={worker.num_workers}: {PLACE} cannot take another batch ({why}); {FIX}"
+                f"{self.key}{worker.num_workers}: {PLACE} cannot take another batch ({why}); {fix(self.key)}"
             ) from error
         return batch
 
@@ -83,5 +96,5 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _megabytes(count: int) -> str:
+def _megabytes(count: float) -> str:
     return f"{count / 1e6:.3g} MB"
