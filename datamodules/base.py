@@ -42,7 +42,7 @@ class LoaderConfig(LoaderOptions):
         image_size: S; images enter the backbone as S x S, or under ``resize: bounded`` with a longer side of at most S.
         resize: see `images.Resize`.
         batch_size: pairs per optimiser step, over all processes together.
-        workers: decoding processes per training process; figures do not depend on it.
+        workers: decoding processes per training process, see `datamodules.loaders.LoaderOptions`; figures do not depend on it.
         weights: ``votes`` weights each pair's loss by its number of votes.
         in_memory: keep decoded images in memory (3 S^2 bytes each; whole images under `augment` and `object_crop`).
         augment: of training pairs, a list; see `datamodules.framing.PairAugment`. Both images and the map undergo the same,
@@ -55,7 +55,6 @@ class LoaderConfig(LoaderOptions):
     """
 
     weights: Weights = "none"
-    in_memory: bool = False
     augment: list[PairAugment] | None = None
     least_crop: float = 0.5
     object_crop: float | None = None
@@ -91,6 +90,7 @@ class PairDataModule(LoadingModule):
     unchanged: Collection[str] = ()
     judge_map: JudgeMap | None = None
     loader: LoaderConfig
+    images_per_row = 2
 
     def __init__(self, loader: LoaderConfig) -> None:
         super().__init__(loader)
@@ -285,7 +285,7 @@ class PairDataModule(LoadingModule):
         if self.loader.object_crop is not None:
             self.dataset.typical_sides()  # before there are workers, which would each do it
         dataset = self.dataset.view(maps, augmented, self._seed)
-        return self._loader_of(dataset, self._collate, batches, dataset.augmented, 6 + 2 * maps)
+        return self._loader_of(dataset, self._collate, batches, dataset.augmented, dataset.augmented, 6 + 2 * maps)
 
     def _framing(self) -> Framing:
         own = self.loader

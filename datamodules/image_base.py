@@ -63,14 +63,13 @@ class ImageLoader(LoaderOptions):
         image_size: S; images become S x S.
         resize: see `images.Resize`.
         batch_size: images per optimiser step, over all processes together.
-        workers: decoding processes per training process; results do not depend on it.
+        workers: decoding processes per training process, see `datamodules.loaders.LoaderOptions`; results do not depend on it.
         in_memory: keep decoded images in memory.
         augment: of training images, a list; see `datamodules.image_dataset.Augment`.
         least_crop: least share of the area that ``crop`` keeps.
     """
 
     batch_size: int = 64
-    in_memory: bool = False
     augment: list[Augment] | None = None
     least_crop: float = 0.5
 
@@ -235,7 +234,7 @@ class ImageDataModule(LoadingModule):
         return batch._replace(image=unit_range(batch.image))
 
     def _load(self, batches: Sampler[list[tuple[int, float]]], augmented: bool) -> DataLoader[ImageBatch]:
-        return self._loader_of(self.dataset, self._collate, batches, with_epoch=True, bytes_per_pixel=3)
+        return self._loader_of(self.dataset, self._collate, batches, True, augmented and bool(self.loader.augment), 3)
 
 
 def _parts(table: ImageTable, split: Mapping[str, Any] | None) -> dict[str, NDArray[np.int64]]:

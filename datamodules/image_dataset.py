@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -10,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from data_tools.degradations import build_degradation, degraded_like
 from data_tools.synthetic import DEGRADATIONS, degrade
 from datamodules.batches import ImageBatch, ImageList
 from datamodules.framing import random_window
+from datamodules.keeping import KeepingDataset
 from datamodules.samplers import Index
 from semfid.errors import UserError
 from semfid.io.images import Resize, load_pixels, read_image, to_planes
+from semfid.io.workers import cores
 
 Augment = Literal["crop", "flip", "degrade", "bsrgan"]
 """What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the
@@ -29,7 +31,7 @@ degradation of SR outputs (`degradations`, arXiv 2103.14006) at any strength, br
 Item = tuple[Tensor, str, int, float]
 
 
-class ImageDataset(Dataset[Item]):
+class ImageDataset(KeepingDataset):
     """Decodes images.
 
     Args:
@@ -37,7 +39,7 @@ class ImageDataset(Dataset[Item]):
         listed: captions of each.
         image_size: S of S x S images.
         resize: how they become so.
-        in_memory: keep decoded images; with workers: 0.
+        in_memory: keep decoded images.
         augment: what images of an epoch undergo.
         least_crop: least share of the area that a random window keeps.
         seed: of the draws.
@@ -84,6 +86,11 @@ class ImageDataset(Dataset[Item]):
             degraded = degraded_like(build_degradation("bsrgan", {}), pixels.transpose(1, 2, 0), rng, rng.random())
             pixels = np.ascontiguousarray(degraded.transpose(2, 0, 1))
         return torch.from_numpy(pixels), sentence, row, total
+
+    def keep(self, rows: Sequence[int] | NDArray[np.int64]) -> None:
+        read = self._whole if "crop" in self.augment else self._as_it_stands
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(lambda row: read(int(row)), rows))
 
     def _as_it_stands(self, row: int) -> NDArray[np.uint8]:
         """(3, S, S)."""

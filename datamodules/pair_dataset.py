@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Collection, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from datamodules.batches import PairBatch
 from datamodules.framing import (
@@ -27,12 +27,14 @@ from datamodules.framing import (
     square_at,
     tinted,
 )
+from datamodules.keeping import KeepingDataset
 from datamodules.samplers import Index
 from semfid.errors import UserError
 from semfid.io.images import read_image, resize_image, to_planes
 from semfid.io.listing import on_disk
 from semfid.io.maps import Box, Frame, MapError, frame_map, frame_of
 from semfid.io.pair_table import PairTable
+from semfid.io.workers import cores
 
 ReadMap = Callable[[str], "NDArray[np.float32]"]
 JudgeMap = Callable[[int, "NDArray[np.float32]"], "str | None"]
@@ -58,14 +60,14 @@ class Item(NamedTuple):
     total: float
 
 
-class PairDataset(Dataset[Item]):
+class PairDataset(KeepingDataset):
     """Decodes pairs. A reference that stands several times in a batch is decoded once.
 
     Args:
         table: the pairs.
         framing: how images become a backbone's input.
         in_memory: keep decoded images (3 S^2 bytes each; whole images where `framing` crops or augments) and maps; for small
-            sets, with workers: 0.
+            sets.
         read_map: gives the map in a file.
         unchanged: names of pairs without a map whose meaning is known to be the same everywhere.
         judge_map: what is wrong with the map (H, W) of a row, in words that follow ``pair 'x': ``, or None.
@@ -101,6 +103,13 @@ class PairDataset(Dataset[Item]):
         self._kept: dict[Hashable, tuple[Tensor, Size]] | None = {} if in_memory else None
         self._kept_maps: dict[str, NDArray[np.float32]] = {}
         self._sides: list[float] | None = None
+
+    def keep(self, rows: Sequence[int] | NDArray[np.int64]) -> None:
+        cut = self.augmented or self.framing.object_crop is not None or self.framing.one_size
+        read: Callable[[str], object] = self._whole if cut else self._plain
+        paths = sorted({path for row in rows for path in (self.reference[int(row)], self.candidate[int(row)])})
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(read, paths))
 
     def view(self, maps: bool, augmented: bool, seed: int) -> PairDataset:
         """The same data with or without maps and augmentation; what is kept in memory is shared.

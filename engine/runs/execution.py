@@ -22,6 +22,7 @@ from engine.runs.run import run_variant
 from engine.runs.run_folder import RunFolder
 from engine.runs.sweep import Sweep
 from semfid.errors import UserError
+from semfid.io.workers import CORES, cores
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class ProcessPool:
 
     def _process(self, number: int, slot: dict[str, str]) -> tuple[int, str]:
         """Exit code, and what went to standard error."""
-        threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.jobs))}
+        own = str(max(1, cores() // self.jobs))
+        threads = {"OMP_NUM_THREADS": own, CORES: own}
         process = subprocess.Popen(
             command_of(self.sweep, number),
             env={**os.environ, **threads, **slot},

@@ -24,7 +24,6 @@ from datamodules.base import PairDataModule
 from engine.training.feature_pass import FeaturePass, Images, Sink, pair_entry
 from heads.inputs import HeadInput
 from semfid.errors import UserError
-from semfid.io.shared_memory import check_room
 from semfid.io.vector_cache import VectorCache
 from semfid.progress import Advance
 from semfid.scoring.arithmetic import float32_products
@@ -155,13 +154,14 @@ def _compute(
         return
     many = LARGE_IMAGES_PER_PASS if data.loader.resize in ("none", "bounded") else IMAGES_PER_PASS
     missing = [(row, a, b) for (a, b), row in distinct.items()]
-    if data.loader.resize != "none":  # else images are of any size
-        chunks, size = -(-2 * len(missing) // many), 3 * data.loader.image_size**2
-        check_room(data.loader.workers, chunks, min(many, 2 * len(missing)) * size * trainer.world_size)
+    known = data.loader.resize != "none"  # else images are of any size
+    largest = min(many, 2 * len(missing)) * 3 * data.loader.image_size**2 * trainer.world_size if known else 0  # bytes
+    distinct_images = len({name for _, *names in missing for name in names}) // trainer.world_size
+    workers = data.workers_for(distinct_images, -(-2 * len(missing) // many), largest)
     sink = Sink(cache, {own.input: own.folder for own in inputs})
     images = Images(data, {digest.hex(): path for path, digest in data.image_hashes().items()})
     needed = [own.input for own in wanted]
-    passed = FeaturePass(backbone, missing, many, images, needed, sink, data.loader.workers, advance)
+    passed = FeaturePass(backbone, missing, many, images, needed, sink, workers, advance)
     trainer.predict(passed, return_predictions=False)
     if trainer.world_size > 1:
         trainer.strategy.barrier("statistics")

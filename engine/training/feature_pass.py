@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import lightning as L
 import torch
@@ -17,11 +19,16 @@ from engine.training.chunks import Chunk, NamedPair, plan_chunks, share_of_pairs
 from heads.features import Features, backbone_features, rows_of
 from heads.inputs import HeadInput, combined
 from semfid.errors import UserError
-from semfid.io.shared_memory import Shared
+from semfid.io.on_host import OnHost
+from semfid.io.shared_memory import AHEAD, Shared
 from semfid.io.vector_cache import VectorCache
 from semfid.progress import Advance
 
 FLUSH_BYTES = 64 << 20
+
+
+_Entries = tuple[HeadInput, Sequence[bytes], OnHost]
+"""An input, keys of some of its entries, and their values, (n, ...)."""
 
 
 class Images(Dataset[Tensor]):
@@ -37,8 +44,25 @@ class Images(Dataset[Tensor]):
         return len(self.path_of)
 
 
-def _as_list(images: Sequence[Tensor]) -> list[Tensor]:
-    return list(images)
+class Decoded(NamedTuple):
+    """Images of a chunk, those of one size in one tensor: a worker hands over tensors, and each takes its time.
+
+    Attributes:
+        stacks: (b, 3, H, W) uint8, one a size.
+        places: numbers in the chunk of the images of each.
+    """
+
+    stacks: tuple[Tensor, ...]
+    places: tuple[tuple[int, ...], ...]
+
+
+def by_size(images: Sequence[Tensor]) -> Decoded:
+    """Images (3, H, W) with equal sizes together, in the order of their first."""
+    sizes: dict[torch.Size, list[int]] = {}
+    for index, image in enumerate(images):
+        sizes.setdefault(image.shape, []).append(index)
+    places = tuple(tuple(own) for own in sizes.values())
+    return Decoded(tuple(torch.stack([images[index] for index in own]) for own in places), places)
 
 
 class _Chunks(torch.utils.data.Sampler[list[str]]):
@@ -72,6 +96,8 @@ class FeaturePass(L.LightningModule):
         self.images, self.workers, self.advance = images, workers, advance
         self.images_seen = 0
         self._held: dict[str, Features] = {}
+        self._computed: list[_Entries] = []
+        self._coming: deque[list[_Entries]] = deque()
         self._mine: Sequence[Chunk] = ()
 
     def predict_dataloader(self) -> DataLoader[Tensor]:
@@ -84,12 +110,14 @@ class FeaturePass(L.LightningModule):
             self.images,
             batch_sampler=_Chunks(self._mine),  # type: ignore[arg-type]
             num_workers=self.workers,
-            collate_fn=Shared(_as_list),
+            collate_fn=Shared(by_size),
+            prefetch_factor=AHEAD if self.workers else None,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
         )
 
-    def predict_step(self, batch: list[Tensor], batch_idx: int) -> None:
+    def predict_step(self, batch: Decoded, batch_idx: int) -> None:
         chunk = self._mine[batch_idx]
-        for content, features in zip(chunk.new, self._features(batch), strict=True):
+        for content, features in zip(chunk.new, self._features(batch, len(chunk.new)), strict=True):
             self._held[content] = features
         self._emit_images(chunk)
         self._emit_pairs(chunk)
@@ -99,21 +127,29 @@ class FeaturePass(L.LightningModule):
             for content, features in self._held.items()
             if content in chunk.carry
         }
+        self._store(0 if self.device.type == "cpu" else 1)
         self.advance(batch_idx + 1, len(self._mine))
 
     def on_predict_end(self) -> None:
+        self._store(0)
         self.sink.flush()
 
-    def _features(self, images: list[Tensor]) -> list[Features]:
+    def _store(self, ahead: int) -> None:
+        """Entries go to the sink, but for those of the last chunks, which a device may still be computing."""
+        self._coming.append(self._computed)
+        self._computed = []
+        while len(self._coming) > ahead:
+            for own, entries, arriving in self._coming.popleft():
+                for entry, value in zip(entries, arriving.get(), strict=True):
+                    self.sink.put(own, entry, value)
+
+    def _features(self, decoded: Decoded, count: int) -> list[Features]:
         """Features of each image, as a batch of one; images of equal size share a pass."""
         needs = {need for own in self.inputs for need in own.needs}
-        out: list[Features] = [{} for _ in images]
-        by_shape: dict[torch.Size, list[int]] = {}
-        for index, image in enumerate(images):
-            by_shape.setdefault(image.shape, []).append(index)
-        for indices in by_shape.values():
-            batch = torch.stack([images[i] for i in indices]).to(self.device).float() / 255.0  # (b, 3, H, W)
+        out: list[Features] = [{} for _ in range(count)]
+        for stack, indices in zip(*decoded, strict=True):
             self.images_seen += len(indices)
+            batch = stack.to(self.device, non_blocking=True).float() / 255.0  # (b, 3, H, W)
             features = backbone_features(self.backbone, batch, needs)
             for place, index in enumerate(indices):
                 out[index] = rows_of(features, slice(place, place + 1))
@@ -123,7 +159,8 @@ class FeaturePass(L.LightningModule):
         for own in self.inputs:
             if own.per_image:
                 for content in chunk.new:
-                    self.sink.put(own, bytes.fromhex(content), own.of_features(self._held[content])[0][0].float())
+                    value = own.of_features(self._held[content])[0].float()  # (1, D)
+                    self._computed.append((own, [bytes.fromhex(content)], OnHost(value)))
 
     def _emit_pairs(self, chunk: Chunk) -> None:
         wholes = combined(own for own in self.inputs if not own.per_image)
@@ -146,9 +183,9 @@ class FeaturePass(L.LightningModule):
             candidates = _stacked([self._held[pair[2]] for pair in group])
             for whole in wholes:
                 cached = whole.cached(whole.of_features(reference), whole.of_features(candidates))
+                entries = [pair_entry(pair[1], pair[2]) for pair in group]
                 for part, values in zip(whole.parts(), cached, strict=True):
-                    for pair, value in zip(group, values, strict=True):
-                        self.sink.put(part, pair_entry(pair[1], pair[2]), value)
+                    self._computed.append((part, entries, OnHost(values.detach())))
 
 
 def pair_entry(reference: str, candidate: str) -> bytes:

@@ -15,12 +15,17 @@ Workers = int | Literal["auto"]
 
 IMAGES_PER_WORKER = 256
 """Images that pay for starting a worker: at 224 pixels several times as long to decode (benchmarks/input_speed.py)."""
+CORES = "SEMFID_CORES"
+"""Environment variable: cores that a process may use, where it shares the machine with others."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores() -> int:
-    """Cores that this process may use: its affinity, and a container's quota of processor time."""
+    """Cores that this process may use: its affinity, `CORES`, and a container's quota of processor time."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get(CORES, "")
+    if given.isdecimal():
+        count = max(1, min(count, int(given)))
     try:
         quota, period = _QUOTA.read_text().split()
         return max(1, min(count, int(quota) // int(period)))

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from semfid.errors import UserError
 from semfid.io.file_pairs import FilePair
 from semfid.io.fitting import common_part, crop_of
+from semfid.io.on_host import OnHost
 from semfid.io.profiles import profiles_differ
 from semfid.scoring.arithmetic import exact_products, float32_products
-from semfid.scoring.on_host import OnHost
 from semfid.scoring.parcels import Parcel, Picture, Plan, decoded_ahead, of_one_size, stacked
 from semfid.scoring.score_settings import ScoreSettings
 from semfid.scoring.scorer import Description, Scorer, expanded, upsampled

@@ -539,3 +539,44 @@ def test_every_datamodule_takes_the_common_keywords(name: str) -> None:
     common |= {"augment", "least_crop"}
     common |= {"weights", "object_crop"} if issubclass(factory, PairDataModule) else set()  # type: ignore[arg-type]
     assert common <= set(DATAMODULES.get(name).keywords)
+
+
+class TestWorkers:
+    """``workers: auto``, on a machine of sixteen cores."""
+
+    @pytest.fixture(autouse=True)
+    def sixteen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("semfid.io.workers.cores", lambda: 16)
+        monkeypatch.setattr("semfid.io.workers.can_fork", lambda: True)
+        for room in ("workers", "shared_memory"):
+            monkeypatch.setattr(f"semfid.io.{room}.free_room", lambda: 10**9)
+
+    def test_small_work_has_none(self, pair_folder: Make) -> None:
+        assert pairs_module(pair_folder()).train_dataloader().num_workers == 0
+
+    def test_each_has_work_and_a_batch(self, pair_folder: Make) -> None:
+        data = pairs_module(pair_folder())
+        for images, batches, number in ((800, 100, 3), (800, 2, 2), (10**6, 10**4, 15), (255, 100, 0)):
+            assert data.workers_for(images, batches, 1000) == number
+        assert data.workers_for(10**6, 10**4, 10**8) == 2, "half of the room, two batches each"
+
+    @pytest.mark.parametrize(("augment", "expected"), [(None, 0), (["flip"], 2)])
+    def test_kept_images_are_decoded_once_for_all(
+        self, pair_folder: Make, augment: list[str] | None, expected: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Kept images need no worker unless they are augmented; then they are decoded before the workers start."""
+        monkeypatch.setattr("semfid.io.workers.IMAGES_PER_WORKER", 4)
+        monkeypatch.setattr("semfid.io.workers.cores", lambda: 3)
+        path = pair_folder()
+        data, plain = (pairs_module(path, in_memory=own, augment=augment, batch_size=2) for own in (True, False))
+        loader = data.train_dataloader()
+        assert loader.num_workers == expected
+        kept = data.dataset._kept
+        assert kept is not None and bool(kept) == bool(expected)
+        for mine, its in zip(loader, plain.train_dataloader(), strict=True):
+            assert torch.equal(mine.reference, its.reference) and torch.equal(mine.candidate, its.candidate)
+
+    def test_a_number_is_taken_as_it_is(self, pair_folder: Make) -> None:
+        assert pairs_module(pair_folder(), workers=2).train_dataloader().num_workers == 2
+        with pytest.raises(UserError, match=r"data\.workers=2 keeps up to"):
+            pairs_module(pair_folder(), workers=2).workers_for(10**6, 100, 10**9)
