@@ -192,7 +192,8 @@ def measure_inpainting(folder: Path, count: int) -> None:
 
 def measure_overhead(folder: Path, count: int) -> None:
     """Seconds that journal and files take of a unit: of 7 files of the sizes of an inpainting."""
-    from data_tools.builders.core.executor import Made, Worker
+    from data_tools.builders.core.attempt import Made
+    from data_tools.builders.core.executor import Worker
     from data_tools.builders.core.folder import BuildFolder
     from data_tools.builders.core.journal import Journal
     from semfid.io.sharding import Shard

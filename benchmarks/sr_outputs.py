@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yaml
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.build_context import Call
-from data_tools.builders.core.executor import Made, Worker
+from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Journal
 from data_tools.builders.core.photo_folder import SourceFiles

@@ -19,8 +19,8 @@ from datamodules.framing import random_window
 from datamodules.keeping import KeepingDataset
 from datamodules.samplers import Index
 from semfid.errors import UserError
+from semfid.io.cores import cores
 from semfid.io.images import Resize, load_pixels, read_image, to_planes
-from semfid.io.workers import cores
 
 Augment = Literal["crop", "flip", "degrade", "bsrgan"]
 """What training images undergo, in this order. ``crop``: a random window, resized to S x S. ``flip``: mirrored half of the

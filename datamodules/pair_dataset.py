@@ -30,11 +30,11 @@ from datamodules.framing import (
 from datamodules.keeping import KeepingDataset
 from datamodules.samplers import Index
 from semfid.errors import UserError
+from semfid.io.cores import cores
 from semfid.io.images import read_image, resize_image, to_planes
 from semfid.io.listing import on_disk
 from semfid.io.maps import Box, Frame, MapError, frame_map, frame_of
 from semfid.io.pair_table import PairTable
-from semfid.io.workers import cores
 
 ReadMap = Callable[[str], "NDArray[np.float32]"]
 JudgeMap = Callable[[int, "NDArray[np.float32]"], "str | None"]

@@ -22,7 +22,7 @@ from engine.runs.run import run_variant
 from engine.runs.run_folder import RunFolder
 from engine.runs.sweep import Sweep
 from semfid.errors import UserError
-from semfid.io.workers import CORES, cores
+from semfid.io.cores import CORES, cores
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-from pathlib import Path
 from typing import Literal
 
+from semfid.io.cores import can_fork, cores
 from semfid.io.shared_memory import AHEAD, free_room
 
 Workers = int | Literal["auto"]
@@ -15,30 +12,6 @@ Workers = int | Literal["auto"]
 
 IMAGES_PER_WORKER = 256
 """Images that pay for starting a worker: at 224 pixels several times as long to decode (benchmarks/input_speed.py)."""
-CORES = "SEMFID_CORES"
-"""Environment variable: cores that a process may use, where it shares the machine with others."""
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
-
-def cores() -> int:
-    """Cores that this process may use: its affinity, `CORES`, and a container's quota of processor time."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    given = os.environ.get(CORES, "")
-    if given.isdecimal():
-        count = max(1, min(count, int(given)))
-    try:
-        quota, period = _QUOTA.read_text().split()
-        return max(1, min(count, int(quota) // int(period)))
-    except (OSError, ValueError):  # no quota ("max"), another system
-        return count
-
-
-def can_fork() -> bool:
-    """Whether a worker starts as a copy of this process, in milliseconds and without its main module being run again.
-
-    A process that is a worker itself may start none.
-    """
-    return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
 def auto_workers(images: int, batches: int, batch_bytes: int = 0, beside: int = 1) -> int:

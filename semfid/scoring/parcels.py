@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from semfid.errors import ImageError, UserError
+from semfid.io.cores import can_fork
 from semfid.io.file_pairs import FilePair
 from semfid.io.fitting import Size, cut
 from semfid.io.images import read_photo, resize_image, to_planes
 from semfid.io.profiles import profile_name
 from semfid.io.shared_memory import AHEAD, Shared, check_room
-from semfid.io.workers import auto_workers, can_fork
+from semfid.io.workers import auto_workers
 from semfid.scoring.score_settings import ScoreSettings
 from semfid.scoring.scorer import SMALLEST
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from semfid.io.workers import cores
+from semfid.io.cores import cores
 from semfid.scoring.folder import Scored
 from semfid.scoring.results import Row
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePosixPath
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.coco import CocoSet
 from data_tools.builders.core.errors import UnitError
-from data_tools.builders.core.executor import Made
 from data_tools.builders.core.work_items import Unit, make_unit
 from semfid.errors import UserError
 

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from data_tools.builders.core.errors import UNIT_FAULTS, UnitError, reason_of
+from data_tools.builders.core.attempt import Made, Maker
+from data_tools.builders.core.errors import UnitError, reason_of
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Entry, FileRecord, Journal
+from data_tools.builders.core.processes import made, process_count
 from data_tools.builders.core.work_items import Slot, Unit
 from semfid.errors import UserError
 from semfid.progress import Advance
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a unit gave.
-
-    Attributes:
-        files: path under the build's folder -> content. A path belongs to one slot alone.
-        facts: what is known of it, in values that JSON can spell; the tables are made from them.
-        rejected: why it is not good enough for the pair table; empty: it is.
-    """
-
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    rejected: str = ""
-
-
-Maker = Callable[[Sequence[Unit]], Sequence[Made | UnitError]]
-"""Makes a batch: one result per unit, in order. May raise one of UNIT_FAULTS; a batch of several is then tried one by one."""
-
 
 Watch = Callable[[int, float, int, int], None]
 """Told after each batch: units made in this run, their seconds, their bytes, units left."""
@@ -71,35 +53,43 @@ class Worker:
         return [(unit, entry) for unit, entry in found if entry.status == "done"]
 
     def run(
-        self, units: Sequence[Unit], make: Maker, advance: Advance, batch_size: int = 1, watch: Watch = unwatched
+        self,
+        units: Sequence[Unit],
+        make: Maker,
+        advance: Advance,
+        batch_size: int = 1,
+        watch: Watch = unwatched,
+        workers: int | str = 0,
     ) -> None:
-        """Make what is pending, in the order given.
+        """Make what is pending, in the order given; files and journal do not depend on the workers.
+
+        Args:
+            workers: processes that make batches, see `processes.process_count`; 0: this one.
 
         Raises:
             UserError: a full disk; too many errors in a row; what the maker raises beside UNIT_FAULTS. All that was finished
                 before stays.
         """
         pending = self.pending(units)
-        seconds, size, in_a_row = 0.0, 0, 0
+        size, in_a_row = 0, 0
         if pending:
             advance(0, len(pending))
-        for start in range(0, len(pending), batch_size):
-            batch = pending[start : start + batch_size]
-            before = time.monotonic()
-            results = _attempt(make, batch)
-            each = (time.monotonic() - before) / len(batch)
-            for unit, result in zip(batch, results, strict=True):
-                entry = self._record(unit, result, each)
-                size += sum(one[2] for one in entry.files)
-                in_a_row = in_a_row + 1 if entry.status == "error" else 0
-                if self.give_up_after is not None and in_a_row >= self.give_up_after:
-                    raise UserError(
-                        f"{unit.stage}: {in_a_row} units in a row failed, the last ({unit.sample}, {unit.variant}) with: "
-                        f"{entry.reason}; fix it and go on with --retry-failed"
-                    )
-            seconds += time.monotonic() - before
-            advance(start + len(batch), len(pending))
-            watch(start + len(batch), seconds, size, len(pending) - start - len(batch))
+        batches = [pending[start : start + batch_size] for start in range(0, len(pending), batch_size)]
+        done, before = 0, time.monotonic()
+        with contextlib.closing(made(make, batches, process_count(workers, len(pending)))) as coming:
+            for batch in coming:
+                for unit, result in zip(batch.units, batch.results, strict=True):
+                    entry = self._record(unit, result, batch.seconds / len(batch.units))
+                    size += sum(one[2] for one in entry.files)
+                    in_a_row = in_a_row + 1 if entry.status == "error" else 0
+                    if self.give_up_after is not None and in_a_row >= self.give_up_after:
+                        raise UserError(
+                            f"{unit.stage}: {in_a_row} units in a row failed, the last ({unit.sample}, {unit.variant}) with: "
+                            f"{entry.reason}; fix it and go on with --retry-failed"
+                        )
+                done += len(batch.units)
+                advance(done, len(pending))
+                watch(done, time.monotonic() - before, size, len(pending) - done)
 
     def _is_pending(self, unit: Unit) -> bool:
         entry = self.entries.get(unit.slot)
@@ -133,15 +123,3 @@ class Worker:
                 (self.folder.path / name).unlink(missing_ok=True)
         self.entries[unit.slot] = entry
         return entry
-
-
-def _attempt(make: Maker, batch: Sequence[Unit]) -> Sequence[Made | BaseException]:
-    try:
-        results = make(batch)
-    except UNIT_FAULTS as error:
-        if len(batch) == 1:
-            return [error]
-        return [result for unit in batch for result in _attempt(make, [unit])]
-    if len(results) != len(batch):
-        raise TypeError(f"a batch of {len(batch)} units gave {len(results)} results")
-    return results

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.encoding import encode_jpeg, encode_png
 from data_tools.builders.core.errors import UNIT_FAULTS, UnitError, reason_of
-from data_tools.builders.core.executor import Made
 from data_tools.builders.core.masks import box_of
 from data_tools.builders.core.work_items import Unit
 from data_tools.builders.edits.contract import Edit, NotPossible, Task, Tools

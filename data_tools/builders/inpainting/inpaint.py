@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.errors import UnitError
-from data_tools.builders.core.executor import Made
 from data_tools.builders.core.masks import dilate, feathered, pasted, shaped
 from data_tools.builders.core.quality import QualityChecker
 from data_tools.builders.core.work_items import Unit

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.coco import CocoSet, Instance
 from data_tools.builders.core.errors import UnitError
-from data_tools.builders.core.executor import Made
 from data_tools.builders.core.instance_filters import NAMES, fault_of_annotation, fault_of_mask, sharpness_of
 from data_tools.builders.core.journal import Entry
 from data_tools.builders.core.work_items import Slot, Unit, file_state, generator, make_unit, recipe_of, seed_sequence

@@ -14,6 +14,7 @@ has changed: the bytes of its input, settings or weights.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -26,17 +27,19 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.build_context import Call, open_build
 from data_tools.builders.core.encoding import encode_png
 from data_tools.builders.core.errors import UnitError
 from data_tools.builders.core.eta import Estimator
-from data_tools.builders.core.executor import Made, Worker
+from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.journal import Entry, latest_entries
 from data_tools.builders.core.photo_folder import Photo, SourceFiles, list_photos
+from data_tools.builders.core.processes import one_thread
 from data_tools.builders.core.work_items import Unit, generator, make_unit, recipe_of
 from data_tools.builders.sr_outputs.config import SrSettings
 from data_tools.builders.sr_outputs.preview import PREVIEWED, say_estimates, write_preview
-from data_tools.builders.sr_outputs.scores import Lpips, Quality, quality_of, ssim
+from data_tools.builders.sr_outputs.scores import Lpips, Quality, has_network, quality_of, ssim
 from data_tools.builders.sr_outputs.tables import merge_tables, planned_slots
 from data_tools.builders.upscalers.contract import FACTOR, Upscaler, of_right_size
 from data_tools.degradations import Degradation, crop_to_multiple
@@ -103,17 +106,24 @@ class _Build:
 
     def run(self, photos: Sequence[Photo]) -> None:
         """All stages over these photos."""
-        self._stage("degrade", self._degrade_units(photos), self._degrade)
+        workers = self.settings.workers
+        self._stage("degrade", self._degrade_units(photos), self._degrade, workers=workers)
         for label, upscaler in self.upscalers.items():
             maker = Enlarger(self.worker.folder.path, upscaler)
             self._stage(f"upscale {label}", self._upscale_units(photos, label, upscaler), maker, upscaler.batch_size)
             upscaler.release()
-        self._stage("score", self._score_units(photos), self.scorer)
+        # a photo's outputs together: it is decoded once
+        size = len(self.upscalers) * len(self.settings.strengths)
+        self._stage("score", self._score_units(photos), self.scorer, size, workers if self.scorer.on_cpu else 0)
 
-    def _stage(self, title: str, units: Sequence[Unit], maker: Any, batch_size: int = 1) -> None:
+    def _stage(
+        self, title: str, units: Sequence[Unit], maker: Any, batch_size: int = 1, workers: int | str | None = None
+    ) -> None:
+        """A stage; with `workers`, of one thread for each process, however many there are."""
         watch = Estimator(self.worker.folder.path, self.call.say, title)
-        with self.call.stage(title) as advance:
-            self.worker.run(units, maker, advance, batch_size, watch)
+        threads = contextlib.nullcontext() if workers is None else one_thread()
+        with self.call.stage(title) as advance, threads:
+            self.worker.run(units, maker, advance, batch_size, watch, workers or 0)
 
     def _degrade_units(self, photos: Sequence[Photo]) -> list[Unit]:
         folder = Path(self.settings.photos.folder)
@@ -231,23 +241,25 @@ class Scorer:
 
     Attributes:
         recipe: what the figures depend on.
+        on_cpu: whether all is measured there, so that copies of this process can measure.
     """
 
-    def __init__(self, lpips: Lpips | None, quality: Quality | None, recipe: Mapping[str, Any]) -> None:
-        self.lpips, self.quality, self.recipe = lpips, quality, recipe
+    def __init__(
+        self, lpips: Lpips | None, quality: Quality | None, recipe: Mapping[str, Any], on_cpu: bool = True
+    ) -> None:
+        self.lpips, self.quality, self.recipe, self.on_cpu = lpips, quality, recipe, on_cpu
         self._photo: tuple[str, Bytes] | None = None  # outputs of one photo come one after another
 
     @classmethod
     def of(cls, settings: SrSettings) -> Scorer:
         """Raises a UserError for weights or a measure that cannot be had."""
         scores = settings.scores
-        lpips = None
-        if scores.lpips is not None:
-            lpips = Lpips(scores.lpips, scores.lpips_weights, device_of("build", settings.device))
-        quality = quality_of(
-            scores.quality, device_of("build", settings.device) if scores.quality is not None else "cpu"
-        )
-        return cls(lpips, quality, {"lpips": scores.lpips, "quality": scores.quality, "version": 2})
+        heavy = scores.lpips is not None or has_network(scores.quality)
+        device = device_of("build", settings.device) if heavy else "cpu"
+        lpips = None if scores.lpips is None else Lpips(scores.lpips, scores.lpips_weights, device)
+        quality = quality_of(scores.quality, device)
+        recipe = {"lpips": scores.lpips, "quality": scores.quality, "version": 2}
+        return cls(lpips, quality, recipe, on_cpu=device == "cpu")
 
     def __call__(self, units: Sequence[Unit]) -> list[Made | UnitError]:
         return [self._scored(*unit.work) for unit in units]

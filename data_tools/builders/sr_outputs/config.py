@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -47,6 +47,8 @@ class SrSettings(Settings):
         strengths: of the degradation, each in (0, 1].
         seed: of the degradations, of splits without a CSV, and of the selection.
         device: where models run; ``auto``: this process's GPU, else the CPU.
+        workers: processes that degrade and score; ``auto``: one for each core, 0: none beside this one. Files and tables do not
+            depend on it.
         table: name of the pair table; .csv or .parquet. The selection lies beside it, with selected_ before its name.
         plugins: modules with upscalers or degradations of your own.
     """
@@ -60,6 +62,7 @@ class SrSettings(Settings):
     selection: SelectionSettings = SelectionSettings()
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     table: TableName = "pairs.csv"
     plugins: list[str] = Field(default=[])
 

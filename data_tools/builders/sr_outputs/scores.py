@@ -16,6 +16,8 @@ from semfid.errors import UserError, did_you_mean
 
 Bytes = NDArray[np.uint8]
 Quality = Callable[[Bytes], float]
+PLAIN = ("deblocked_sharpness", "clearness", "blur_effect")
+"""Quality measures that are a few filters: a GPU would wait for them."""
 
 
 def ssim(x: Bytes, y: Bytes) -> float:
@@ -80,6 +82,11 @@ def quality_of(given: str | Mapping[str, Any] | None, device: str = "cpu") -> Qu
             return float(metric(to_tensor(image, device)))
 
     return quality
+
+
+def has_network(given: str | Mapping[str, Any] | None) -> bool:
+    """Whether a quality measure is worth a GPU, or may use one by itself: all but those of no model."""
+    return given is not None and named(given, "scores.quality")[0] not in PLAIN
 
 
 def _own_function(name: str) -> Quality:

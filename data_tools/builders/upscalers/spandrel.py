@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ if TYPE_CHECKING:  # imported where it is used: whoever only interpolates does n
     source="chaiNNer-org/spandrel",
 )
 class SpandrelUpscaler(Upscaler):
-    """A network from a checkpoint. Images run one by one, so that none depends on its batch.
+    """A network from a checkpoint. Images of one size that follow each other run together, `batch_size` at most. In a batch a GPU
+    may choose another algorithm: a pixel then differs by a grey level now and then.
 
     Args:
         weights: .pth, .pt or .ckpt with a state dict (nothing else is unpickled), or .safetensors.
@@ -35,6 +37,7 @@ class SpandrelUpscaler(Upscaler):
         licence: of the weights.
         device: ``auto``, ``cpu``, ``cuda:1``, ...
         architecture: what the checkpoint must hold, such as ``ESRGAN``; empty: anything.
+        batch_size: images of one size in a pass.
     """
 
     def __init__(
@@ -46,14 +49,17 @@ class SpandrelUpscaler(Upscaler):
         licence: str = "",
         device: str = "auto",
         architecture: str = "",
+        batch_size: int = 1,
     ) -> None:
+        if batch_size < 1:
+            raise UserError(f"upscaler: batch_size={batch_size} must be 1 or more")
         if tile and tile < 16:
             raise UserError(f"upscaler: tile={tile} must be 16 or more, or 0 for none")
         if overlap < 0:
             raise UserError(f"upscaler: overlap={overlap} must be 0 or more")
         self.weights, self.tile, self.overlap, self.half = Path(weights), tile, overlap, half
         self.licence, self.device, self.architecture = licence, device_of("build", device), architecture
-        self.weights_sha256 = sha256_of(self.weights)
+        self.weights_sha256, self.batch_size = sha256_of(self.weights), batch_size
         self._model: Any = None
         self._check()
 
@@ -64,7 +70,12 @@ class SpandrelUpscaler(Upscaler):
 
     def upscale(self, images: Sequence[Bytes]) -> list[Bytes | UnitError]:
         model = self._loaded()
-        return [self._one(model, image) for image in images]
+        found: list[Bytes | UnitError] = []
+        for _, group in itertools.groupby(images, key=lambda image: image.shape):
+            same = list(group)
+            for start in range(0, len(same), self.batch_size):
+                found += self._together(model, same[start : start + self.batch_size])
+        return found
 
     def release(self) -> None:
         import torch
@@ -73,15 +84,16 @@ class SpandrelUpscaler(Upscaler):
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def _one(self, model: Any, image: Bytes) -> Bytes:
+    def _together(self, model: Any, images: Sequence[Bytes]) -> list[Bytes]:
+        """Images of one size in one pass."""
         import torch
 
-        planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]  # (1, 3, H, W)
+        planes = torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))  # (b, 3, H, W)
         planes = planes.to(self.device, torch.float16 if self.half else torch.float32) / 255
         with torch.inference_mode():
             large = tiled(model, planes, self.tile, self.overlap) if self.tile else model(planes)
-        pixels = (large.float().clamp(0, 1) * 255).round().to(torch.uint8)[0]  # (3, 4 H, 4 W)
-        return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
+        pixels = (large.float().clamp(0, 1) * 255).round().to(torch.uint8)  # (b, 3, 4 H, 4 W)
+        return list(np.ascontiguousarray(pixels.permute(0, 2, 3, 1).cpu().numpy()))
 
     def _loaded(self) -> Any:
         if self._model is None:
@@ -177,13 +189,13 @@ def tiled(model: Callable[[Tensor], Tensor], planes: Tensor, tile: int, overlap:
     """The model over square tiles, each seen with a margin that is cut off again.
 
     Args:
-        planes: (1, 3, H, W).
+        planes: (B, 3, H, W).
 
     Returns:
-        (1, 3, 4 H, 4 W).
+        (B, 3, 4 H, 4 W).
     """
     height, width = planes.shape[2:]
-    large = planes.new_zeros((1, 3, FACTOR * height, FACTOR * width))
+    large = planes.new_zeros((len(planes), 3, FACTOR * height, FACTOR * width))
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             bottom, right = min(top + tile, height), min(left + tile, width)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.build_context import Call, open_build
 from data_tools.builders.core.errors import UnitError
-from data_tools.builders.core.executor import Made, Worker
+from data_tools.builders.core.executor import Worker
 from data_tools.builders.core.folder import BuildFolder
 from data_tools.builders.core.journal import Journal, latest_entries
 from data_tools.builders.core.tables import ERROR_COLUMNS, build_frame, error_rows, put_frame, put_pairs

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sr_support import silent
 
+from data_tools.builders.core.attempt import Made
 from data_tools.builders.core.build_context import Call, open_build
-from data_tools.builders.core.executor import Made
 from data_tools.builders.core.importing import import_folders
 from data_tools.builders.core.photo_folder import PhotoSettings, list_photos
 from data_tools.builders.core.work_items import Unit, make_unit

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import semfid.io.workers as workers
-from semfid.io.workers import IMAGES_PER_WORKER, auto_workers, can_fork, cores
+from semfid.io.cores import can_fork, cores
+from semfid.io.workers import IMAGES_PER_WORKER, auto_workers
 
 MANY = 10**6
 pytestmark = pytest.mark.skipif(not can_fork(), reason="auto starts workers where they are copies of this process")
@@ -56,7 +57,7 @@ def test_a_container_has_the_cores_of_its_quota(
     said: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
-    monkeypatch.setattr(workers, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr("semfid.io.cores._QUOTA", tmp_path / "cpu.max")
     assert cores() == 8
     (tmp_path / "cpu.max").write_text(said)
     assert cores() == expected

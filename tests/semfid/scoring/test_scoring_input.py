@@ -16,9 +16,9 @@ from scoring_support import ToyScorer, loaded_image, write_folders, write_pictur
 import semfid.scoring.folder as folder_module
 import semfid.scoring.parcels as parcels_module
 from semfid.errors import UserError
+from semfid.io.cores import can_fork
 from semfid.io.file_pairs import FilePair, pair_files
 from semfid.io.on_host import OnHost
-from semfid.io.workers import can_fork
 from semfid.scoring.folder import Scored, score_files
 from semfid.scoring.parcels import Picture, Plan, decoded_ahead, stacked
 from semfid.scoring.recorder import Recorder
