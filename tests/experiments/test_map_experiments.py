@@ -232,7 +232,7 @@ def test_the_source_project_s_sweep_is_whole() -> None:
     assert sweep.variants[0].config.backbone.keywords["lora_rank"] == 32
 
 
-@pytest.mark.parametrize("name", ["clu_inpainting", "clu_inpainting_mini", "clu_sr_maps", "clu_scenes"])
+@pytest.mark.parametrize("name", ["clu_inpainting", "clu_inpainting_mini", "clu_real", "clu_sr_maps", "clu_scenes"])
 def test_they_learn_maps_and_stand_beside_the_pixels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEMFID_TEST_DATA", "/data")
     config = as_mapping(read_sweep(ROOT / "experiments" / f"{name}.yaml", []).config)
