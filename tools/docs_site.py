@@ -89,10 +89,14 @@ def registry_page(kind: str) -> str:
 
 def yaml_lines(keywords: str) -> list[str]:
     """``depth=3, unit`` as lines of YAML; a keyword without a default is required."""
-    call = ast.parse(f"f({keywords})", mode="eval").body
-    assert isinstance(call, ast.Call)
-    required = [f"{ast.unparse(one)}:  # required" for one in call.args]
-    return required + [f"{one.arg}: {_yaml(one.value)}" for one in call.keywords]
+    if not keywords:
+        return []
+    # parameters by keyword alone: there, required ones may stand between the others
+    (function,) = ast.parse(f"def f(*, {keywords}): ...").body
+    assert isinstance(function, ast.FunctionDef)
+    pairs = list(zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True))
+    required = [f"{one.arg}:  # required" for one, default in pairs if default is None]
+    return required + [f"{one.arg}: {_yaml(default)}" for one, default in pairs if default is not None]
 
 
 def _yaml(node: ast.expr) -> str:

@@ -126,12 +126,13 @@ class Scorer(nn.Module):
 
     def steps(self, images: Tensor, count: int = 2) -> None:
         self.train()
-        optimizer = torch.optim.SGD(
-            [p for p in self.parameters() if p.requires_grad], lr=0.05, momentum=0.9, weight_decay=0.1
-        )
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(trained, lr=0.05, momentum=0.9, weight_decay=0.1)
         for _ in range(count):
             optimizer.zero_grad()
             self(images).square().sum().backward()
+            # random networks give features of any size: a step must not end in NaN, which equals nothing
+            torch.nn.utils.clip_grad_norm_(trained, 1.0, error_if_nonfinite=True)
             optimizer.step()
 
 
