@@ -21,11 +21,12 @@ from registry import DATAMODULES, load_plugins
 from semfid.errors import UserError
 from semfid.io.torch_files import DamagedFileError, load_whole
 from semfid.scoring.default_metric import load_metric_file
-from semfid.scoring.exported import load_exported, one_path
+from semfid.scoring.load import load_scorer
 from semfid.scoring.scorer import Description, Facts, Scorer
 from semfid.settings import PluginSpec
 
 ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_METRIC = "default"  # the word for the packaged metric where a scorer is asked for
 METRIC = "metric.pt"  # that a run of experts writes
 DEFAULTS = {"image_size": 224, "resize": "squash"}
 
@@ -146,13 +147,13 @@ def load_finished(folder: str | Path, part: int | None = None) -> Scorer:
 
 
 def open_scorer(path: str) -> Scorer:
-    """A scorer by the path of a run folder or of an exported file, or by a pattern that fits one of them.
+    """The default metric by the word ``default``; other scorers by the path of a run folder or of a file (exported, or a metric's
+    weights, ``.pt``), or by a pattern that fits one of them.
 
     Raises:
         UserError: nothing there, or not a scorer.
     """
-    found = one_path(path)
-    return load_exported(found) if found.is_file() else load_finished(found)
+    return load_scorer(None if path == DEFAULT_METRIC else path)
 
 
 def _finished(folder: Path) -> None:

@@ -19,8 +19,10 @@ from engine.config.expansion import Variant
 from engine.config.schema import RunConfig
 from engine.runs.run_files import ImageMetricsFile, PairMetricsFile, Status
 from engine.training.exact_fit import fit_of
+from lightning_modules.scorer import DEFAULT_METRIC
 from semfid.io.files import write_whole
 from semfid.io.locks import lock
+from semfid.scoring.weights import SHA256
 
 # where a run takes place and how it is watched, not what comes out
 TRAINER_PLACE = (
@@ -74,7 +76,9 @@ def run_hash(config: RunConfig, data_hash: str) -> str:
 
 
 def _scorer_digest(pattern: Any) -> str:
-    """Digest of an exported file, or of a run's checkpoints; empty where there is none (the module says so later)."""
+    """Digest of a scorer's file, of a run's checkpoints, or of the default metric; empty where there is none."""
+    if pattern == DEFAULT_METRIC:
+        return SHA256
     found = sorted(glob.glob(pattern)) if isinstance(pattern, str) else []
     if len(found) != 1:
         return ""

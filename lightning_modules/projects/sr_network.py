@@ -1,7 +1,8 @@
-"""A small super-resolution network, to try losses with; not a contender."""
+"""A small super-resolution network, to try losses with, not a contender; and the small images that it enlarges."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,3 +56,19 @@ class SmallEdsr(nn.Module):
         features = features + self.body(features)
         detail = self.tail(self.grow(features))  # (B, 3, s h, s w)
         return F.interpolate(low, scale_factor=self.scale, mode="bicubic", align_corners=False) + detail
+
+
+def shrunk(images: Tensor, scale: int, noise: float, rows: Tensor | None) -> Tensor:
+    """Small images (bicubic, antialiased) with Gaussian noise, (B, 3, H / s, W / s), of images (B, 3, H, W) in [0, 1].
+
+    Args:
+        scale: s, which divides both sides.
+        noise: its standard deviation, of [0, 1].
+        rows: (B,) seeds of the noise, so that figures repeat; None: torch's random state.
+    """
+    size = (images.shape[-2] // scale, images.shape[-1] // scale)
+    low = F.interpolate(images, size=size, mode="bicubic", align_corners=False, antialias=True)
+    if rows is None:
+        return (low + noise * torch.randn_like(low)).clamp(0.0, 1.0)
+    drawn = [torch.randn(low.shape[1:], generator=torch.Generator().manual_seed(int(row))) for row in rows]
+    return (low + noise * torch.stack(drawn).to(low)).clamp(0.0, 1.0)

@@ -22,7 +22,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from backbones import Backbone
 from datamodules.batches import ImageBatch, ImageList
 from lightning_modules.image_module import ImageTask
-from lightning_modules.projects.sr_network import SmallEdsr
+from lightning_modules.projects.sr_network import SmallEdsr, shrunk
 from lightning_modules.scorer import open_scorer
 from registry import LIGHTNING_MODULES
 from semfid.errors import UserError
@@ -46,9 +46,10 @@ class SuperResolution(ImageTask):
 
     Args:
         backbone: None; the network is `sr_network.SmallEdsr`.
-        semantic: scorer of the loss: a run folder, an exported file, or a pattern that fits one of them.
+        semantic: scorer of the loss: ``default`` for the default metric, a run folder, an exported file, or a pattern that fits
+            one of them.
         semantic_weight: 0 leaves the scorer out of the loss, and unread.
-        judge: scorer that measures; its weights must not be those of `semantic`.
+        judge: scorer that measures, named as `semantic` is; its weights must not be those of `semantic`.
         scale: 2 or 4; the image size must be divisible by it.
         noise: standard deviation of the Gaussian noise on small images, of [0, 1].
         channels, blocks: of the network.
@@ -122,17 +123,7 @@ class SuperResolution(ImageTask):
         height, width = images.shape[-2:]
         if height % self.scale or width % self.scale:
             raise UserError(f"data.image_size: {width}x{height} is not divisible by model.scale {self.scale}")
-        low = F.interpolate(
-            images,
-            size=(height // self.scale, width // self.scale),
-            mode="bicubic",
-            align_corners=False,
-            antialias=True,
-        )
-        if rows is None:
-            return (low + self.noise * torch.randn_like(low)).clamp(0.0, 1.0)
-        noise = [torch.randn(low.shape[1:], generator=torch.Generator().manual_seed(int(row))) for row in rows]
-        return (low + self.noise * torch.stack(noise).to(low)).clamp(0.0, 1.0)
+        return shrunk(images, self.scale, self.noise, rows)
 
     def training_step(self, batch: ImageBatch, batch_index: int) -> Tensor:
         raw = self.network(self.shrink(batch.image, None))

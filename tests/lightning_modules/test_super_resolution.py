@@ -9,17 +9,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from run_support import ROOT
 from safetensors.torch import load_file
 from torch import Tensor
 
 from backbones import build_backbone
 from datamodules.batches import ImageBatch, ImageList
+from engine.config.expansion import expand
+from engine.config.reading import load_experiment
+from engine.runs import run_folder
+from engine.runs.run_folder import run_hash
 from heads import build_head
 from lightning_modules.projects import super_resolution
 from lightning_modules.projects.sr_network import SmallEdsr
 from lightning_modules.projects.super_resolution import SuperResolution
-from lightning_modules.scorer import RunScorer
+from lightning_modules.scorer import RunScorer, open_scorer
 from semfid.errors import UserError
+from semfid.scoring.default_metric import DefaultMetric, load_default_metric
+from semfid.scoring.loss import SemanticDifferenceLoss
 from semfid.scoring.scorer import Facts
 
 
@@ -157,3 +164,30 @@ def test_saved_files(tmp_path: Path) -> None:
     low = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(again(low), module.network(low))
     assert Image.open(tmp_path / "examples.png").size == (3 * 32, 3 * 32)
+
+
+def test_the_default_metric_by_its_word() -> None:
+    """Its gradients reach the network; as judge of itself it is refused."""
+    photos = batch_of(2, side=64).image
+    scorer = open_scorer("default")
+    assert isinstance(scorer, DefaultMetric)
+    reference = SemanticDifferenceLoss(reduction="none")
+    network = SmallEdsr(4, 4, 1)
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    output = network(F.interpolate(photos, size=(16, 16), mode="area")).clamp(0, 1)
+    found, expected = scorer(photos, output), reference(photos, output)
+    torch.testing.assert_close(found, expected)
+    gradient = torch.autograd.grad(found.sum(), network.tail.weight)[0]
+    assert gradient.isfinite().all() and gradient.abs().max() > 0
+    assert scorer.facts.weights_hash == load_default_metric().facts.weights_hash
+
+
+def test_a_run_with_the_default_metric_is_another_run_when_its_weights_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = str(ROOT / "experiments" / "sr_with_semantic_loss.yaml")
+    named, default = (
+        expand(load_experiment(Path(file), [f"model.semantic={word}"]), file)[0].config for word in ("x", "default")
+    )
+    before = [run_hash(config, "d") for config in (named, default)]
+    monkeypatch.setattr(run_folder, "SHA256", "0")
+    after = [run_hash(config, "d") for config in (named, default)]
+    assert before[0] == after[0] and before[1] != after[1]
