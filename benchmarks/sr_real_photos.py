@@ -59,6 +59,8 @@ def text(folder: Path, runs: Path, most: int | None) -> None:
             rows.append({name: float(metric(photo, net(low).clamp(0, 1))) for name, net in networks.items()})
     table = pd.DataFrame(rows)
     print(f"{len(table)} photos with text")
+    if table.empty:
+        return
     draws = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
     for name in table:
         values, change = table[name].to_numpy(), (table[name] - table.iloc[:, 0]).to_numpy()
