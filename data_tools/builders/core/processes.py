@@ -67,13 +67,15 @@ def made(make: Maker, batches: Sequence[Sequence[Unit]], processes: int) -> Gene
     ends: list[Connection] = []
     running: list[Any] = []
     try:
-        for number in range(processes):
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_serve, args=(make, batches[number::processes], theirs), daemon=True)
-            process.start()
-            theirs.close()  # else its end would not be seen
-            ends.append(ours)
-            running.append(process)
+        # set here, and inherited: a copy that ends OpenCV's pool waits for threads that it does not have, without end
+        with one_thread():
+            for number in range(processes):
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_serve, args=(make, batches[number::processes], theirs), daemon=True)
+                process.start()
+                theirs.close()  # else its end would not be seen
+                ends.append(ours)
+                running.append(process)
         for number in range(len(batches)):
             yield _received(ends[number % processes])
     finally:
@@ -101,15 +103,14 @@ def _received(end: Connection) -> Batch:
 def _serve(make: Maker, batches: Sequence[Sequence[Unit]], end: Connection) -> None:
     """Life of a process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started it ends it
-    with one_thread():
-        for batch in batches:
-            try:
-                found: Batch | Exception = _make(make, batch)
-            except Exception as error:  # noqa: BLE001 - raised again where it is received
-                found = error
-            end.send(found)
-            if isinstance(found, Exception):
-                return
+    for batch in batches:
+        try:
+            found: Batch | Exception = _make(make, batch)
+        except Exception as error:  # noqa: BLE001 - raised again where it is received
+            found = error
+        end.send(found)
+        if isinstance(found, Exception):
+            return
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -51,6 +52,17 @@ def test_results_are_those_of_this_process_in_its_order(processes: int) -> None:
         for one, other in zip(mine.results, its.results, strict=True):
             assert one == other or (type(one), str(one)) == (type(other), str(other))
     assert [type(one).__name__ for batch in there for one in batch.results].count("Made") == 7
+
+
+def test_threads_of_opencv_do_not_hold_a_copy() -> None:
+    """A process that ended the pool that its parent had would wait for threads that it does not have."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (31, 31), 5)  # starts them
+    try:
+        assert len(list(made(maker, BATCHES, 2))) == len(BATCHES) and cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_what_stops_a_build_reaches_it() -> None:
