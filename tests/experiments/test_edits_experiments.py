@@ -39,6 +39,15 @@ def test_heads_beside_each_other(name: str, shrink: Callable[[Path], list[str]],
         assert len(maps) == len(results) and maps["average_precision"].between(0, 1).all()
 
 
+def test_clu_on_edits(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    table = write_pair_set(tmp_path / "pairs", SceneSetConfig(scenes=6, candidates_per_scene=2, size=64))
+    path = ROOT / "experiments" / "clu_real.yaml"
+    words = [*shrink(path), f"data.table={table}", "data.batch_size=4", "data.split={folds: 2, val: 0}"]
+    words.append("sweep.model.backbone=[{name: timm, model: test_resnet, pretrained: none}]")
+    assert main(["ablate", str(path), *words]) == 0
+    assert len(tables(tmp_path / "runs", path.stem)) == 2
+
+
 def test_ratings(shrink: Callable[[Path], list[str]], tmp_path: Path) -> None:
     sets = {}
     for seed, name in enumerate(("koniq_sr", "coco128_sr")):

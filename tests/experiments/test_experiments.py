@@ -81,6 +81,7 @@ def test_the_source_document_s_table_is_whole() -> None:
 SPECIAL = {
     "live_subset",
     "local_evidence",
+    "clu_real",
     "ratings",
     "ratings_judge",
     "edits_heads",
