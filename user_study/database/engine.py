@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ def _hook_sqlite(engine: Engine, begin: str, read_only: bool) -> None:
         if read_only:
             connection.execute("PRAGMA query_only=ON")
         else:
-            connection.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(connection)
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
@@ -151,6 +152,22 @@ def _hook_sqlite(engine: Engine, begin: str, read_only: bool) -> None:
             connection.connection.cursor().execute(begin)
         else:
             connection.exec_driver_sql(begin)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side (WAL). A file changes to it once, and there SQLite does not wait for another
+    writer, such as one that changes the file as well, whatever the timeout: it is tried again.
+    """
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # an extended code has more bits
+            if not busy or time.monotonic() > until:
+                raise
+        time.sleep(0.005)
 
 
 def _postgresql(url: URL) -> Database:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,6 +41,25 @@ def test_migrating_twice_and_together_is_harmless(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(once, range(4)))
+
+
+def test_a_new_file_that_another_writes_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two programs that open a new study at once both change its file to WAL."""
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr("user_study.database.engine.time.sleep", wait)
+    opened = open_database(f"sqlite:///{tmp_path}/a.db")
+    migrate(opened)
+    with opened.read() as c:
+        assert c.execute(text("PRAGMA journal_mode")).scalar() == "wal" and len(waits) == 1
+    opened.close()
+    other.close()
 
 
 def test_a_newer_schema_is_refused_with_the_fix(tmp_path: Path) -> None:
